@@ -1,0 +1,59 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One list of settings for every Swift target of ours: language mode 6 (strict concurrency), strict memory
+/// safety, every warning an error.
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies + ["TestSupport"], swiftSettings: settings)
+}
+
+let package = Package(
+  name: "PortSentry",
+  products: [.executable(name: "portsentry", targets: ["portsentry"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    .target(name: "CLinux"),
+    module("Wire"),
+    module("Platform", ["CLinux"]),
+    module("Detection", ["Wire"]),
+    module("Capture", ["CLinux", "Platform", "Wire", "Detection"]),
+    module("Response", ["Wire", "Detection", "Platform"]),
+    module("Journal", ["Wire", "Detection", "Response", "Platform"]),
+    module("Configuration", ["Wire", "Detection", "Response", "Platform"]),
+    module(
+      "Daemon",
+      ["Wire", "Platform", "Capture", "Detection", "Response", "Journal", "Configuration"]),
+    .executableTarget(
+      name: "portsentry",
+      dependencies: [
+        "Daemon", "Configuration", "Platform",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: settings),
+    .target(
+      name: "TestSupport", dependencies: ["Wire", "Platform"], path: "Tests/TestSupport", swiftSettings: settings),
+    tests("WireTests", ["Wire"]),
+    tests("PlatformTests", ["Platform", "CLinux"]),
+    tests("DetectionTests", ["Detection", "Wire"]),
+    tests("CaptureTests", ["Capture", "Wire", "Detection", "Platform", "CLinux"]),
+    tests("ResponseTests", ["Response", "Wire", "Detection", "Platform"]),
+    tests("JournalTests", ["Journal", "Response", "Wire", "Detection"]),
+    tests("ConfigurationTests", ["Configuration", "Response", "Wire", "Detection", "Platform"]),
+    tests("DaemonTests", ["Daemon", "Configuration", "Journal", "Response", "Wire", "Detection", "Platform"]),
+  ]
+)

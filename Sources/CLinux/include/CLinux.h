@@ -1,0 +1,109 @@
+// Kernel and libc declarations that Swift's Glibc module lacks, and the few shims for what Swift cannot import:
+// function-like macros, variadic functions, and atomics on memory shared with the kernel.
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/types.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/filter.h>
+#include <linux/if_addr.h>
+#include <linux/if_ether.h>
+#include <linux/if_link.h>
+#include <linux/if_packet.h>
+#include <linux/inet_diag.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+
+// The ring's block status is written by the kernel and by us on different cores.
+static inline uint32_t CLinux_load_acquire_u32(const void *address) {
+  return __atomic_load_n((const uint32_t *)address, __ATOMIC_ACQUIRE);
+}
+static inline void CLinux_store_release_u32(void *address, uint32_t value) {
+  __atomic_store_n((uint32_t *)address, value, __ATOMIC_RELEASE);
+}
+
+// open(2) and fcntl(2) are variadic, which Swift does not import.
+static inline int CLinux_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+static inline int CLinux_openat(int folder, const char *path, int flags, mode_t mode) {
+  return openat(folder, path, flags, mode);
+}
+static inline int CLinux_fcntl_int(int fd, int command, int argument) { return fcntl(fd, command, argument); }
+
+// With _GNU_SOURCE the socket address parameters are transparent unions, which Swift cannot pass.
+static inline int CLinux_bind(int fd, const void *address, socklen_t length) { return bind(fd, address, length); }
+static inline int CLinux_connect(int fd, const void *address, socklen_t length) { return connect(fd, address, length); }
+static inline int CLinux_accept(int fd, void *address, socklen_t *length, int flags) {
+  return accept4(fd, address, length, flags);
+}
+static inline ssize_t CLinux_sendto(int fd, const void *bytes, size_t count, int flags, const void *address, socklen_t length) {
+  return sendto(fd, bytes, count, flags, address, length);
+}
+static inline ssize_t CLinux_recvfrom(int fd, void *bytes, size_t count, int flags, void *address, socklen_t *length) {
+  return recvfrom(fd, bytes, count, flags, address, length);
+}
+static inline int CLinux_getsockname(int fd, void *address, socklen_t *length) { return getsockname(fd, address, length); }
+
+// errno is a macro.
+static inline int CLinux_errno(void) { return errno; }
+
+// Wait statuses are taken apart by macros.
+static inline int CLinux_exited(int status) { return WIFEXITED(status); }
+static inline int CLinux_exit_status(int status) { return WEXITSTATUS(status); }
+static inline int CLinux_term_signal(int status) { return WTERMSIG(status); }
+
+// glibc 2.36 has no wrapper with this name in every build; the number is the same on all architectures.
+static inline int CLinux_pidfd_open(pid_t pid) { return (int)syscall(434 /* pidfd_open */, pid, 0); }
+
+// Ignoring a signal uses SIG_IGN, a function pointer cast from an integer.
+static inline void CLinux_ignore_signal(int number) { signal(number, SIG_IGN); }
+static inline void CLinux_default_signal(int number) { signal(number, SIG_DFL); }
+
+// Constants that are macros with casts or of a type that does not import.
+static const int CLinux_SOCK_RAW = SOCK_RAW;
+static const int CLinux_SOCK_DGRAM = SOCK_DGRAM;
+static const int CLinux_SOCK_STREAM = SOCK_STREAM;
+static const int CLinux_SOCK_SEQPACKET = SOCK_SEQPACKET;
+static const int CLinux_SOCK_CLOEXEC = SOCK_CLOEXEC;
+static const int CLinux_SOCK_NONBLOCK = SOCK_NONBLOCK;
+
+#endif

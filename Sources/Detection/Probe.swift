@@ -1,0 +1,43 @@
+import Wire
+
+/// One packet or connection that touched a watched port nothing serves: what the classic rule counts.
+package struct Probe: Sendable, BitwiseCopyable {
+  package var time: Timestamp
+  /// The address it came from: a claim, not a proof, unless `technique` is `.connect` over TCP.
+  package var source: IPAddress
+  package var sourcePort: UInt16
+  package var target: IPAddress
+  package var targetPort: UInt16
+  package var transport: TransportProtocol
+  package var mode: Mode
+  package var technique: Technique
+  /// As received; for the text of `.oddFlags`.
+  package var flags: TCPFlags
+  package var hasIPOptions: Bool
+  /// Whether its source has reached SCAN_TRIGGER with this probe.
+  package var isTriggered: Bool
+  /// Whether the ignore file names its source. Such a probe is never triggered.
+  package var isIgnored: Bool
+  /// Whether this host sent it to itself. Such a probe is never answered.
+  package var isOwnAddress: Bool
+
+  package init(
+    time: Timestamp, source: IPAddress, sourcePort: UInt16, target: IPAddress, targetPort: UInt16,
+    transport: TransportProtocol, mode: Mode, technique: Technique, flags: TCPFlags = [], hasIPOptions: Bool = false,
+    isTriggered: Bool = true, isIgnored: Bool = false, isOwnAddress: Bool = false
+  ) {
+    self.time = time
+    self.source = source
+    self.sourcePort = sourcePort
+    self.target = target
+    self.targetPort = targetPort
+    self.transport = transport
+    self.mode = mode
+    self.technique = technique
+    self.flags = flags
+    self.hasIPOptions = hasIPOptions
+    self.isTriggered = isTriggered
+    self.isIgnored = isIgnored
+    self.isOwnAddress = isOwnAddress
+  }
+}

@@ -1,0 +1,54 @@
+import Wire
+
+/// How a probe was made, by nmap's names.
+package enum Technique: UInt8, Sendable, BitwiseCopyable, CaseIterable {
+  /// A connection that was accepted (connect modes).
+  case connect
+  case syn
+  case fin
+  case null
+  case xmas
+  /// FIN and ACK (Uriel Maimon, Phrack 49): both predecessors miss it.
+  case maimon
+  /// A bare ACK. nmap's Window scan sends the same packet and differs only in how it reads the answer.
+  case ack
+  /// Any other set of flags.
+  case oddFlags
+  case udp
+
+  /// The technique of a segment's flags. The order of the tests is that of PortSentry 1.2.
+  package init(flags: TCPFlags) {
+    // ECE and CWR are congestion signals (RFC 3168) and no part of the test.
+    let f = flags.subtracting([.ece, .cwr])
+    if f.isEmpty {
+      self = .null
+    } else if f.isSuperset(of: [.fin, .urg, .psh]), !f.contains(.ack), !f.contains(.rst) {
+      self = .xmas
+    } else if f == .fin {
+      self = .fin
+    } else if f == .syn {
+      self = .syn
+    } else if f == .ack {
+      self = .ack
+    } else if f == [.fin, .ack] {
+      self = .maimon
+    } else {
+      self = .oddFlags
+    }
+  }
+
+  /// A short lower-case name for `--json`.
+  package var name: String {
+    switch self {
+    case .connect: "connect"
+    case .syn: "syn"
+    case .fin: "fin"
+    case .null: "null"
+    case .xmas: "xmas"
+    case .maimon: "maimon"
+    case .ack: "ack"
+    case .oddFlags: "odd-flags"
+    case .udp: "udp"
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import CLinux
+
+/// An open file descriptor that closes itself when its owner lets go of it. Always close-on-exec.
+package struct FileDescriptor: ~Copyable, Sendable {
+  package let raw: Int32
+
+  /// Takes ownership of an open descriptor.
+  package init(owning raw: Int32) { self.raw = raw }
+
+  deinit { _ = close(raw) }
+
+  /// Gives the number away; the caller must close it.
+  package consuming func release() -> Int32 {
+    let raw = self.raw
+    discard self
+    return raw
+  }
+
+  /// Opens a file close-on-exec.
+  package static func open(_ path: String, _ flags: Int32, mode: mode_t = 0o600) throws(Errno) -> FileDescriptor {
+    FileDescriptor(
+      owning: try check("open", path) { unsafe CLinux_open(path, flags | O_CLOEXEC, mode) })
+  }
+
+  /// Opens a socket close-on-exec.
+  package static func socket(_ domain: Int32, _ type: Int32, _ protocol: Int32) throws(Errno) -> FileDescriptor {
+    FileDescriptor(
+      owning: try check("socket") { CLinux.socket(domain, type | CLinux_SOCK_CLOEXEC, `protocol`) })
+  }
+
+  /// Sets an integer socket option.
+  package func setOption(_ level: Int32, _ name: Int32, _ value: Int32) throws(Errno) {
+    try check("setsockopt") {
+      unsafe withUnsafePointer(to: value) { unsafe setsockopt(raw, level, name, $0, 4) }
+    }
+  }
+
+  package func setNonBlocking() throws(Errno) {
+    let flags = try check("fcntl") { CLinux_fcntl_int(raw, F_GETFL, 0) }
+    try check("fcntl") { CLinux_fcntl_int(raw, F_SETFL, flags | O_NONBLOCK) }
+  }
+
+  /// Writes all of `bytes`, going on after a partial write.
+  package func writeAll(_ bytes: [UInt8]) throws(Errno) {
+    var offset = 0
+    while offset < bytes.count {
+      offset += try check("write") {
+        unsafe bytes.withUnsafeBytes { unsafe write(raw, $0.baseAddress! + offset, bytes.count - offset) }
+      }
+    }
+  }
+
+  /// Reads up to `count` bytes; an empty result is the end of the file.
+  package func read(upTo count: Int) throws(Errno) -> [UInt8] {
+    var result = [UInt8](repeating: 0, count: count)
+    let length = try check("read") {
+      unsafe result.withUnsafeMutableBytes { unsafe CLinux.read(raw, $0.baseAddress, count) }
+    }
+    result.removeLast(count - length)
+    return result
+  }
+}
+
+/// Whole files, as bytes.
+package enum Files {
+  /// Reads a file of at most `limit` bytes (64 MiB unless told); a larger one is `EFBIG`.
+  package static func read(_ path: String, limit: Int = 64 << 20) throws(Errno) -> [UInt8] {
+    let file = try FileDescriptor.open(path, O_RDONLY)
+    var result: [UInt8] = []
+    while true {
+      let chunk: [UInt8]
+      do throws(Errno) { chunk = try file.read(upTo: 1 << 16) } catch { throw Errno(error.code, "read", path) }
+      if chunk.isEmpty { return result }
+      result += chunk
+      if result.count > limit { throw Errno(EFBIG, "read", path) }
+    }
+  }
+
+  /// Replaces a file atomically: writes a new one beside it, syncs it, and renames it over the old one.
+  ///
+  /// - Parameter mode: permissions of the new file.
+  package static func replace(_ path: String, with bytes: [UInt8], mode: mode_t = 0o600) throws(Errno) {
+    let temporary = "\(path).new"
+    unsafe unlink(temporary)
+    do {
+      // O_EXCL and O_NOFOLLOW: nobody's planted link is followed.
+      let file = try FileDescriptor.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: mode)
+      try file.writeAll(bytes)
+      try check("fsync", temporary) { fsync(file.raw) }
+      try check("fchmod", temporary) { fchmod(file.raw, mode) }
+    }
+    do throws(Errno) {
+      try check("rename", path) { unsafe rename(temporary, path) }
+    } catch {
+      unsafe unlink(temporary)
+      throw error
+    }
+  }
+
+  /// Creates a folder and its parents (0755, the last one `mode`); one that exists is left as it is.
+  package static func createFolder(_ path: String, mode: mode_t = 0o755) throws(Errno) {
+    var prefix = ""
+    for part in path.split(separator: "/", omittingEmptySubsequences: true) {
+      prefix += "/" + part
+      let target = path.hasPrefix("/") ? prefix : String(prefix.dropFirst())
+      if unsafe mkdir(target, target.count >= path.count ? mode : 0o755) == -1, CLinux_errno() != EEXIST {
+        throw Errno.last("mkdir", target)
+      }
+    }
+  }
+
+  /// Size, modification time and inode: enough to notice that a file is another than before. Nil when there is none.
+  package struct Stamp: Equatable, Sendable {
+    package let size: Int64
+    package let modified: Int64
+    package let inode: UInt64
+  }
+
+  package static func stamp(_ path: String) -> Stamp? {
+    var info = stat()
+    guard unsafe stat(path, &info) == 0 else { return nil }
+    return Stamp(
+      size: Int64(info.st_size), modified: Int64(info.st_mtim.tv_sec) * 1_000_000_000 + Int64(info.st_mtim.tv_nsec),
+      inode: UInt64(info.st_ino))
+  }
+}

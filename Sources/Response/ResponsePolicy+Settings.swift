@@ -1,0 +1,66 @@
+import Wire
+
+/// Which predecessor's words, files and reading of ambiguous settings are in use.
+package enum Dialect: String, Sendable, CaseIterable {
+  /// PortSentry 1.2: syslog, `attackalert:`, one blocked file for each mode, the first of a repeated key.
+  case classic = "1.2"
+  /// PortSentry 2.x: `Scan from:`, one binary blocked file, the last of a repeated key.
+  case modern = "2"
+}
+
+/// `BLOCK_TCP`, `BLOCK_UDP`.
+package enum BlockAction: Int, Sendable {
+  case logOnly = 0
+  case block = 1
+  /// Only `KILL_RUN_CMD`.
+  case runCommand = 2
+}
+
+/// One way of shutting a source out (`BLOCK_METHOD`). Several may be in force together.
+package enum BlockMethod: String, Sendable, CaseIterable, Codable {
+  /// Sets with timeouts in our own table `inet portsentry`.
+  case nftables
+  /// A blackhole route to the source, by netlink.
+  case route
+  /// A line in /etc/hosts.deny (`KILL_HOSTS_DENY`).
+  case hostsDeny = "hosts.deny"
+  /// The administrator's own command (`KILL_ROUTE`).
+  case command
+}
+
+extension ResponsePolicy {
+  /// What to do about a triggered source, and what never to do.
+  package struct Settings: Sendable, Equatable {
+    package var tcp = BlockAction.logOnly
+    package var udp = BlockAction.logOnly
+    /// `BLOCK_METHOD`; nftables unless the classic keys imply others.
+    package var methods: [BlockMethod] = [.nftables]
+    /// How long a block lasts (`BLOCK_TIME`); nil: until it is released. Longer gives a scanner fewer tries and a
+    /// wrongly accused address a longer wait.
+    package var duration: Duration? = .seconds(86_400)
+    /// The largest number of blocks in force (`BLOCK_MAX`), 1 and up. At the limit nothing more is blocked, and that is said.
+    package var maximum = 131_072
+    /// The largest number of new blocks in a minute (`BLOCK_RATE`); 0 for no limit.
+    package var perMinute = 1_000
+    /// `KILL_ROUTE`: a shell command with `$TARGET$`.
+    package var killRoute: String?
+    /// `UNKILL_ROUTE`: what undoes `KILL_ROUTE`; nil where it is to be derived from a line we know.
+    package var unkillRoute: String?
+    /// `KILL_HOSTS_DENY`: the line for hosts.deny with `$TARGET$`.
+    package var killHostsDeny: String?
+    /// `KILL_RUN_CMD`.
+    package var killRunCommand: String?
+    /// `KILL_RUN_CMD_FIRST`.
+    package var runCommandFirst = false
+    /// `COMMAND_TIMEOUT`: how long a command may run before it is ended and counts as failed.
+    package var commandTimeout = Duration.seconds(60)
+    /// `HOSTS_DENY_FILE`.
+    package var hostsDenyFile = "/etc/hosts.deny"
+    /// `-L` of 2.x: also act when a probe's source is its target.
+    package var actsOnOwnAddress = false
+
+    package init() {}
+
+    package func action(for transport: TransportProtocol) -> BlockAction { transport == .tcp ? tcp : udp }
+  }
+}

@@ -1,0 +1,172 @@
+/// An IPv4 or IPv6 address as one 128-bit value.
+///
+/// An IPv4 address is held in its IPv4-mapped form (`::ffff:a.b.c.d`, RFC 4291 section 2.5.5.2), so the two ways in
+/// which a kernel may present the same peer are one value here and nothing later has to canonicalise.
+package struct IPAddress: Hashable, Sendable, BitwiseCopyable {
+  /// The first eight bytes of the address, as a big-endian number.
+  package let high: UInt64
+  /// The last eight bytes of the address, as a big-endian number.
+  package let low: UInt64
+
+  @inlinable
+  package init(high: UInt64, low: UInt64) {
+    self.high = high
+    self.low = low
+  }
+
+  /// An IPv4 address from its 32-bit number: `0x7f000001` is 127.0.0.1.
+  @inlinable
+  package init(v4 bits: UInt32) {
+    self.init(high: 0, low: 0xffff_0000_0000 | UInt64(bits))
+  }
+
+  /// `::`, which is also what a listener on all addresses is bound to.
+  package static let unspecified = IPAddress(high: 0, low: 0)
+  /// 0.0.0.0.
+  package static let unspecifiedV4 = IPAddress(v4: 0)
+
+  /// Whether this is an IPv4 address, however it was spelt.
+  @inlinable
+  package var isV4: Bool { high == 0 && low >> 32 == 0xffff }
+
+  /// The 32-bit number of an IPv4 address; meaningless for IPv6.
+  @inlinable
+  package var v4Bits: UInt32 { UInt32(truncatingIfNeeded: low) }
+
+  /// The length of the whole address as a prefix: 32 or 128.
+  package var bitWidth: Int { isV4 ? 32 : 128 }
+
+  /// The address in network byte order: 4 bytes for IPv4, 16 for IPv6.
+  package var bytes: [UInt8] {
+    let all = (0..<8).map { UInt8(truncatingIfNeeded: high >> (56 - 8 * $0)) }
+      + (0..<8).map { UInt8(truncatingIfNeeded: low >> (56 - 8 * $0)) }
+    return isV4 ? Array(all[12...]) : all
+  }
+
+  /// Reads an address from 4 or 16 bytes in network byte order; nil for any other count.
+  package init?(bytes: some Collection<UInt8>) {
+    switch bytes.count {
+    case 4:
+      self.init(v4: bytes.reduce(0) { $0 << 8 | UInt32($1) })
+    case 16:
+      self.init(
+        high: bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) },
+        low: bytes.dropFirst(8).reduce(0) { $0 << 8 | UInt64($1) })
+    default:
+      return nil
+    }
+  }
+
+  /// 127.0.0.0/8 or ::1.
+  package var isLoopback: Bool { isV4 ? v4Bits >> 24 == 127 : high == 0 && low == 1 }
+  /// 224.0.0.0/4 or ff00::/8.
+  package var isMulticast: Bool { isV4 ? v4Bits >> 28 == 0xe : high >> 56 == 0xff }
+  /// fe80::/10; these need an interface to mean anything.
+  package var isLinkLocalV6: Bool { high >> 54 == 0x3fa }
+  /// 0.0.0.0/8 or ::, which no packet may carry as its source (RFC 1122 section 3.2.1.3).
+  package var isUnspecified: Bool { isV4 ? v4Bits >> 24 == 0 : high == 0 && low == 0 }
+  /// 255.255.255.255.
+  package var isLimitedBroadcast: Bool { isV4 && v4Bits == .max }
+
+  /// Whether an address may be somebody: not unspecified, multicast, the limited broadcast, or loopback.
+  package var isPossiblePeer: Bool { !isUnspecified && !isMulticast && !isLimitedBroadcast && !isLoopback }
+}
+
+extension IPAddress: Comparable {
+  @inlinable
+  package static func < (a: IPAddress, b: IPAddress) -> Bool { (a.high, a.low) < (b.high, b.low) }
+}
+
+extension IPAddress: LosslessStringConvertible {
+  /// Reads dotted IPv4 or any RFC 4291 text form of IPv6, upper or lower case, without a zone.
+  package init?(_ text: some StringProtocol) {
+    if text.contains(":") {
+      self.init(v6Text: text)
+    } else {
+      guard let bits = Self.v4Bits(of: text) else { return nil }
+      self.init(v4: bits)
+    }
+  }
+
+  private static func v4Bits(of text: some StringProtocol) -> UInt32? {
+    let parts = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+    guard parts.count == 4 else { return nil }
+    var bits: UInt32 = 0
+    for part in parts {
+      guard (1...3).contains(part.count), part.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+      let value = part.reduce(0) { $0 * 10 + UInt32($1 - 0x30) }
+      guard value <= 255 else { return nil }
+      bits = bits << 8 | value
+    }
+    return bits
+  }
+
+  private init?(v6Text text: some StringProtocol) {
+    var groups: [UInt16] = []
+    var gap: Int?
+    var rest = Substring(text)
+    if rest.hasPrefix("::") {
+      gap = 0
+      rest = rest.dropFirst(2)
+    } else if rest.hasPrefix(":") {
+      return nil
+    }
+    while !rest.isEmpty {
+      let end = rest.firstIndex(of: ":") ?? rest.endIndex
+      let part = rest[..<end]
+      if part.contains(".") {
+        guard end == rest.endIndex, let bits = Self.v4Bits(of: part) else { return nil }
+        groups.append(UInt16(bits >> 16))
+        groups.append(UInt16(truncatingIfNeeded: bits))
+        rest = ""
+        break
+      }
+      guard (1...4).contains(part.utf8.count), part.allSatisfy(\.isHexDigit), let group = UInt16(part, radix: 16)
+      else { return nil }
+      groups.append(group)
+      rest = rest[end...]
+      guard !rest.isEmpty else { break }
+      rest = rest.dropFirst()
+      if rest.hasPrefix(":") {
+        guard gap == nil else { return nil }
+        gap = groups.count
+        rest = rest.dropFirst()
+      } else if rest.isEmpty {
+        return nil
+      }
+    }
+    if let gap {
+      guard groups.count <= 7 else { return nil }
+      groups.insert(contentsOf: repeatElement(0, count: 8 - groups.count), at: gap)
+    }
+    guard groups.count == 8 else { return nil }
+    self.init(
+      high: groups[..<4].reduce(0) { $0 << 16 | UInt64($1) },
+      low: groups[4...].reduce(0) { $0 << 16 | UInt64($1) })
+  }
+}
+
+extension IPAddress: CustomStringConvertible {
+  /// Dotted decimal, or the canonical IPv6 text of RFC 5952.
+  package var description: String {
+    if isV4 {
+      let b = v4Bits
+      return "\(b >> 24).\(b >> 16 & 255).\(b >> 8 & 255).\(b & 255)"
+    }
+    let groups = (0..<8).map { UInt16(truncatingIfNeeded: ($0 < 4 ? high : low) >> (48 - 16 * UInt64($0 % 4))) }
+    // RFC 5952 section 4.2: the longest run of two or more zero groups is shortened, the first one on a tie.
+    var best = 0..<0
+    var start = 0
+    while start < 8 {
+      var end = start
+      while end < 8, groups[end] == 0 { end += 1 }
+      if end - start > max(best.count, 1) { best = start..<end }
+      start = max(end, start + 1)
+    }
+    func text(_ slice: ArraySlice<UInt16>) -> String {
+      slice.map { String($0, radix: 16) }.joined(separator: ":")
+    }
+    if best.isEmpty { return text(groups[...]) }
+    return text(groups[..<best.lowerBound]) + "::" + text(groups[best.upperBound...])
+  }
+}

@@ -1,0 +1,84 @@
+/// A set of TCP or UDP ports as a bitmap of 65,536 bits, so membership costs one load.
+package struct PortSet: Sendable, Equatable {
+  private var words: [UInt64]
+
+  package init() { words = Array(repeating: 0, count: 1024) }
+
+  package init(_ ports: some Sequence<UInt16>) {
+    self.init()
+    for port in ports { insert(port) }
+  }
+
+  package init(ranges: some Sequence<ClosedRange<UInt16>>) {
+    self.init()
+    for range in ranges { insert(range) }
+  }
+
+  @inlinable
+  package func contains(_ port: UInt16) -> Bool { word(Int(port >> 6)) >> UInt64(port & 63) & 1 == 1 }
+
+  @usableFromInline
+  func word(_ index: Int) -> UInt64 { words[index] }
+
+  package mutating func insert(_ port: UInt16) { words[Int(port >> 6)] |= 1 << UInt64(port & 63) }
+  package mutating func remove(_ port: UInt16) { words[Int(port >> 6)] &= ~(1 << UInt64(port & 63)) }
+
+  package mutating func insert(_ range: ClosedRange<UInt16>) {
+    for port in range { insert(port) }
+  }
+
+  package mutating func formUnion(_ other: PortSet) {
+    for index in words.indices { words[index] |= other.words[index] }
+  }
+
+  package mutating func subtract(_ other: PortSet) {
+    for index in words.indices { words[index] &= ~other.words[index] }
+  }
+
+  package func union(_ other: PortSet) -> PortSet {
+    var result = self
+    result.formUnion(other)
+    return result
+  }
+
+  package func subtracting(_ other: PortSet) -> PortSet {
+    var result = self
+    result.subtract(other)
+    return result
+  }
+
+  package var count: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }
+  package var isEmpty: Bool { words.allSatisfy { $0 == 0 } }
+
+  /// All members in rising order.
+  package var ports: [UInt16] { ranges.flatMap(Array.init) }
+
+  /// The members as the fewest closed ranges in rising order.
+  package var ranges: [ClosedRange<UInt16>] {
+    var result: [ClosedRange<UInt16>] = []
+    var start: UInt16?
+    for (index, word) in words.enumerated() {
+      if word == 0, start == nil { continue }
+      if word == .max, start != nil { continue }
+      for bit in 0..<64 {
+        let port = UInt16(index << 6 | bit)
+        if word >> UInt64(bit) & 1 == 1 {
+          if start == nil { start = port }
+        } else if let first = start {
+          result.append(first...(port - 1))
+          start = nil
+        }
+      }
+    }
+    if let first = start { result.append(first...65535) }
+    return result
+  }
+}
+
+extension PortSet: CustomStringConvertible {
+  /// `1,11,15,512-515`; `none` when empty.
+  package var description: String {
+    let parts = ranges.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }
+    return parts.isEmpty ? "none" : parts.joined(separator: ",")
+  }
+}
