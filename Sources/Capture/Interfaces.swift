@@ -19,7 +19,7 @@ package struct Interfaces: ~Copyable {
   private var buffer = [UInt8](repeating: 0, count: 1 << 16)
 
   package init() throws(Errno) {
-    netlink = try NetlinkSocket(NETLINK_ROUTE)
+    let netlink = try NetlinkSocket(NETLINK_ROUTE)
     // Ask for one table only, where the kernel can (4.20 and later).
     try? netlink.file.setOption(NetlinkSocket.SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
     monitor = try NetlinkSocket(
@@ -27,6 +27,7 @@ package struct Interfaces: ~Copyable {
       groups: [
         Int32(RTNLGRP_LINK.rawValue), Int32(RTNLGRP_IPV4_IFADDR.rawValue), Int32(RTNLGRP_IPV6_IFADDR.rawValue),
       ])
+    self.netlink = netlink
   }
 
   /// Readable when links or addresses have changed.
@@ -85,7 +86,7 @@ package struct Interfaces: ~Copyable {
           route.rtm_table == UInt8(RT_TABLE_LOCAL.rawValue), Int32(route.rtm_family) == family
         else { return }
         let attributes = reply.attributes(after: MemoryLayout<rtmsg>.size)
-        guard let destination = attributes[Int32(RTA_DST)].flatMap({ IPAddress(bytes: $0) }),
+        guard let destination = attributes[Int32(RTA_DST.rawValue)].flatMap({ IPAddress(bytes: $0) }),
           let network = IPNetwork(destination, length: Int(route.rtm_dst_len))
         else { return }
         result.append(network)

@@ -13,8 +13,6 @@ package struct Detector: Sendable {
   package private(set) var settings: Settings
   /// What this host is and serves; replaced whenever the kernel says so.
   package var exposure: Exposure
-  /// Sources never acted on, by the administrator's word.
-  package var ignored: IPNetworkSet
   /// How many packets were dismissed, by `Dismissal.rawValue`.
   private var dismissals = InlineArray<16, UInt64>(repeating: 0)
   private var flows: FlowMemory
@@ -23,10 +21,9 @@ package struct Detector: Sendable {
   private var lastServed: [UInt32]
 
   /// - Parameter key: random, secret, and new for each process: it seeds the hashes of every table.
-  package init(_ settings: Settings, exposure: Exposure = Exposure(), ignored: IPNetworkSet = IPNetworkSet(), key: (UInt64, UInt64)) {
+  package init(_ settings: Settings, exposure: Exposure = Exposure(), key: (UInt64, UInt64)) {
     self.settings = settings
     self.exposure = exposure
-    self.ignored = ignored
     flows = FlowMemory(key: key)
     triggers = TriggerTable(key: (key.1, key.0))
     lastServed = Array(repeating: 0, count: 65536)
@@ -125,19 +122,14 @@ package struct Detector: Sendable {
         hasIPOptions: packet.hasIPOptions))
   }
 
-  /// Counts an event against its source: whether it is ignored, our own, and has reached SCAN_TRIGGER. Also for what
-  /// connect mode accepts.
+  /// Counts an event against its source: whether it is our own, and has reached SCAN_TRIGGER. Also for what connect mode
+  /// accepts.
   package mutating func probe(_ event: Probe) -> Probe {
     var probe = event
-    probe.isIgnored = ignored.contains(event.source)
     probe.isOwnAddress = event.source == event.target || exposure.isLocal(event.source)
-    if probe.isIgnored {
-      probe.isTriggered = false
-    } else {
-      // 2.x: one count for all; 1.2: one process, and so one count, for each protocol.
-      let scope: UInt8 = settings.countsModesApart ? event.transport.rawValue : 0
-      probe.isTriggered = triggers.count(event.source, scope: scope, at: event.time) >= max(settings.scanTrigger, 1)
-    }
+    // 2.x: one count for all; 1.2: one process, and so one count, for each protocol.
+    let scope: UInt8 = settings.countsModesApart ? event.transport.rawValue : 0
+    probe.isTriggered = triggers.count(event.source, scope: scope, at: event.time) >= max(settings.scanTrigger, 1)
     return probe
   }
 }
