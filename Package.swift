@@ -29,7 +29,7 @@ let package = Package(
   targets: [
     .target(name: "CLinux"),
     module("Wire"),
-    module("Platform", ["CLinux"]),
+    module("Platform", ["CLinux", "Wire"]),
     module("Detection", ["Wire"]),
     module("Capture", ["CLinux", "Platform", "Wire", "Detection"]),
     module("Response", ["Wire", "Detection", "Platform"]),
