@@ -10,6 +10,9 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableExperimentalFeature("Lifetimes"),
+  // CLinux.h needs _GNU_SOURCE; Swift's own Glibc module must see it as well, or a file that imports both has two
+  // definitions of fd_set and rusage.
+  .unsafeFlags(["-Xcc", "-D_GNU_SOURCE"]),
 ]
 
 func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
