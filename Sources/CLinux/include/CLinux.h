@@ -111,5 +111,7 @@ static const int CLinux_SOCK_STREAM = SOCK_STREAM;
 static const int CLinux_SOCK_SEQPACKET = SOCK_SEQPACKET;
 static const int CLinux_SOCK_CLOEXEC = SOCK_CLOEXEC;
 static const int CLinux_SOCK_NONBLOCK = SOCK_NONBLOCK;
+static const int CLinux_EFD_NONBLOCK = EFD_NONBLOCK;
+static const int CLinux_EFD_CLOEXEC = EFD_CLOEXEC;
 
 #endif
