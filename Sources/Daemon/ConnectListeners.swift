@@ -47,9 +47,9 @@ struct ConnectListeners: ~Copyable {
     for port in ports.subtracting(open).ports {
       do throws(Errno) {
         let fd = try Self.open(transport, port)
-        var event = epoll_event()
-        event.events = EPOLLIN.rawValue
-        event.data.fd = fd
+        var event = unsafe epoll_event()
+        unsafe event.events = EPOLLIN.rawValue
+        unsafe event.data.fd = fd
         guard unsafe epoll_ctl(epoll.raw, EPOLL_CTL_ADD, fd, &event) == 0 else {
           let error = Errno.last("epoll_ctl")
           close(fd)
@@ -79,7 +79,7 @@ struct ConnectListeners: ~Copyable {
     // TIME_WAIT left by our own last detection must not keep the port closed (1.2 did that for a minute).
     if transport == .tcp { try file.setOption(SOL_SOCKET, SO_REUSEADDR, 1) }
     if hasV6 {
-      try file.setOption(Int32(IPPROTO_IPV6.rawValue), IPV6_V6ONLY, 0)
+      try file.setOption(Int32(IPPROTO_IPV6), IPV6_V6ONLY, 0)
       var address = sockaddr_in6()
       address.sin6_family = sa_family_t(AF_INET6)
       address.sin6_port = port.bigEndian
@@ -104,10 +104,10 @@ struct ConnectListeners: ~Copyable {
   mutating func accept(
     banner: String?, mode: Mode, deserves: (IPAddress) -> Bool, _ body: (Probe) -> Void
   ) {
-    var events = [epoll_event](repeating: epoll_event(), count: 64)
+    var events = unsafe [epoll_event](repeating: epoll_event(), count: 64)
     let count = unsafe epoll_wait(epoll.raw, &events, 64, 0)
     guard count > 0 else { return }
-    for event in events.prefix(Int(count)) {
+    for unsafe event in unsafe events.prefix(Int(count)) {
       let fd = unsafe event.data.fd
       guard let listener = listeners[fd] else { continue }
       for _ in 0..<4 {
@@ -135,7 +135,7 @@ struct ConnectListeners: ~Copyable {
     if let banner, deserves(source) {
       let bytes = Array(banner.utf8)
       unsafe bytes.withUnsafeBytes { bytes in
-        _ = unsafe send(connection.raw, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL.rawValue | MSG_DONTWAIT.rawValue))
+        _ = unsafe send(connection.raw, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
       }
       shutdown(connection.raw, Int32(SHUT_WR))
     }
@@ -150,7 +150,7 @@ struct ConnectListeners: ~Copyable {
     var peer = sockaddr_in6()
     var size = socklen_t(MemoryLayout<sockaddr_in6>.size)
     var byte: UInt8 = 0
-    let length = unsafe CLinux_recvfrom(fd, &byte, 1, Int32(MSG_DONTWAIT.rawValue | MSG_TRUNC.rawValue), &peer, &size)
+    let length = unsafe CLinux_recvfrom(fd, &byte, 1, Int32(MSG_DONTWAIT | MSG_TRUNC), &peer, &size)
     guard length >= 0, let (source, sourcePort) = Self.endpoint(peer) else { return nil }
     let now = Clock.now
     if now.seconds != bannersSecond {
@@ -161,7 +161,7 @@ struct ConnectListeners: ~Copyable {
       bannersLeft -= 1
       let bytes = Array(banner.utf8)
       unsafe bytes.withUnsafeBytes { bytes in
-        _ = unsafe CLinux_sendto(fd, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT.rawValue), &peer, size)
+        _ = unsafe CLinux_sendto(fd, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT), &peer, size)
       }
     }
     return Probe(

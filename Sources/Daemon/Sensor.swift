@@ -2,6 +2,7 @@ import CLinux
 import Capture
 import Detection
 import Platform
+import Synchronization
 import Wire
 
 /// The thread that sees: ring, decoder, detector and listeners, in one plain loop that owns them all. It takes no part
@@ -40,19 +41,36 @@ struct Sensor: ~Copyable, @unchecked Sendable {
   /// Opens everything, so that what fails is known before anybody is told that all is well. Nothing is received yet.
   ///
   /// - Throws: where packets cannot be captured at all: no right (`EPERM`), no such socket family.
-  init(_ settings: SensorSettings, queue: consuming BoundedQueue<Probe>.Producer, link: SensorLink) throws(Errno) {
-    ring = try PacketRing()
-    interfaces = try Interfaces()
-    sockets = try SocketTable()
-    listeners = try ConnectListeners()
-    do throws(Errno) {
-      monitor = try SocketMonitor()
-    } catch {
-      monitor = nil
-      link.notify(.trouble(error, consequence: "a port whose service stops is watched again only after a second"))
-    }
-    state = State(settings: settings, detector: Detector(settings.detector, key: Clock.randomKey()), queue: queue)
+  static func open(
+    _ settings: SensorSettings, queue: consuming BoundedQueue<Probe>.Producer, link: SensorLink
+  ) throws(Errno) -> Sensor {
+    let ring = try PacketRing()
+    let interfaces = try Interfaces()
+    let sockets = try SocketTable()
+    let listeners = try ConnectListeners()
+    let state = State(settings: settings, detector: Detector(settings.detector, key: Clock.randomKey()), queue: queue)
+    var sensor = Sensor(
+      ring: ring, interfaces: interfaces, sockets: sockets, monitor: openMonitor(link), listeners: listeners,
+      state: state, link: link)
+    try sensor.lookAround()
+    return sensor
+  }
+
+  private init(
+    ring: consuming PacketRing, interfaces: consuming Interfaces, sockets: consuming SocketTable,
+    monitor: consuming SocketMonitor?, listeners: consuming ConnectListeners, state: consuming State, link: SensorLink
+  ) {
+    self.ring = ring
+    self.interfaces = interfaces
+    self.sockets = sockets
+    self.monitor = monitor
+    self.listeners = listeners
+    self.state = state
     self.link = link
+  }
+
+  /// Learns what there is before the first packet: addresses, services, connections.
+  private mutating func lookAround() throws(Errno) {
     try refresh()
     openListeners()
     let now = Clock.now
@@ -60,6 +78,15 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       state.detector.learnFlow(.tcp, localPort: connection.localPort, peer: connection.peer, at: now)
     }
     state.detector.noteServices(state.detector.exposure.servedAnywhere(.tcp), at: now)
+  }
+
+  private static func openMonitor(_ link: SensorLink) -> SocketMonitor? {
+    do throws(Errno) {
+      return try SocketMonitor()
+    } catch {
+      link.notify(.trouble(error, consequence: "a port whose service stops is watched again only after a second"))
+      return nil
+    }
   }
 
   private var usesRing: Bool { state.settings.detector.tcp != nil || state.settings.detector.udp != nil }

@@ -105,6 +105,7 @@ static inline void CLinux_ignore_signal(int number) { signal(number, SIG_IGN); }
 static inline void CLinux_default_signal(int number) { signal(number, SIG_DFL); }
 
 // Constants that are macros with casts or of a type that does not import.
+static const int CLinux_EPOLL_CLOEXEC = EPOLL_CLOEXEC;
 static const int CLinux_SOCK_RAW = SOCK_RAW;
 static const int CLinux_SOCK_DGRAM = SOCK_DGRAM;
 static const int CLinux_SOCK_STREAM = SOCK_STREAM;
