@@ -89,6 +89,11 @@ static inline ssize_t CLinux_recvfrom(int fd, void *bytes, size_t count, int fla
 }
 static inline int CLinux_getsockname(int fd, void *address, socklen_t *length) { return getsockname(fd, (struct sockaddr *)address, length); }
 
+// Swift marks fork(2) unavailable; we call it once, before there is any thread.
+static inline pid_t CLinux_fork(void) { return fork(); }
+extern int pipe2(int ends[2], int flags);
+static inline int CLinux_pipe(void *ends) { return pipe2((int *)ends, O_CLOEXEC); }
+
 // errno is a macro.
 static inline int CLinux_errno(void) { return errno; }
 
