@@ -64,8 +64,7 @@ struct DiagnosticList {
 }
 
 /// Text of a file between quotes for a message: short, on one line, and with nothing in it that a terminal obeys.
-func quoted(_ text: some StringProtocol) -> String {
-  let limit = 60
+func quoted(_ text: some StringProtocol, limit: Int = 60) -> String {
   var result = ""
   var count = 0
   for scalar in text.unicodeScalars {
