@@ -119,5 +119,7 @@ static const int CLinux_SOCK_CLOEXEC = SOCK_CLOEXEC;
 static const int CLinux_SOCK_NONBLOCK = SOCK_NONBLOCK;
 static const int CLinux_EFD_NONBLOCK = EFD_NONBLOCK;
 static const int CLinux_EFD_CLOEXEC = EFD_CLOEXEC;
+static const int CLinux_MSG_NOSIGNAL = MSG_NOSIGNAL;
+static const int CLinux_MSG_DONTWAIT = MSG_DONTWAIT;
 
 #endif
