@@ -32,7 +32,7 @@ let package = Package(
     module("Platform", ["CLinux"]),
     module("Detection", ["Wire"]),
     module("Capture", ["CLinux", "Platform", "Wire", "Detection"]),
-    module("Response", ["Wire", "Detection", "Platform"]),
+    module("Response", ["CLinux", "Wire", "Detection", "Platform"]),
     module("Journal", ["Wire", "Detection", "Response", "Platform"]),
     module("Configuration", ["Wire", "Detection", "Response", "Platform"]),
     module(
@@ -46,12 +46,12 @@ let package = Package(
       ],
       swiftSettings: settings),
     .target(
-      name: "TestSupport", dependencies: ["Wire", "Platform"], path: "Tests/TestSupport", swiftSettings: settings),
+      name: "TestSupport", dependencies: ["CLinux", "Wire", "Platform"], path: "Tests/TestSupport", swiftSettings: settings),
     tests("WireTests", ["Wire"]),
     tests("PlatformTests", ["Platform", "CLinux"]),
     tests("DetectionTests", ["Detection", "Wire"]),
     tests("CaptureTests", ["Capture", "Wire", "Detection", "Platform", "CLinux"]),
-    tests("ResponseTests", ["Response", "Wire", "Detection", "Platform"]),
+    tests("ResponseTests", ["Response", "CLinux", "Wire", "Detection", "Platform"]),
     tests("JournalTests", ["Journal", "Response", "Wire", "Detection"]),
     tests("ConfigurationTests", ["Configuration", "Response", "Wire", "Detection", "Platform"]),
     tests("DaemonTests", ["Daemon", "Configuration", "Journal", "Response", "Wire", "Detection", "Platform"]),
