@@ -158,7 +158,7 @@ extension Sentry {
     let sorted = c.latencies.sorted()
     func percentile(_ p: Int) -> JSON { sorted.isEmpty ? .null : JSON(Int(sorted[min(sorted.count - 1, sorted.count * p / 100)])) }
     func reasons(_ values: [UInt64], _ name: (Int) -> String) -> JSON {
-      .object(KeyValuePairs(values.enumerated().filter { $0.element > 0 }.map { (name($0.offset), JSON($0.element)) }))
+      .members(values.enumerated().filter { $0.element > 0 }.map { (name($0.offset), JSON($0.element)) })
     }
     return .object([
       "version": .string(version),

@@ -121,8 +121,7 @@ extension Sentry {
     if waiting[probe.source] == nil {
       switch resolver.request(probe.source, id: 0, now: Clock.now) {
       case .known(let name): return body(name)
-      case .waiting: waiting[probe.source] = []
-      case .refused: return body(nil)
+      case .pending: waiting[probe.source] = []
       }
     }
     guard heldLines < 4096 else { return body(nil) }

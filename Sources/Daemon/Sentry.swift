@@ -48,6 +48,8 @@ package final class Sentry {
   var resolver: NameResolver?
   let link: SensorLink
   private let probes: BoundedQueue<Probe>.Consumer
+  /// Probes that found the queue full.
+  var queueDrops: UInt64 { probes.refused }
   private let notifier = ServiceNotifier()
   private let control: ControlServer
   private let signals: FileDescriptor
@@ -322,7 +324,6 @@ package final class Sentry {
     for (_, lines) in waiting { for line in lines { line(nil) } }
     waiting = [:]
     for line in LogLine.shuttingDown(in: dialect) { say(line) }
-    blockedFilesDirty = blockedFilesDirty || false
     flush()
     log.flush()
   }
@@ -367,6 +368,7 @@ package final class Sentry {
   }
 
   private var nextStoreTry: Int64 = 0
+  var blockedFileMuted: Int64 = 0
 
   /// Says what the sensor has to say.
   ///
@@ -491,4 +493,5 @@ private final class SensorCell: Sendable {
 /// The program's version, as `--version` and the start line say it.
 package enum Version {
   package static let text = "3.0.0"
+  static var processID: Int32 { getpid() }
 }

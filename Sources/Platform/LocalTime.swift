@@ -55,6 +55,11 @@ package struct LocalTime: Equatable, Sendable {
   private static func floorDivide(_ a: Int64, _ b: Int64) -> Int64 { a >= 0 ? a / b : -((-(a + 1)) / b) - 1 }
 
   /// Seconds since 1970, UTC, rounded down.
+  /// `2026-11-22 08:22:28`, for tables.
+  package static func short(_ time: Timestamp) -> String {
+    String(LocalTime(time).iso8601.prefix(19).map { $0 == "T" ? " " : $0 })
+  }
+
   package var epoch: Int64 { Self.floorDivide(time.nanoseconds, 1_000_000_000) }
 
   /// `11/22/2026 08:21:11`, as in the history of PortSentry 1.2.

@@ -111,6 +111,8 @@ static inline void CLinux_default_signal(int number) { signal(number, SIG_DFL); 
 
 // Constants that are macros with casts or of a type that does not import.
 static const int CLinux_EPOLL_CLOEXEC = EPOLL_CLOEXEC;
+static const int CLinux_SFD_NONBLOCK = SFD_NONBLOCK;
+static const int CLinux_SFD_CLOEXEC = SFD_CLOEXEC;
 static const int CLinux_SOCK_RAW = SOCK_RAW;
 static const int CLinux_SOCK_DGRAM = SOCK_DGRAM;
 static const int CLinux_SOCK_STREAM = SOCK_STREAM;
@@ -121,5 +123,8 @@ static const int CLinux_EFD_NONBLOCK = EFD_NONBLOCK;
 static const int CLinux_EFD_CLOEXEC = EFD_CLOEXEC;
 static const int CLinux_MSG_NOSIGNAL = MSG_NOSIGNAL;
 static const int CLinux_MSG_DONTWAIT = MSG_DONTWAIT;
+
+// Declared only with _GNU_SOURCE (0x80, glibc and musl), and as a macro of another type than its neighbours.
+static const short CLinux_POSIX_SPAWN_SETSID = 0x80;
 
 #endif
