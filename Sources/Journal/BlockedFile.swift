@@ -153,7 +153,7 @@ package enum BlockedFile {
     }
     guard let digits = rest.dropLast(while: { (0x30...0x39).contains($0) }), let port = number(digits),
       port <= 65535, rest.drop(suffix: " Port: "), let slash = rest.lastIndex(of: UInt8(ascii: "/")),
-      let address = address(of: rest[(slash + 1)...])
+      let address = AddressText.parse(rest[(slash + 1)...])
     else { return nil }
     rest = rest[..<slash]
     // The line begins with seconds, ` - `, and 19 bytes of local time that say the same again.
@@ -176,27 +176,6 @@ package enum BlockedFile {
   private static func number(_ digits: ArraySlice<UInt8>) -> Int64? {
     guard (1...18).contains(digits.count) else { return nil }
     return digits.reduce(0) { $0 * 10 + Int64($1 - 0x30) }
-  }
-
-  private static func address(of text: ArraySlice<UInt8>) -> IPAddress? {
-    guard (2...45).contains(text.count) else { return nil }
-    if text.contains(UInt8(ascii: ":")) { return IPAddress(String(decoding: text, as: UTF8.self)) }
-    var (bits, value, digits, parts): (UInt32, UInt32, Int, Int) = (0, 0, 0, 0)
-    for byte in text {
-      switch byte {
-      case 0x30...0x39:
-        value = value * 10 + UInt32(byte - 0x30)
-        digits += 1
-        if digits > 3 || value > 255 { return nil }
-      case UInt8(ascii: "."):
-        if digits == 0 || parts == 3 { return nil }
-        bits = bits << 8 | value
-        (value, digits, parts) = (0, 0, parts + 1)
-      default:
-        return nil
-      }
-    }
-    return parts == 3 && digits > 0 ? IPAddress(v4: bits << 8 | value) : nil
   }
 }
 
