@@ -58,7 +58,7 @@ package enum BlockedFile {
     var bytes: [UInt8] = []
     for entry in entries {
       switch dialect {
-      case .classic: bytes += line(entry).utf8
+      case .classic: append(entry, LocalTime(entry.time ?? Timestamp(nanoseconds: 0)), to: &bytes)
       case .modern:
         let family = entry.address.isV4 ? familyV4 : familyV6
         bytes.append(UInt8(truncatingIfNeeded: family.littleEndianInHostOrder))
@@ -76,8 +76,31 @@ package enum BlockedFile {
   }
 
   static func line(_ entry: Entry, _ time: LocalTime) -> String {
-    "\(time.epoch) - \(time.classic) Host: \(LogLine.host(entry.address, entry.name)) Port: \(entry.port ?? 0)"
-      + " \((entry.transport ?? .tcp).name) Blocked\n"
+    var bytes: [UInt8] = []
+    append(entry, time, to: &bytes)
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  static func append(_ entry: Entry, _ time: LocalTime, to text: inout [UInt8]) {
+    text += String(time.epoch).utf8
+    text += " - ".utf8
+    text += time.classic.utf8
+    text += " Host: ".utf8
+    let start = text.count
+    AddressText.append(entry.address, to: &text)
+    if let name = entry.name.flatMap({ SafeText.hostName($0) }) {
+      let address = text[start...]
+      text.replaceSubrange(start..., with: name.utf8)
+      text.append(UInt8(ascii: "/"))
+      text += address
+    } else {
+      let address = text[start...]
+      text.append(UInt8(ascii: "/"))
+      text += address
+    }
+    text += " Port: ".utf8
+    AddressText.append(Int(entry.port ?? 0), to: &text)
+    text += (entry.transport ?? .tcp) == .tcp ? " TCP Blocked\n".utf8 : " UDP Blocked\n".utf8
   }
 
   // MARK: Reading

@@ -76,19 +76,29 @@ package struct HistoryFile: ~Copyable {
   /// Records that a host was responded to, where the form has such lines.
   package mutating func append(blocked entry: BlockedFile.Entry) {
     guard form != .modern else { return }
-    append(BlockedFile.line(entry, zone.local(entry.time ?? Timestamp(nanoseconds: 0))))
+    let time = zone.local(entry.time ?? Timestamp(nanoseconds: 0))
+    append { BlockedFile.append(entry, time, to: &$0) }
   }
 
   /// Records an event, where the form has such lines.
   package mutating func append(_ event: ScanEvent, at time: Timestamp) {
-    if form != .classic { append("\(zone.local(time).iso8601) \(LogLine.event(event).text)\n") }
+    guard form != .classic else { return }
+    let stamp = zone.local(time).iso8601
+    append { text in
+      text += stamp.utf8
+      text.append(UInt8(ascii: " "))
+      event.append(to: &text)
+      text.append(UInt8(ascii: "\n"))
+    }
   }
 
-  private mutating func append(_ line: String) {
-    if pending.count + line.utf8.count > capacity {
+  private mutating func append(_ line: (inout [UInt8]) -> Void) {
+    let before = pending.count
+    // A line is made where it will stay, and taken back when it does not fit.
+    line(&pending)
+    if pending.count > capacity {
+      pending.removeLast(pending.count - before)
       lost += 1
-    } else {
-      pending += line.utf8
     }
   }
 
