@@ -41,7 +41,8 @@ package enum BlockedFile {
       case .truncated(let bytes): "Unable to read address from blocked file: \(bytes) bytes at its end are no record"
       case .unknownFamily(let family, let bytes):
         "Unsupported address family: \(family); the last \(bytes) bytes of the blocked file are ignored"
-      case .badLines(let count, let first): "\(count) lines of the blocked file are not understood, the first is line \(first)"
+      case .badLines(let count, let first):
+        "\(count) lines of the blocked file are not understood, the first is line \(first)"
       }
     }
   }
@@ -149,7 +150,9 @@ package enum BlockedFile {
       number += 1
       let line = bytes[start..<end]
       start = end + 1
-      if line.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") || $0 == UInt8(ascii: "\t") }) { continue }
+      if line.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") || $0 == UInt8(ascii: "\t") }) {
+        continue
+      }
       if let entry = entry(of: line) {
         entries.append(entry)
       } else {
@@ -181,7 +184,8 @@ package enum BlockedFile {
     rest = rest[..<slash]
     // The line begins with seconds, ` - `, and 19 bytes of local time that say the same again.
     var entry = Entry(address, port: UInt16(port), transport: transport)
-    guard let epochEnd = rest.firstIndex(where: { !(0x30...0x39).contains($0) }), let seconds = number(rest[..<epochEnd]),
+    guard let epochEnd = rest.firstIndex(where: { !(0x30...0x39).contains($0) }),
+      let seconds = number(rest[..<epochEnd]),
       rest[epochEnd...].starts(with: " - ".utf8)
     else { return nil }
     if seconds > 0, seconds <= Int64.max / 1_000_000_000 { entry.time = Timestamp(seconds: seconds) }
