@@ -9,9 +9,6 @@ let settings: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
   .enableUpcomingFeature("ExistentialAny"),
   .enableExperimentalFeature("Lifetimes"),
-  // CLinux.h needs _GNU_SOURCE; Swift's own Glibc module must see it as well, or a file that imports both has two
-  // definitions of fd_set and rusage.
-  .unsafeFlags(["-Xcc", "-D_GNU_SOURCE"]),
 ]
 
 func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -43,7 +40,7 @@ let package = Package(
     .executableTarget(
       name: "portsentry",
       dependencies: [
-        "Daemon", "Configuration", "Platform",
+        "Daemon", "Configuration", "Detection", "Journal", "Platform", "Response", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),

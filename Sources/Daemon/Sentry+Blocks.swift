@@ -377,7 +377,7 @@ extension Sentry {
     let key = RecordedSource(
       address: record.network.address, transport: dialect == .classic ? record.transport : nil)
     recorded[key] = BlockedFile.Entry(
-      address: record.network.address, time: record.since, port: record.port, transport: record.transport, name: nil)
+      record.network.address, time: record.since, port: record.port, transport: record.transport, name: nil)
   }
 
   /// The kernel forgets routes and rules at a reboot; the administrator's command is the only way to make them again.
@@ -509,7 +509,7 @@ extension Sentry {
     blockedFilesDirty = false
     guard let path = plan.configuration.blockedFile else { return }
     if plan.configuration.dialect == .modern {
-      let hosts = table.unordered.filter(\.network.isHost).map { BlockedFile.Entry(address: $0.network.address) }
+      let hosts = table.unordered.filter(\.network.isHost).map { BlockedFile.Entry($0.network.address) }
       writeBlockedFile(path, hosts + recorded.values.filter { table[IPNetwork($0.address)] == nil })
       return
     }

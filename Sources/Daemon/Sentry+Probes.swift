@@ -75,7 +75,7 @@ extension Sentry {
   /// Writes a responded host into the blocked file and 1.2's history.
   func remember(_ probe: Probe, _ key: RecordedSource) {
     let entry = BlockedFile.Entry(
-      address: probe.source, time: Clock.now, port: probe.targetPort, transport: probe.transport, name: nil)
+      probe.source, time: Clock.now, port: probe.targetPort, transport: probe.transport, name: nil)
     if recorded.count < Self.recordedLimit {
       recorded[key] = entry
       blockedFilesDirty = true

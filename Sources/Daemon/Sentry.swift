@@ -424,7 +424,7 @@ package final class Sentry {
   }
 
   func refreshSafeList() {
-    do throws(ResponderError) {
+    do throws(Errno) {
       policy.safe = try SafeNetworks.discover()
     } catch {
       note("cannot find out gateways and addresses: \(error); what was known before stays protected", isError: true)

@@ -59,6 +59,7 @@ extern int pthread_setname_np(pthread_t thread, const char *name);
 extern int unshare(int flags);
 extern int setns(int fd, int type);
 extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);
+extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *actions, const char *path);
 
 // The ring's block status is written by the kernel and by us on different cores.
 static inline uint32_t CLinux_load_acquire_u32(const void *address) {
