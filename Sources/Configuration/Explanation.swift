@@ -87,7 +87,9 @@ package enum Explanation {
       switch action {
       case .logOnly: lines.append("\(scan) it is logged. Nobody is blocked (\(keys)).")
       case .runCommand:
-        let command = c.response.killRunCommand.map { "runs \(quoted($0, limit: commandLimit))" } ?? "does nothing, because KILL_RUN_CMD is not set"
+        let command =
+          c.response.killRunCommand.map { "runs \(quoted($0, limit: commandLimit))" }
+          ?? "does nothing, because KILL_RUN_CMD is not set"
         lines.append("\(scan) \(command). Nobody is blocked (\(keys)).")
       case .block: lines += block(scan, keys, c.response)
       }
@@ -101,7 +103,9 @@ package enum Explanation {
       switch method {
       case .nftables: steps.append("drops everything from it in the nftables table inet portsentry")
       case .route: steps.append("routes every answer to it into nowhere")
-      case .hostsDeny: steps.append("adds \(quoted(settings.killHostsDeny ?? "", limit: commandLimit)) to \(quoted(settings.hostsDenyFile))")
+      case .hostsDeny:
+        steps.append(
+          "adds \(quoted(settings.killHostsDeny ?? "", limit: commandLimit)) to \(quoted(settings.hostsDenyFile))")
       case .command: steps.append("runs \(quoted(settings.killRoute ?? "", limit: commandLimit))")
       }
     }

@@ -40,7 +40,9 @@ import Wire
     Case("addresses that nobody has", "0.0.0.0\n::\n", ["::", "0.0.0.0"]),
     Case("everything of IPv4", "0.0.0.0/0\n", ["0.0.0.0/0"], says: ["i:1: warning: 0.0.0.0/0 is every IPv4 address"]),
     Case("everything of IPv6", "::/0\n", ["::/0"], says: ["every IPv6 address"]),
-    Case("a mask too long", "10.0.0.1/33\n10.0.0.2\n", ["10.0.0.2"], says: ["i:1: warning: '10.0.0.1/33' has no valid mask (/0 to 32"]),
+    Case(
+      "a mask too long", "10.0.0.1/33\n10.0.0.2\n", ["10.0.0.2"],
+      says: ["i:1: warning: '10.0.0.1/33' has no valid mask (/0 to 32"]),
     Case("an IPv6 mask too long", "::1/129\n", [], says: ["'::1/129' has no valid mask (/0 to 128)"]),
     Case("a mask with a hole", "10.0.0.1/255.0.255.0\n", [], says: ["has no valid mask"]),
     Case("an empty mask", "10.0.0.1/\n", [], says: ["has no valid mask"]),
@@ -111,21 +113,31 @@ import Wire
     Case("both on one line", "TCP_MODE=tcp; UDP_MODE=udp\n", .connect, .connect),
     Case("CR LF", "TCP_MODE=\"tcp\"\r\nUDP_MODE=udp\r\n", .connect, .connect),
     Case("the last one wins", "TCP_MODE=\"tcp\"\nTCP_MODE=\"stcp\"\n", .stealth, nil),
-    Case("blanks around =", "TCP_MODE = \"tcp\"\n", .connect, nil, says: ["d:1: warning: a shell does not accept the blanks"]),
+    Case(
+      "blanks around =", "TCP_MODE = \"tcp\"\n", .connect, nil,
+      says: ["d:1: warning: a shell does not accept the blanks"]),
     Case("blanks behind =", "TCP_MODE= tcp\n", .connect, nil, says: ["a shell does not accept the blanks"]),
     Case("another variable", "DAEMON_ARGS=\"-x\"\nTCP_MODE=tcp\n", .connect, nil),
-    Case("a misspelt variable", "TCP_MOD=\"tcp\"\n", nil, nil, says: ["d:1: warning: 'TCP_MOD' ignored; did you mean TCP_MODE?"]),
+    Case(
+      "a misspelt variable", "TCP_MOD=\"tcp\"\n", nil, nil,
+      says: ["d:1: warning: 'TCP_MOD' ignored; did you mean TCP_MODE?"]),
     Case(
       "a misspelt mode", "\nTCP_MODE=\"stpc\"\n", nil, nil,
       says: ["d:2: error: TCP_MODE: 'stpc' is no mode; use tcp, stcp, atcp or nothing for off; did you mean stcp?"]),
-    Case("the mode of the other protocol", "TCP_MODE=\"audp\"\n", nil, nil, says: ["d:1: error: TCP_MODE: 'audp' is no mode"]),
+    Case(
+      "the mode of the other protocol", "TCP_MODE=\"audp\"\n", nil, nil,
+      says: ["d:1: error: TCP_MODE: 'audp' is no mode"]),
     Case("capitals", "UDP_MODE=\"AUDP\"\n", nil, nil, says: ["did you mean audp?"]),
-    Case("two modes in one", "TCP_MODE=\"tcp stcp\"\n", nil, nil, says: ["d:1: error: TCP_MODE: 'tcp stcp' is no mode"]),
+    Case(
+      "two modes in one", "TCP_MODE=\"tcp stcp\"\n", nil, nil, says: ["d:1: error: TCP_MODE: 'tcp stcp' is no mode"]),
     Case("a command is not run", "TCP_MODE=$(echo tcp)\n", nil, nil, says: ["d:1: error: TCP_MODE"]),
     Case("as Gentoo wrote it", "PORTSENTRY_MODES=\"atcp audp\"\n", .advanced, .advanced),
     Case("Gentoo with one mode", "PORTSENTRY_MODES=\"sudp\"\n", nil, .stealth),
-    Case("Gentoo with a misspelt one", "PORTSENTRY_MODES=\"actp audp\"\n", nil, .advanced, says: ["did you mean atcp?"]),
-    Case("Gentoo with two for TCP", "PORTSENTRY_MODES=\"tcp stcp\"\n", .connect, nil, says: ["d:1: error: PORTSENTRY_MODES names two modes for TCP"]),
+    Case(
+      "Gentoo with a misspelt one", "PORTSENTRY_MODES=\"actp audp\"\n", nil, .advanced, says: ["did you mean atcp?"]),
+    Case(
+      "Gentoo with two for TCP", "PORTSENTRY_MODES=\"tcp stcp\"\n", .connect, nil,
+      says: ["d:1: error: PORTSENTRY_MODES names two modes for TCP"]),
   ]
 
   @Test(arguments: cases) func mode(_ row: Case) {
@@ -151,7 +163,8 @@ import Wire
     try String(contentsOf: package.appendingPathComponent(path), encoding: .utf8)
   }
 
-  @Test(arguments: Dialect.allCases) func `the example configuration is clean and only logs`(_ dialect: Dialect) throws {
+  @Test(arguments: Dialect.allCases) func `the example configuration is clean and only logs`(_ dialect: Dialect) throws
+  {
     let text = try Self.text("etc/portsentry.conf")
     #expect(ConfigurationFile(Array(text.utf8)).dialect == .classic)
     let (configuration, diagnostics) = parse(text, as: dialect)
@@ -162,32 +175,43 @@ import Wire
     #expect(configuration == expected, "the file and the built-in defaults say the same")
   }
 
-  @Test(arguments: Dialect.allCases) func `every key that is commented out works when it is put in`(_ dialect: Dialect) throws {
+  @Test(arguments: Dialect.allCases) func `every key that is commented out works when it is put in`(_ dialect: Dialect)
+    throws
+  {
     let text = try Self.text("etc/portsentry.conf")
     var tried: Set<String> = []
     for line in text.split(separator: "\n") where line.hasPrefix("#") && line.contains("=\"") {
       let setting = String(line.dropFirst())
-      guard let name = setting.split(separator: "=").first, ConfigurationKey(rawValue: String(name)) != nil else { continue }
+      guard let name = setting.split(separator: "=").first, ConfigurationKey(rawValue: String(name)) != nil else {
+        continue
+      }
       tried.insert(String(name))
       let (_, diagnostics) = parse(mandatory + setting, as: dialect)
       // The mandatory lines are then there twice; that alone is worth a word.
       #expect(diagnostics.allSatisfy { $0.contains("already set") }, "\(setting): \(diagnostics)")
     }
     #expect(tried.count >= 14)
-    for tool in ["nft ", "ipset ", "ufw ", "firewall-cmd ", "iptables ", "ip route", "/sbin/route add -host $TARGET$ reject"] {
+    for tool in [
+      "nft ", "ipset ", "ufw ", "firewall-cmd ", "iptables ", "ip route", "/sbin/route add -host $TARGET$ reject",
+    ] {
       #expect(text.split(separator: "\n").contains { $0.hasPrefix("#KILL_ROUTE=") && $0.contains(tool) }, "\(tool)")
     }
   }
 
   @Test func `the lists that are offered are those of the code`() throws {
     let text = try Self.text("etc/portsentry.conf")
-    let lists = text.split(separator: "\n").filter { $0.hasPrefix("#TCP_PORTS=") }.map { parse(String($0.dropFirst())).0.tcpPorts }
+    let lists = text.split(separator: "\n").filter { $0.hasPrefix("#TCP_PORTS=") }.map {
+      parse(String($0.dropFirst())).0.tcpPorts
+    }
     #expect(lists.first == Configuration.classicTCPPorts)
   }
 
-  @Test(arguments: ConfigurationKey.allCases) func `every key is in the example and in the manual`(_ key: ConfigurationKey) throws {
+  @Test(arguments: ConfigurationKey.allCases) func `every key is in the example and in the manual`(
+    _ key: ConfigurationKey
+  ) throws {
     let example = try Self.text("etc/portsentry.conf")
-    #expect(example.split(separator: "\n").contains { $0.hasPrefix("\(key.rawValue)=") || $0.hasPrefix("#\(key.rawValue)=") })
+    #expect(
+      example.split(separator: "\n").contains { $0.hasPrefix("\(key.rawValue)=") || $0.hasPrefix("#\(key.rawValue)=") })
     let manual = try Self.text("man/portsentry.conf.5")
     let lines = manual.split(separator: "\n").map(String.init)
     let item = try #require(lines.firstIndex(of: ".It Ic \(key.rawValue)"), "\(key.rawValue) has no entry")
@@ -207,7 +231,8 @@ import Wire
   }
 
   @Test func `the other two files are clean`() throws {
-    let (networks, ignore) = IgnoreFile.parse(Array(try Self.text("etc/portsentry.ignore").utf8), path: "i", dialect: .modern)
+    let (networks, ignore) = IgnoreFile.parse(
+      Array(try Self.text("etc/portsentry.ignore").utf8), path: "i", dialect: .modern)
     #expect(ignore.isEmpty)
     #expect(networks.sorted.map(\.description) == ["::1", "0.0.0.0", "127.0.0.0/8"])
     let (tcp, udp, defaults) = DefaultsFile.parse(Array(try Self.text("etc/portsentry.default").utf8), path: "d")
@@ -218,7 +243,8 @@ import Wire
 
 @Suite struct ConfigurationKeyTests {
   @Test(arguments: [
-    ("TCP_PORT", ConfigurationKey.tcpPorts), ("BLOKC_TCP", .blockTCP), ("block-udp", .blockUDP), ("KILLROUTE", .killRoute),
+    ("TCP_PORT", ConfigurationKey.tcpPorts), ("BLOKC_TCP", .blockTCP), ("block-udp", .blockUDP),
+    ("KILLROUTE", .killRoute),
     ("HISTROY_FILE", .historyFile), ("KILL_RUN_COMMAND", .killRunCommand), ("USE_RESOLV", nil), ("X", nil), ("", nil),
   ]) func nearest(_ word: String, _ key: ConfigurationKey?) {
     #expect(ConfigurationKey.nearest(to: word) == key)
@@ -233,7 +259,8 @@ import Wire
 
 @Suite struct ExplanationTests {
   @Test func `logging only`() {
-    let text = Explanation.explain(parse(mandatory + "TCP_PORTS=\"1,11,15\"", as: .classic).0, tcpMode: .stealth, udpMode: nil, ignoredNetworks: 2)
+    let text = Explanation.explain(
+      parse(mandatory + "TCP_PORTS=\"1,11,15\"", as: .classic).0, tcpMode: .stealth, udpMode: nil, ignoredNetworks: 2)
     #expect(
       text == """
         TCP, mode stcp: watches packets to 3 ports (1,11,15), as long as no service uses the port.
@@ -256,7 +283,8 @@ import Wire
       KILL_RUN_CMD_FIRST="1"
       SCAN_TRIGGER="3"
       """
-    let text = Explanation.explain(parse(mandatory + old, as: .classic).0, tcpMode: .advanced, udpMode: .connect, ignoredNetworks: 1)
+    let text = Explanation.explain(
+      parse(mandatory + old, as: .classic).0, tcpMode: .advanced, udpMode: .connect, ignoredNetworks: 1)
     #expect(
       text == """
         TCP, mode atcp: watches packets to every port from 0 to 1023 that no service uses.
@@ -268,8 +296,11 @@ import Wire
         Files: history '/h' (the form of 1.2), blocked '/b', state '/var/lib/portsentry'.
 
         """)
-    let new = Explanation.explain(parse("TCP_PORTS=\"1-2\"\nBLOCK_TCP=\"1\"").0, tcpMode: .stealth, udpMode: .stealth, ignoredNetworks: 0)
-    #expect(new.contains("the source is BLOCKED (BLOCK_TCP=\"1\"): drops everything from it in the nftables table inet portsentry.\n"))
+    let new = Explanation.explain(
+      parse("TCP_PORTS=\"1-2\"\nBLOCK_TCP=\"1\"").0, tcpMode: .stealth, udpMode: .stealth, ignoredNetworks: 0)
+    #expect(
+      new.contains(
+        "the source is BLOCKED (BLOCK_TCP=\"1\"): drops everything from it in the nftables table inet portsentry.\n"))
     #expect(new.contains("A block lasts 24 hours."))
     #expect(new.contains("UDP, mode sudp: nothing is watched, because UDP_PORTS names no port.\n"))
     #expect(new.contains("There is no ignore file."))
@@ -278,10 +309,14 @@ import Wire
 
   @Test func `both off`() {
     let text = Explanation.explain(.embedded, tcpMode: nil, udpMode: nil, ignoredNetworks: 0)
-    #expect(text.hasSuffix("Both protocols are off: nothing is watched. Set TCP_MODE or UDP_MODE in /etc/default/portsentry.\n"))
+    #expect(
+      text.hasSuffix(
+        "Both protocols are off: nothing is watched. Set TCP_MODE or UDP_MODE in /etc/default/portsentry.\n"))
   }
 
-  @Test(arguments: [(1, "1 second"), (90, "90 seconds"), (1800, "30 minutes"), (86_400, "24 hours"), (604_800, "7 days")])
+  @Test(arguments: [
+    (1, "1 second"), (90, "90 seconds"), (1800, "30 minutes"), (86_400, "24 hours"), (604_800, "7 days"),
+  ])
   func words(_ seconds: Int, _ text: String) {
     #expect(Explanation.words(.seconds(seconds)) == text)
   }
