@@ -227,6 +227,13 @@ struct Row: CustomTestStringConvertible, Sendable {
     #expect(parse("TCP_PORTS=\"\(ports)\"").0.tcpPorts.count == 20_000)
   }
 
+  @Test(.timeLimit(.minutes(1))) func `nor does a list of wide ranges cost more than its length`() {
+    let list = PortList(String(repeating: "1-65535,2-9,", count: 20_000).utf8)
+    #expect(list.itemCount == 40_000)
+    #expect(list.ports.ranges == [1...65535])
+    #expect(PortList("7-9,1-3,2-5,5,9".utf8).ports.ports == [1, 2, 3, 4, 5, 7, 8, 9])
+  }
+
   @Test func `invalid UTF-8 is skipped and named`() {
     let bytes = Array(mandatory.utf8) + Array("PORT_BANNER=\"a".utf8) + [0xff, 0x22, 0x0a]
     let (configuration, diagnostics) = Configuration.parse(bytes, path: "c", dialect: .classic)

@@ -250,6 +250,13 @@ import Wire
     #expect(ConfigurationKey.nearest(to: word) == key)
   }
 
+  @Test(arguments: ConfigurationKey.allCases.filter { !$0.facts.defaultText.isEmpty })
+  func `a default that is written changes nothing`(_ key: ConfigurationKey) {
+    let (written, diagnostics) = parse("\(key.rawValue)=\"\(key.facts.defaultText)\"", as: .classic)
+    #expect(written == parse("", as: .classic).0)
+    #expect(diagnostics.allSatisfy { $0.hasPrefix("c: warning: ") }, "only keys that are missing are spoken of")
+  }
+
   @Test func `the predecessors' keys are marked as theirs`() {
     func known(_ dialect: Dialect) -> Int { ConfigurationKey.allCases.count { $0.facts.dialects.contains(dialect) } }
     #expect(known(.classic) == 18)
