@@ -224,6 +224,17 @@ import Wire
     #expect(!key.facts.summary.isEmpty)
   }
 
+  @Test func `the examples of the manual work`() throws {
+    let examples = try Self.text("man/portsentry.conf.5").split(separator: "\n")
+      .filter { $0.hasPrefix(".Dl ") && !$0.hasPrefix(".Dl KEY=") }
+      .map { $0.dropFirst(4).replacingOccurrences(of: "\\&", with: "") }
+    #expect(examples.count == ConfigurationKey.allCases.count)
+    for example in examples {
+      let (_, diagnostics) = parse(mandatory + example, as: .modern)
+      #expect(diagnostics.allSatisfy { $0.contains("already set") }, "\(example): \(diagnostics)")
+    }
+  }
+
   @Test func `the manual names no key that is not there`() throws {
     let named = try Self.text("man/portsentry.conf.5").split(separator: "\n").filter { $0.hasPrefix(".It Ic ") }
     #expect(named.compactMap { ConfigurationKey(rawValue: String($0.dropFirst(7))) }.count == named.count)
