@@ -46,7 +46,7 @@ package enum Explanation {
       let count = transport == .tcp ? c.advancedPortsTCP : c.advancedPortsUDP
       let excluded = transport == .tcp ? c.advancedExcludeTCP : c.advancedExcludeUDP
       guard count > 0 else { return "\(title) nothing is watched, because ADVANCED_PORTS_\(name) is 0." }
-      let except = excluded.isEmpty ? "" : " except \(excluded)"
+      let except = excluded.isEmpty ? "" : ", but not \(excluded)"
       return "\(title) watches packets to every port from 0 to \(count - 1) that no service uses\(except)."
     }
   }
