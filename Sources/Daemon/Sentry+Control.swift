@@ -195,7 +195,7 @@ extension Sentry {
     ])
   }
 
-  private var historyLost: UInt64 { counters.historyLost + UInt64(history?.lostLines ?? 0) }
+  private var historyLost: UInt64 { counters.historyLost + UInt64(history?.value.lostLines ?? 0) }
 
   private func blockedText() -> String {
     let blocks = table.all

@@ -83,7 +83,7 @@ extension Sentry {
     whenNamed(probe) { name in
       var named = entry
       named.name = name
-      self.history?.append(blocked: named)
+      self.history?.value.append(blocked: named)
     }
   }
 
@@ -103,7 +103,7 @@ extension Sentry {
     whenNamed(probe) { name in
       let event = ScanEvent(probe, name: name, result: result)
       if isLogged { self.say(.event(event)) }
-      self.history?.append(event, at: probe.time)
+      self.history?.value.append(event, at: probe.time)
     }
   }
 

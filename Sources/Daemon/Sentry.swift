@@ -40,7 +40,7 @@ package final class Sentry {
   let options: RunOptions
   var plan: Plan
   var log: LogSink
-  var history: HistoryFile?
+  var history: Owned<HistoryFile>?
   var policy: ResponsePolicy
   var table = BlockTable()
   var blocker: Blocker
@@ -177,11 +177,11 @@ package final class Sentry {
       owning: try check("signalfd") { unsafe signalfd(-1, &set, Int32(CLinux_SFD_NONBLOCK | CLinux_SFD_CLOEXEC)) })
   }
 
-  static func history(_ plan: Plan) -> HistoryFile? {
+  static func history(_ plan: Plan) -> Owned<HistoryFile>? {
     guard let path = plan.configuration.historyFile else { return nil }
     let forms = plan.configuration.historyFormat
     let form: HistoryFile.Form = forms.count > 1 ? .both : forms.first == .modern ? .modern : .classic
-    return HistoryFile(path: path, form: form)
+    return Owned(HistoryFile(path: path, form: form))
   }
 
   /// The start lines, the blocks of before, and the word that all is well.
@@ -341,10 +341,10 @@ package final class Sentry {
   /// Writes everything that has collected.
   private func flush() {
     log.flush()
-    if history != nil, let change = history!.flush() {
+    if let history, let change = history.value.flush() {
       if case .recovered(let lost) = change { counters.historyLost += UInt64(lost) }
       if case .overflowed(let lost) = change { counters.historyLost += UInt64(lost) }
-      say(.history(history!.path, change, in: dialect))
+      say(.history(history.value.path, change, in: dialect))
     }
     if blockedFilesDirty { writeBlockedFiles() }
     flushStore()

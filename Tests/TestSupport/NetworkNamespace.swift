@@ -18,10 +18,10 @@ package enum NetworkNamespace {
 /// is. What `body` starts by `shell` is in the new namespace, too. The namespace ends with its last socket and process.
 package func inNamespace<Value>(_ body: () throws -> Value) throws -> Value {
   let home = try FileDescriptor.open("/proc/thread-self/ns/net", O_RDONLY)
-  try check("unshare") { CLinux.unshare(CLONE_NEWNET) }
+  try check("unshare") { CLinux.unshare(CLinux_CLONE_NEWNET) }
   defer {
     // A thread that goes on in the wrong network would make nonsense of the tests after this one.
-    if setns(home.raw, CLONE_NEWNET) != 0 { fatalError("cannot leave the network namespace of a test") }
+    if setns(home.raw, CLinux_CLONE_NEWNET) != 0 { fatalError("cannot leave the network namespace of a test") }
   }
   try loopbackUp()
   return try body()

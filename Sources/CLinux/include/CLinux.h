@@ -58,6 +58,7 @@ extern int accept4(int fd, struct sockaddr *address, socklen_t *length, int flag
 extern int pthread_setname_np(pthread_t thread, const char *name);
 extern int unshare(int flags);
 extern int setns(int fd, int type);
+static const int CLinux_CLONE_NEWNET = 0x40000000;
 extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);
 extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *actions, const char *path);
 

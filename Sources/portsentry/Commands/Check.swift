@@ -1,5 +1,6 @@
 import ArgumentParser
 import Configuration
+import Platform
 import Daemon
 import Wire
 

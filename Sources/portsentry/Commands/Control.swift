@@ -22,7 +22,7 @@ struct ControlOptions: ParsableArguments {
     let reply: ControlReply
     do {
       reply = try ControlClient.ask(path, message)
-    } catch let error as Errno {
+    } catch {
       if error.isMissing {
         Console.error("portsentry: no sentry is running (nobody answers on \(path)); start it with `portsentry run`")
         throw ExitCode(69)
