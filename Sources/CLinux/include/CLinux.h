@@ -106,4 +106,7 @@ static const int CLinux_SOCK_SEQPACKET = SOCK_SEQPACKET;
 static const int CLinux_SOCK_CLOEXEC = SOCK_CLOEXEC;
 static const int CLinux_SOCK_NONBLOCK = SOCK_NONBLOCK;
 
+// Declared only with _GNU_SOURCE, and as a macro of another type than its neighbours.
+static const short CLinux_POSIX_SPAWN_SETSID = POSIX_SPAWN_SETSID;
+
 #endif
