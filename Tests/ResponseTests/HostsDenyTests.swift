@@ -1,4 +1,4 @@
-import Foundation
+import CLinux
 import Response
 import TestSupport
 import Testing
@@ -6,15 +6,6 @@ import Wire
 
 @Suite("hosts.deny")
 struct HostsDenyTests {
-  /// Runs `body` with a folder that is removed afterwards.
-  private func inFolder(_ body: (String) throws -> Void) throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("hosts-deny-\(UUID().uuidString)").path
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: folder) }
-    try body(folder)
-  }
-
-  private func text(_ path: String) -> String? { try? String(contentsOfFile: path, encoding: .utf8) }
   private func mode(_ path: String) -> String { shell("stat -c '%a %u:%g %F' '\(path)'").output.filter { $0 != "\n" } }
 
   @Test(
@@ -46,13 +37,13 @@ struct HostsDenyTests {
   func adds(_ name: String, _ before: String?, _ after: String) throws {
     try inFolder { folder in
       let path = folder + "/hosts.deny"
-      try before?.write(toFile: path, atomically: false, encoding: .utf8)
+      if let before { try write(before, to: path) }
       let file = HostsDeny(path: path)
       try file.add("x")
-      #expect(text(path) == after, "\(name)")
+      #expect(text(of: path) == after, "\(name)")
       #expect(try file.contains("x"))
       try file.add("x")
-      #expect(text(path) == after, "\(name), again")
+      #expect(text(of: path) == after, "\(name), again")
     }
   }
 
@@ -66,10 +57,10 @@ struct HostsDenyTests {
   func removes(_ name: String, _ before: String?, _ after: String?) throws {
     try inFolder { folder in
       let path = folder + "/hosts.deny"
-      try before?.write(toFile: path, atomically: false, encoding: .utf8)
+      if let before { try write(before, to: path) }
       try HostsDeny(path: path).remove("x")
-      #expect(text(path) == after, "\(name)")
-      #expect(try FileManager.default.contentsOfDirectory(atPath: folder).allSatisfy { $0 == "hosts.deny" })
+      #expect(text(of: path) == after, "\(name)")
+      #expect(shell("ls -A \(folder) | grep -v '^hosts.deny$'").output.isEmpty, "nothing is left behind")
     }
   }
 
@@ -89,7 +80,7 @@ struct HostsDenyTests {
       try file.add("x")
       try file.add("y")
       try file.remove("x")
-      #expect(text(path) == "a\ny\n")
+      #expect(text(of: path) == "a\ny\n")
       #expect(mode(path) == before)
       #expect(mode(folder + "/link").hasSuffix("symbolic link"))
     }
@@ -104,7 +95,7 @@ struct HostsDenyTests {
       let file = HostsDeny(path: path)
       try file.add("y")
       try file.remove("x")
-      #expect(text(folder + "/elsewhere") == "a\nb\ny\n")
+      #expect(text(of: folder + "/elsewhere") == "a\nb\ny\n")
       shell("mount -o remount,ro,bind \(path)")
       #expect(throws: ResponderError.readOnly(path: path)) { try file.add("z") }
       #expect(throws: ResponderError.readOnly(path: path)) { try file.remove("a") }
@@ -119,7 +110,7 @@ struct HostsDenyTests {
       shell("echo x > \(path); chmod 666 \(path)")
       #expect(throws: ResponderError.worldWritable(path: path)) { try HostsDeny(path: path).add("y") }
       #expect(throws: ResponderError.worldWritable(path: path)) { try HostsDeny(path: path).remove("x") }
-      #expect(text(path) == "x\n")
+      #expect(text(of: path) == "x\n")
       #expect(throws: ResponderError.self) { try HostsDeny(path: folder).add("y") }
       #expect(throws: ResponderError.self) { try HostsDeny(path: folder + "/none/hosts.deny").add("y") }
     }
@@ -129,7 +120,7 @@ struct HostsDenyTests {
   func refusesLine(_ line: String) throws {
     try inFolder { folder in
       #expect(throws: ResponderError.self) { try HostsDeny(path: folder + "/hosts.deny").add(line) }
-      #expect(text(folder + "/hosts.deny") == nil)
+      #expect(text(of: folder + "/hosts.deny") == nil)
     }
   }
 

@@ -1,4 +1,3 @@
-import Foundation
 import Platform
 import Response
 import TestSupport
@@ -42,38 +41,38 @@ struct SafeNetworksTests {
     "the host's own addresses, gateways and resolvers are found",
     .enabled(if: NetworkNamespace.isPossible, "\(NetworkNamespace.skipped)"))
   func discovers() throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("safe-\(UUID().uuidString)").path
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: folder) }
-    try "nameserver 127.0.0.53\nnameserver 192.0.2.53\n".write(
-      toFile: folder + "/resolv", atomically: true, encoding: .utf8)
-    try "nameserver 192.0.2.54\n".write(toFile: folder + "/upstream", atomically: true, encoding: .utf8)
-    try inNamespace {
-      let setUp = shell(
-        """
-        ip link add ps0 type veth peer name ps1 && ip link set ps0 up && ip link set ps1 up &&
-        ip addr add 10.9.0.1/24 broadcast + dev ps0 && ip addr add 2001:db8:9::1/64 dev ps0 nodad &&
-        ip addr add 10.9.1.1 peer 10.9.1.2 dev ps0 && ip route add local 10.9.7.0/24 dev lo &&
-        ip route add default nexthop via 10.9.0.254 nexthop via 10.9.0.253 &&
-        ip route add default via 10.9.0.252 table 77 && ip route add 10.50.0.0/16 via 10.9.0.99 &&
-        ip route add 0.0.0.0/1 via 10.9.0.251 && ip route add 172.16.0.0/12 via inet6 fe80::7 dev ps0 &&
-        ip -6 route add default via fe80::8 dev ps0 metric 5 && ip -6 route append default via 2001:db8:9::fe metric 5
-        """)
-      #expect(setUp.status == 0, "\(setUp.output)")
-      let found = try SafeNetworks.discover(resolvConf: folder + "/resolv", upstream: folder + "/upstream")
-      let rows: [(String, String?)] = [
-        ("10.9.0.1", "an address of this host"), ("2001:db8:9::1", "an address of this host"),
-        ("10.9.1.1", "an address of this host"), ("10.9.7.9", "an address of this host"), ("10.9.1.2", nil),
-        ("10.9.0.255", "a broadcast address of this host"), ("10.9.0.254", "the default gateway"),
-        ("10.9.0.253", "the default gateway"), ("10.9.0.252", "the default gateway"), ("10.9.0.251", "the default gateway"),
-        ("fe80::8", "the default gateway"), ("2001:db8:9::fe", "the default gateway"), ("10.9.0.99", nil), ("fe80::7", nil),
-        ("192.0.2.53", "a resolver in \(folder)/resolv"), ("192.0.2.54", "a resolver in \(folder)/upstream"),
-        ("10.9.0.2", nil), ("192.0.2.55", nil), ("127.0.0.53", "loopback"),
-      ]
-      for (text, reason) in rows { #expect(found.reason(protecting: network(text)) == reason, "\(text)") }
-      let none = try SafeNetworks.discover(resolvConf: folder + "/none", upstream: folder + "/upstream")
-      #expect(none.reason(protecting: network("192.0.2.54")) == nil)
-      #expect(throws: Errno.self) { try SafeNetworks.discover(resolvConf: folder) }
+    try inFolder { folder in
+      try write("nameserver 127.0.0.53\nnameserver 192.0.2.53\n", to: folder + "/resolv")
+      try write("nameserver 192.0.2.54\n", to: folder + "/upstream")
+      try inNamespace { try discover(folder) }
     }
+  }
+
+  private func discover(_ folder: String) throws {
+    let setUp = shell(
+      """
+      ip link add ps0 type veth peer name ps1 && ip link set ps0 up && ip link set ps1 up &&
+      ip addr add 10.9.0.1/24 broadcast + dev ps0 && ip addr add 2001:db8:9::1/64 dev ps0 nodad &&
+      ip addr add 10.9.1.1 peer 10.9.1.2 dev ps0 && ip route add local 10.9.7.0/24 dev lo &&
+      ip route add default nexthop via 10.9.0.254 nexthop via 10.9.0.253 &&
+      ip route add default via 10.9.0.252 table 77 && ip route add 10.50.0.0/16 via 10.9.0.99 &&
+      ip route add 0.0.0.0/1 via 10.9.0.251 && ip route add 172.16.0.0/12 via inet6 fe80::7 dev ps0 &&
+      ip -6 route add default via fe80::8 dev ps0 metric 5 && ip -6 route append default via 2001:db8:9::fe metric 5
+      """)
+    #expect(setUp.status == 0, "\(setUp.output)")
+    let found = try SafeNetworks.discover(resolvConf: folder + "/resolv", upstream: folder + "/upstream")
+    let rows: [(String, String?)] = [
+      ("10.9.0.1", "an address of this host"), ("2001:db8:9::1", "an address of this host"),
+      ("10.9.1.1", "an address of this host"), ("10.9.7.9", "an address of this host"), ("10.9.1.2", nil),
+      ("10.9.0.255", "a broadcast address of this host"), ("10.9.0.254", "the default gateway"),
+      ("10.9.0.253", "the default gateway"), ("10.9.0.252", "the default gateway"), ("10.9.0.251", "the default gateway"),
+      ("fe80::8", "the default gateway"), ("2001:db8:9::fe", "the default gateway"), ("10.9.0.99", nil), ("fe80::7", nil),
+      ("192.0.2.53", "a resolver in \(folder)/resolv"), ("192.0.2.54", "a resolver in \(folder)/upstream"),
+      ("10.9.0.2", nil), ("192.0.2.55", nil), ("127.0.0.53", "loopback"),
+    ]
+    for (text, reason) in rows { #expect(found.reason(protecting: network(text)) == reason, "\(text)") }
+    let none = try SafeNetworks.discover(resolvConf: folder + "/none", upstream: folder + "/upstream")
+    #expect(none.reason(protecting: network("192.0.2.54")) == nil)
+    #expect(throws: Errno.self) { try SafeNetworks.discover(resolvConf: folder) }
   }
 }
