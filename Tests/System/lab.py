@@ -138,8 +138,8 @@ date +%s.%N > "$LAB_STARTED"
 class Lab:
     """Two namespaces and a cable. Use as a context manager."""
 
-    def __init__(self, spare=LAST_SPARE - FIRST_SPARE + 1):
-        self.spare = spare
+    def __init__(self, spare=LAST_SPARE - FIRST_SPARE + 1, cable=True):
+        self.spare, self.cable = spare, cable
         self.serial = len(_labs)
         self.target = "ps-target-%d-%d" % (os.getpid(), self.serial)
         self.attacker = "ps-attacker-%d-%d" % (os.getpid(), self.serial)
@@ -165,13 +165,16 @@ class Lab:
         os.chmod(self.folder, 0o755)
         for name in (self.target, self.attacker):
             run(["ip", "netns", "add", name])
-        self.add_cable()
+        self.in_target("sh", "-c", "echo 100000 > /proc/sys/net/unix/max_dgram_qlen; "
+                       "for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $f; done")
+        if self.cable:
+            self.add_cable()
 
-    def add_cable(self, name="lan0", net="10.77.0", prefix6="fd77:"):
+    def add_cable(self, name="lan0", net="10.77.0", prefix6="fd77:", attacker_last="1"):
         """Makes the veth pair and addresses both ends. Duplicate address detection is off: it costs seconds."""
         run(["ip", "link", "add", name, "netns", self.target, "address", TARGET_MAC, "type", "veth", "peer",
              "name", name, "netns", self.attacker, "address", ATTACKER_MAC])
-        for namespace, last in ((self.target, "2"), (self.attacker, "1")):
+        for namespace, last in ((self.target, "2"), (self.attacker, attacker_last)):
             batch = ["link set lo up", "addr add %s.%s/24 dev %s" % (net, last, name),
                      "addr add %s:%s/64 dev %s nodad" % (prefix6, last, name)]
             if namespace == self.attacker:
@@ -183,10 +186,9 @@ class Lab:
                      "echo 0 > /proc/sys/net/ipv6/conf/%s/router_solicitations; exec ip -batch -" % (name, name)
             run(["ip", "netns", "exec", namespace, "sh", "-c", script], input="\n".join(batch) + "\n")
         # Neighbours are known, so that the first probe is not lost behind an ARP question.
-        for namespace, mac, hosts in ((self.target, ATTACKER_MAC, ("1",)), (self.attacker, TARGET_MAC, ("2",))):
-            for last in hosts:
-                run(["ip", "-n", namespace, "neigh", "replace", "%s.%s" % (net, last), "lladdr", mac, "dev", name])
-                run(["ip", "-n", namespace, "neigh", "replace", "%s:%s" % (prefix6, last), "lladdr", mac, "dev", name])
+        for namespace, mac, last in ((self.target, ATTACKER_MAC, attacker_last), (self.attacker, TARGET_MAC, "2")):
+            for address in ("%s.%s" % (net, last), "%s:%s" % (prefix6, last)):
+                run(["ip", "-n", namespace, "neigh", "replace", address, "lladdr", mac, "dev", name])
 
     # Addresses
 
@@ -378,7 +380,7 @@ class Sentry:
         else:
             self.configure(settings or {})
         self.process = self.pid = None
-        self.entries = []           # (monotonic time, channel, text)
+        self.entries = []           # (wall clock, channel, text)
         self.condition = threading.Condition()
         self._stop = False
         self._sockets = []
@@ -420,7 +422,8 @@ class Sentry:
         for path, channel in ((log, "syslog"), (notify, "notify")):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-            s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            with lab.inside(lab.target):  # For its own, generous, net.unix.max_dgram_qlen.
+                s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             s.setsockopt(socket.SOL_SOCKET, 33, 1 << 26)  # SO_RCVBUFFORCE
             s.bind(path)
             os.chmod(path, 0o666)
@@ -484,7 +487,7 @@ class Sentry:
 
     def _add(self, channel, text):
         with self.condition:
-            self.entries.append((time.monotonic(), channel, text))
+            self.entries.append((time.time(), channel, text))
             self.condition.notify_all()
 
     def _read_socket(self, s, channel):
