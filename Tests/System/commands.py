@@ -135,7 +135,7 @@ def block_modes(lab):
         out, name = lab.folder + "/mode" + value, "block-" + value
         open(out, "w").close()
         deny = os.path.join(lab.folder, name, "hosts.deny")
-        sentry = lab.sentry("-stcp", "-sudp", name=name, settings={
+        sentry = lab.sentry("-stcp", name=name, settings={
             "BLOCK_TCP": value, "BLOCK_UDP": "0", "KILL_HOSTS_DENY": "ALL: $TARGET$",
             "KILL_ROUTE": "echo route >> %s # $TARGET$" % out, "KILL_RUN_CMD": "echo run >> " + out})
         source = lab.new_source()[0]

@@ -46,6 +46,7 @@ DEBIAN = "/usr/sbin/portsentry"
 
 verbose = False
 binary = None
+all_predecessor = False  # --predecessor: every sentry is Debian's 1.2, to see that a test can fail.
 _libc = ctypes.CDLL(None, use_errno=True)
 _labs = []
 
@@ -357,6 +358,7 @@ class Sentry:
     def __init__(self, lab, *arguments, settings=None, config=None, predecessor=False, foreground=True, wait=True,
                  name=None, ignore="", mounts="", environment=None, folder=None, timeout=10, hosts_deny="", binary_path=None,
                  user=None, options=()):
+        predecessor = predecessor or all_predecessor
         self.lab, self.arguments, self.predecessor = lab, list(arguments), predecessor
         self.name = name or "sentry%d" % len(lab.sentries)
         self.binary_path = binary_path or (DEBIAN if predecessor else binary)
@@ -640,7 +642,7 @@ def _on_signal(number, _):
 
 def main(arguments=None):
     """Runs the registered tests (or those whose name contains one of the words) and returns the exit status."""
-    global verbose, binary
+    global verbose, binary, all_predecessor
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     path = None
     names = []
@@ -653,8 +655,13 @@ def main(arguments=None):
             verbose = True
         elif a == "--list":
             listing = True
+        elif a == "--predecessor":
+            all_predecessor = True
         elif a in ("-h", "--help"):
-            print("usage: run.py [--binary PATH] [-v] [--list] [NAME...]   (a NAME is a part of a test's name)")
+            print("""usage: run.py [--binary PATH] [-v] [--list] [NAME...]
+  NAME           tests whose name contains it
+  -v             print each command that is run
+  --predecessor  test Debian's PortSentry 1.2 instead (most must fail)""")
             return 0
         else:
             names.append(a)
@@ -665,7 +672,7 @@ def main(arguments=None):
     if os.geteuid() != 0:
         print("The system tests make network namespaces, for which they need root.")
         return 77
-    binary = find_binary(path)
+    binary = DEBIAN if all_predecessor else find_binary(path)
     atexit.register(cleanup)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _on_signal)
