@@ -10,6 +10,9 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableExperimentalFeature("Lifetimes"),
+  // CLinux.h needs _GNU_SOURCE; Swift's own Glibc module must see it as well, or a file that imports both has two
+  // definitions of fd_set and rusage.
+  .unsafeFlags(["-Xcc", "-D_GNU_SOURCE"]),
 ]
 
 func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -29,7 +32,7 @@ let package = Package(
   targets: [
     .target(name: "CLinux"),
     module("Wire"),
-    module("Platform", ["CLinux"]),
+    module("Platform", ["CLinux", "Wire"]),
     module("Detection", ["Wire"]),
     module("Capture", ["CLinux", "Platform", "Wire", "Detection"]),
     module("Response", ["Wire", "Detection", "Platform"]),
@@ -48,11 +51,11 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["Wire", "Platform"], path: "Tests/TestSupport", swiftSettings: settings),
     tests("WireTests", ["Wire"]),
-    tests("PlatformTests", ["Platform", "CLinux"]),
+    tests("PlatformTests", ["Platform", "CLinux", "Wire"]),
     tests("DetectionTests", ["Detection", "Wire"]),
     tests("CaptureTests", ["Capture", "Wire", "Detection", "Platform", "CLinux"]),
     tests("ResponseTests", ["Response", "Wire", "Detection", "Platform"]),
-    tests("JournalTests", ["Journal", "Response", "Wire", "Detection"]),
+    tests("JournalTests", ["Journal", "Response", "Wire", "Detection", "Platform"]),
     tests("ConfigurationTests", ["Configuration", "Response", "Wire", "Detection", "Platform"]),
     tests("DaemonTests", ["Daemon", "Configuration", "Journal", "Response", "Wire", "Detection", "Platform"]),
   ]

@@ -1,1 +1,93 @@
-// placeholder
+import Response
+import Wire
+
+/// What portsentry.conf says, checked and in our own types.
+package struct Configuration: Sendable, Equatable {
+  /// Whose words, files and readings are in use.
+  package var dialect = Dialect.classic
+  /// Watched in the connect and stealth modes.
+  package var tcpPorts = PortSet()
+  package var udpPorts = PortSet()
+  /// Mode atcp watches the ports 0 up to but not including this number; 0...65536.
+  package var advancedPortsTCP = 1024
+  /// Mode audp likewise.
+  package var advancedPortsUDP = 1024
+  /// Never watched in mode atcp.
+  package var advancedExcludeTCP = PortSet()
+  /// Never watched in mode audp.
+  package var advancedExcludeUDP = PortSet()
+  /// nil: no ignore file.
+  package var ignoreFile: String?
+  /// nil: no history.
+  package var historyFile: String?
+  /// Whose lines go into the history; never empty.
+  package var historyFormat: [Dialect] = [.classic]
+  /// In the classic dialect the stem to which `.tcp` and the like are added. nil: none is kept, and in the modern
+  /// dialect every touch is then responded to.
+  package var blockedFile: String?
+  package var resolveHost = false
+  /// The touch of a source that triggers; 0 and 1 both mean the first.
+  package var scanTrigger = 0
+  /// Sent as it stands, without a newline, to whoever connects; nil: nothing.
+  package var portBanner: String?
+  package var response = ResponsePolicy.Settings()
+  /// Where our own state lives; absolute.
+  package var stateDirectory = Configuration.defaultStateDirectory
+  /// Where the command line finds the running sentry; absolute, at most 107 bytes.
+  package var controlSocket = Configuration.defaultControlSocket
+
+  package init() {}
+
+  package static let defaultIgnoreFile = "/etc/portsentry/portsentry.ignore"
+  package static let defaultHistoryFile = "/var/lib/portsentry/portsentry.history"
+  package static let defaultBlockedFile = "/var/lib/portsentry/portsentry.blocked"
+  package static let defaultStateDirectory = "/var/lib/portsentry"
+  package static let defaultControlSocket = "/run/portsentry/control.sock"
+
+  /// What holds when there is no configuration file at all: everything is watched for, nothing is done.
+  package static let embedded: Configuration = {
+    var configuration = Configuration()
+    configuration.tcpPorts = currentTCPPorts
+    configuration.udpPorts = currentUDPPorts
+    configuration.advancedExcludeTCP = defaultExcludeTCP
+    configuration.advancedExcludeUDP = defaultExcludeUDP
+    configuration.ignoreFile = defaultIgnoreFile
+    configuration.historyFile = defaultHistoryFile
+    configuration.blockedFile = defaultBlockedFile
+    return configuration
+  }()
+
+  // MARK: Trigger ports
+  //
+  // A good trigger port is one that scanners ask for and that nobody else touches by mistake. Ports that a service of
+  // this host uses are left out by themselves, so lists may name any port.
+
+  /// What is asked for today: the low ports that a sweep in order meets first, remote shells and desktops, databases
+  /// and caches without a password, container and management interfaces, routers and cameras, old back doors.
+  package static let currentTCPPorts = PortSet([
+    1, 7, 11, 15, 23, 79, 111, 119, 445, 512, 513, 514, 540, 873, 1080, 1433, 1521, 2323, 2375, 2376, 3128, 3389, 4444,
+    5038, 5555, 5900, 5985, 6379, 6667, 7547, 8291, 8545, 9200, 11211, 12345, 27017, 31337, 37215, 52869, 60001,
+  ] as [UInt16])
+
+  /// Likewise: services misused as reflectors, management interfaces, telephony, routers and cameras.
+  package static let currentUDPPorts = PortSet([
+    1, 7, 13, 17, 19, 69, 111, 161, 177, 389, 513, 623, 1434, 3283, 5060, 5683, 11211, 31337, 37810, 47808, 53413,
+  ] as [UInt16])
+
+  /// The list that Debian's PortSentry 1.2 came with.
+  package static let classicTCPPorts = PortSet([
+    1, 11, 15, 79, 111, 119, 143, 540, 635, 1080, 1524, 2000, 5742, 6667, 12345, 12346, 20034, 27665, 31337, 32771,
+    32772, 32773, 32774, 40421, 49724, 54320,
+  ] as [UInt16])
+
+  package static let classicUDPPorts = PortSet([
+    1, 7, 9, 69, 161, 162, 513, 635, 640, 641, 700, 31335, 31337, 32770, 32771, 32772, 32773, 32774, 34555, 37444, 54321,
+  ] as [UInt16])
+
+  /// 113: mail and IRC servers ask ident of whoever connects to them. 139: Windows hosts look for NetBIOS sessions.
+  package static let defaultExcludeTCP = PortSet([113, 139] as [UInt16])
+
+  /// What hosts of a local network send to everyone: 67 and 68 DHCP, 137 and 138 NetBIOS, 520 and 521 routing (RIP),
+  /// 546 and 547 DHCPv6, 631 printers that announce themselves.
+  package static let defaultExcludeUDP = PortSet([67, 68, 137, 138, 520, 521, 546, 547, 631] as [UInt16])
+}

@@ -16,7 +16,7 @@ package struct Probe: Sendable, BitwiseCopyable {
   package var hasIPOptions: Bool
   /// Whether its source has reached SCAN_TRIGGER with this probe.
   package var isTriggered: Bool
-  /// Whether the ignore file names its source. Such a probe is never triggered.
+  /// Whether the ignore file names its source; set where that file is known, after detection.
   package var isIgnored: Bool
   /// Whether this host sent it to itself. Such a probe is never answered.
   package var isOwnAddress: Bool

@@ -1,5 +1,152 @@
+import Detection
 import Wire
 
 /// Decides what is done about a source. Pure: no clock, no I/O.
 package struct ResponsePolicy: Sendable {
+  package var settings: Settings
+  /// What must stay reachable whatever it did; found on this host, not configured.
+  package var safe: SafeNetworks
+  /// The administrator's ignore file.
+  package var ignored: IPNetworkSet
+  /// When the newest blocks were made: a window of one minute, never longer than `settings.perMinute`.
+  private var recent: [Timestamp] = []
+  private var oldest = 0
+
+  package init(_ settings: Settings, safe: SafeNetworks = SafeNetworks(), ignored: IPNetworkSet = IPNetworkSet()) {
+    self.settings = settings
+    self.safe = safe
+    self.ignored = ignored
+  }
+
+  /// Why a source is not blocked although something asks for it.
+  package enum Refusal: Error, Equatable, Sendable, CustomStringConvertible {
+    /// It must stay reachable; the text says what it is, e.g. "the default gateway".
+    case safe(String)
+    case ignored
+    /// BLOCK_MAX blocks are in force.
+    case tableFull(Int)
+    /// BLOCK_RATE new blocks were made within a minute.
+    case tooFast(Int)
+
+    package var description: String {
+      switch self {
+      case .safe(let what): "it is \(what)"
+      case .ignored: "the ignore file names it"
+      case .tableFull(let limit): "\(limit) blocks are in force (BLOCK_MAX)"
+      case .tooFast(let limit): "\(limit) blocks were made within a minute (BLOCK_RATE)"
+      }
+    }
+  }
+
+  /// A block for the source of a triggered probe, or why there is none.
+  ///
+  /// - Parameter inForce: how many blocks there are.
+  package mutating func decide(
+    _ probe: Probe, modeName: String, reason: String, inForce: Int, now: Timestamp
+  ) throws(Refusal) -> Block {
+    let network = IPNetwork(probe.source)
+    try check(network, inForce: inForce)
+    if settings.perMinute > 0 {
+      while oldest < recent.count, now - recent[oldest] > .seconds(60) { oldest += 1 }
+      if oldest > 1024 {
+        recent.removeFirst(oldest)
+        oldest = 0
+      }
+      guard recent.count - oldest < settings.perMinute else { throw .tooFast(settings.perMinute) }
+      recent.append(now)
+    }
+    return Block(
+      network: network, since: now, until: settings.duration.map { now + $0 },
+      methods: settings.action(for: probe.transport) == .runCommand ? [] : settings.methods, port: probe.targetPort,
+      transport: probe.transport, modeName: modeName, reason: reason)
+  }
+
+  /// A block by an operator's order: the safe list holds for it, the rate does not.
+  ///
+  /// - Parameter duration: nil for ever.
+  package func order(
+    _ network: IPNetwork, duration: Duration?, reason: String, inForce: Int, now: Timestamp
+  ) throws(Refusal) -> Block {
+    try check(network, inForce: inForce)
+    // A network cannot be a line of hosts.deny or a classic command's $TARGET$ in every case; nftables takes all.
+    let methods = settings.methods.filter { network.isHost || $0 == .nftables || $0 == .route }
+    return Block(
+      network: network, since: now, until: duration.map { now + $0 }, methods: methods.isEmpty ? [.nftables] : methods,
+      port: 0, transport: .tcp, modeName: "operator", reason: reason)
+  }
+
+  /// A block that was in force before a restart; nil when it must not be any more.
+  package func restore(_ record: Block.Record, now: Timestamp) -> Block? {
+    if let until = record.until, until <= now { return nil }
+    guard (try? check(record.network, inForce: 0)) != nil else { return nil }
+    return Block(
+      network: record.network, since: record.since, until: record.until, methods: record.methods, port: record.port,
+      transport: record.transport, modeName: record.modeName, reason: record.reason)
+  }
+
+  private func check(_ network: IPNetwork, inForce: Int) throws(Refusal) {
+    if let what = safe.reason(protecting: network) { throw .safe(what) }
+    if ignored.network(overlapping: network) != nil { throw .ignored }
+    guard inForce < settings.maximum else { throw .tableFull(settings.maximum) }
+  }
+}
+
+/// An order to shut a network out. Only `ResponsePolicy` makes one: that it exists proves that it is not ourselves,
+/// nothing we need, nothing ignored, and within the bounds.
+package struct Block: Sendable, Equatable {
+  /// What is written down of a block: the same fields, with nothing proven.
+  package struct Record: Sendable, Equatable {
+    package var network: IPNetwork
+    package var since: Timestamp
+    /// nil: until it is released.
+    package var until: Timestamp?
+    package var methods: [BlockMethod]
+    /// The port whose probe led to it; 0 for an operator's order.
+    package var port: UInt16
+    package var transport: TransportProtocol
+    /// `$MODE$` of the commands run for it.
+    package var modeName: String
+    /// The evidence, in words.
+    package var reason: String
+
+    package init(
+      network: IPNetwork, since: Timestamp, until: Timestamp?, methods: [BlockMethod], port: UInt16,
+      transport: TransportProtocol, modeName: String, reason: String
+    ) {
+      self.network = network
+      self.since = since
+      self.until = until
+      self.methods = methods
+      self.port = port
+      self.transport = transport
+      self.modeName = modeName
+      self.reason = reason
+    }
+  }
+
+  package let record: Record
+  package var network: IPNetwork { record.network }
+  package var until: Timestamp? { record.until }
+  package var methods: [BlockMethod] { record.methods }
+
+  fileprivate init(
+    network: IPNetwork, since: Timestamp, until: Timestamp?, methods: [BlockMethod], port: UInt16,
+    transport: TransportProtocol, modeName: String, reason: String
+  ) {
+    record = Record(
+      network: network, since: since, until: until, methods: methods, port: port, transport: transport,
+      modeName: modeName, reason: reason)
+  }
+
+  /// How long it still lasts; nil for ever.
+  package func remaining(at now: Timestamp) -> Duration? { until.map { max($0 - now, .milliseconds(1)) } }
+
+  /// The same block with only those of its methods that took effect.
+  package func limited(to methods: [BlockMethod]) -> Block {
+    var record = record
+    record.methods = methods
+    return Block(
+      network: record.network, since: record.since, until: record.until, methods: methods, port: record.port,
+      transport: record.transport, modeName: record.modeName, reason: record.reason)
+  }
 }

@@ -3,10 +3,8 @@
 #ifndef CLINUX_H
 #define CLINUX_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-
+// No _GNU_SOURCE here: it changes types that Swift's own Glibc module knows in their plain form (fd_set, __rusage_who),
+// and the two would clash. What only it declares stands below.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
@@ -54,6 +53,13 @@
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 
+// GNU extensions, as glibc declares them.
+extern int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
+extern int pthread_setname_np(pthread_t thread, const char *name);
+extern int unshare(int flags);
+extern int setns(int fd, int type);
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);
+
 // The ring's block status is written by the kernel and by us on different cores.
 static inline uint32_t CLinux_load_acquire_u32(const void *address) {
   return __atomic_load_n((const uint32_t *)address, __ATOMIC_ACQUIRE);
@@ -69,19 +75,24 @@ static inline int CLinux_openat(int folder, const char *path, int flags, mode_t 
 }
 static inline int CLinux_fcntl_int(int fd, int command, int argument) { return fcntl(fd, command, argument); }
 
-// With _GNU_SOURCE the socket address parameters are transparent unions, which Swift cannot pass.
-static inline int CLinux_bind(int fd, const void *address, socklen_t length) { return bind(fd, address, length); }
-static inline int CLinux_connect(int fd, const void *address, socklen_t length) { return connect(fd, address, length); }
+// Socket addresses of every family go through one untyped pointer.
+static inline int CLinux_bind(int fd, const void *address, socklen_t length) { return bind(fd, (const struct sockaddr *)address, length); }
+static inline int CLinux_connect(int fd, const void *address, socklen_t length) { return connect(fd, (const struct sockaddr *)address, length); }
 static inline int CLinux_accept(int fd, void *address, socklen_t *length, int flags) {
-  return accept4(fd, address, length, flags);
+  return accept4(fd, (struct sockaddr *)address, length, flags);
 }
 static inline ssize_t CLinux_sendto(int fd, const void *bytes, size_t count, int flags, const void *address, socklen_t length) {
-  return sendto(fd, bytes, count, flags, address, length);
+  return sendto(fd, bytes, count, flags, (const struct sockaddr *)address, length);
 }
 static inline ssize_t CLinux_recvfrom(int fd, void *bytes, size_t count, int flags, void *address, socklen_t *length) {
-  return recvfrom(fd, bytes, count, flags, address, length);
+  return recvfrom(fd, bytes, count, flags, (struct sockaddr *)address, length);
 }
-static inline int CLinux_getsockname(int fd, void *address, socklen_t *length) { return getsockname(fd, address, length); }
+static inline int CLinux_getsockname(int fd, void *address, socklen_t *length) { return getsockname(fd, (struct sockaddr *)address, length); }
+
+// Swift marks fork(2) unavailable; we call it once, before there is any thread.
+static inline pid_t CLinux_fork(void) { return fork(); }
+extern int pipe2(int ends[2], int flags);
+static inline int CLinux_pipe(void *ends) { return pipe2((int *)ends, O_CLOEXEC); }
 
 // errno is a macro.
 static inline int CLinux_errno(void) { return errno; }
@@ -99,11 +110,16 @@ static inline void CLinux_ignore_signal(int number) { signal(number, SIG_IGN); }
 static inline void CLinux_default_signal(int number) { signal(number, SIG_DFL); }
 
 // Constants that are macros with casts or of a type that does not import.
+static const int CLinux_EPOLL_CLOEXEC = EPOLL_CLOEXEC;
 static const int CLinux_SOCK_RAW = SOCK_RAW;
 static const int CLinux_SOCK_DGRAM = SOCK_DGRAM;
 static const int CLinux_SOCK_STREAM = SOCK_STREAM;
 static const int CLinux_SOCK_SEQPACKET = SOCK_SEQPACKET;
 static const int CLinux_SOCK_CLOEXEC = SOCK_CLOEXEC;
 static const int CLinux_SOCK_NONBLOCK = SOCK_NONBLOCK;
+static const int CLinux_EFD_NONBLOCK = EFD_NONBLOCK;
+static const int CLinux_EFD_CLOEXEC = EFD_CLOEXEC;
+static const int CLinux_MSG_NOSIGNAL = MSG_NOSIGNAL;
+static const int CLinux_MSG_DONTWAIT = MSG_DONTWAIT;
 
 #endif

@@ -1,0 +1,175 @@
+import CLinux
+import Detection
+import Platform
+import Wire
+
+/// The kernel's own answer to "does anything serve this packet", by netlink (`sock_diag(7)`). No port is opened to
+/// find out.
+package struct SocketTable: ~Copyable {
+  private var netlink: NetlinkSocket
+  private var buffer = [UInt8](repeating: 0, count: 1 << 16)
+  /// Look-ups the kernel refused; then a packet is taken as served, since accusing needs knowledge.
+  package private(set) var failures: UInt64 = 0
+
+  package init() throws(Errno) { netlink = try NetlinkSocket(NETLINK_SOCK_DIAG) }
+
+  /// Whether the kernel would hand `packet` to a socket: a connection, a listener, or a bound UDP socket, on that
+  /// address and interface.
+  package mutating func serves(_ packet: Packet) -> Bool {
+    let sequence = netlink.nextSequence()
+    var request = inet_diag_req_v2()
+    request.sdiag_family = UInt8(packet.target.isV4 ? AF_INET : AF_INET6)
+    request.sdiag_protocol = packet.transport.rawValue
+    request.idiag_states = .max
+    request.id.idiag_if = UInt32(bitPattern: packet.interface)
+    request.id.idiag_cookie = (.max, .max)
+    let local = (Self.words(packet.target), packet.targetPort.bigEndian)
+    let remote = (Self.words(packet.source), packet.sourcePort.bigEndian)
+    // For UDP the kernel reads source and destination as the packet has them; for TCP as the socket has them.
+    (request.id.idiag_src, request.id.idiag_sport) = packet.transport == .tcp ? local : remote
+    (request.id.idiag_dst, request.id.idiag_dport) = packet.transport == .tcp ? remote : local
+    var message = NetlinkMessage()
+    message.begin(Self.SOCK_DIAG_BY_FAMILY, flags: NLM_F_REQUEST, sequence: sequence, fixed: request)
+    message.end()
+    do throws(Errno) {
+      try netlink.send(message)
+      var answer: Bool?
+      while answer == nil {
+        _ = try netlink.receive(buffer: &buffer) { reply in
+          guard reply.sequence == sequence else { return }
+          if reply.type == UInt16(NLMSG_ERROR) {
+            let code = -(reply.fixed(Int32.self) ?? 0)
+            if code != ENOENT { failures += 1 }
+            answer = code != ENOENT
+          } else {
+            answer = true
+          }
+        }
+      }
+      return answer ?? true
+    } catch {
+      failures += 1
+      return true
+    }
+  }
+
+  private static let SOCK_DIAG_BY_FAMILY: UInt16 = 20
+
+  private static func words(_ address: IPAddress) -> (UInt32, UInt32, UInt32, UInt32) {
+    if address.isV4 { return (address.v4Bits.bigEndian, 0, 0, 0) }
+    return (
+      UInt32(truncatingIfNeeded: address.high >> 32).bigEndian, UInt32(truncatingIfNeeded: address.high).bigEndian,
+      UInt32(truncatingIfNeeded: address.low >> 32).bigEndian, UInt32(truncatingIfNeeded: address.low).bigEndian
+    )
+  }
+
+  private static func address(_ words: (UInt32, UInt32, UInt32, UInt32), _ family: UInt8) -> IPAddress {
+    if family == UInt8(AF_INET) { return IPAddress(v4: UInt32(bigEndian: words.0)) }
+    return IPAddress(
+      high: UInt64(UInt32(bigEndian: words.0)) << 32 | UInt64(UInt32(bigEndian: words.1)),
+      low: UInt64(UInt32(bigEndian: words.2)) << 32 | UInt64(UInt32(bigEndian: words.3)))
+  }
+
+  /// Lists TCP listeners and all UDP sockets into `exposure`.
+  package mutating func readServices(into exposure: inout Exposure) throws(Errno) {
+    exposure.removeServices()
+    for transport in TransportProtocol.allCases {
+      for family in [AF_INET, AF_INET6] {
+        let states: UInt32 = transport == .tcp ? 1 << UInt32(TCP_LISTEN) : .max
+        var found: [(message: inet_diag_msg, v6Only: Bool)] = []
+        try dump(family, transport, states: states) { message, attributes in
+          found.append((message, attributes[Int32(INET_DIAG_SKV6ONLY)]?.first == 1))
+        }
+        for (message, v6Only) in found {
+          let port = UInt16(bigEndian: message.id.idiag_sport)
+          let address = Self.address(message.id.idiag_src, message.idiag_family)
+          if address == .unspecifiedV4 {
+            exposure.serveEverywhere(transport, port, v4: true, v6: false)
+          } else if address == .unspecified {
+            exposure.serveEverywhere(transport, port, v4: !v6Only, v6: true)
+          } else {
+            exposure.serve(Endpoint(transport, address, port))
+          }
+        }
+      }
+    }
+  }
+
+  /// Lists the TCP connections there are: local port and peer.
+  package mutating func connections() throws(Errno) -> [(localPort: UInt16, peer: IPAddress)] {
+    var result: [(localPort: UInt16, peer: IPAddress)] = []
+    for family in [AF_INET, AF_INET6] {
+      // All states but LISTEN and CLOSE.
+      let states: UInt32 = ~(1 << UInt32(TCP_LISTEN) | 1 << UInt32(TCP_CLOSE))
+      try dump(family, .tcp, states: states) { message, _ in
+        result.append(
+          (UInt16(bigEndian: message.id.idiag_sport), Self.address(message.id.idiag_dst, message.idiag_family)))
+      }
+    }
+    return result
+  }
+
+  private mutating func dump(
+    _ family: Int32, _ transport: TransportProtocol, states: UInt32,
+    _ body: (inet_diag_msg, [Int32: ArraySlice<UInt8>]) -> Void
+  ) throws(Errno) {
+    let sequence = netlink.nextSequence()
+    var request = inet_diag_req_v2()
+    request.sdiag_family = UInt8(family)
+    request.sdiag_protocol = transport.rawValue
+    request.idiag_states = states
+    request.id.idiag_cookie = (.max, .max)
+    var message = NetlinkMessage()
+    message.begin(Self.SOCK_DIAG_BY_FAMILY, flags: NLM_F_REQUEST | NLM_F_DUMP, sequence: sequence, fixed: request)
+    message.end()
+    try netlink.request(message, sequence: sequence, buffer: &buffer) { reply in
+      guard let found = reply.fixed(inet_diag_msg.self) else { return }
+      body(found, reply.attributes(after: MemoryLayout<inet_diag_msg>.size))
+    }
+  }
+}
+
+/// Says when a listener or an unconnected UDP socket has gone, so that its port is watched again at once.
+///
+/// The kernel announces every socket it destroys; a filter on our end keeps those of connections away.
+package struct SocketMonitor: ~Copyable {
+  private let netlink: NetlinkSocket
+  private var buffer = [UInt8](repeating: 0, count: 1 << 14)
+
+  /// - Throws: `EPERM` or `ENOENT` where the kernel or our rights do not allow it; then poll.
+  package init() throws(Errno) {
+    // SKNLGRP_INET_TCP_DESTROY, _UDP_, INET6_TCP_, INET6_UDP_ (linux/sock_diag.h).
+    let netlink = try NetlinkSocket(NETLINK_SOCK_DIAG, groups: [1, 2, 3, 4])
+    // idiag_dport, two bytes at 16 (header) + 4 (family, state, timer, retrans) + 2 (sport), is 0 for a socket without peer.
+    var program = [
+      sock_filter(code: 0x28, jt: 0, jf: 0, k: 22),
+      sock_filter(code: 0x15, jt: 0, jf: 1, k: 0),
+      sock_filter(code: 0x06, jt: 0, jf: 0, k: 0xffff),
+      sock_filter(code: 0x06, jt: 0, jf: 0, k: 0),
+    ]
+    try check("setsockopt", "SO_ATTACH_FILTER") {
+      unsafe program.withUnsafeMutableBufferPointer {
+        var description = unsafe sock_fprog(len: 4, filter: $0.baseAddress)
+        return unsafe setsockopt(
+          netlink.file.raw, SOL_SOCKET, SO_ATTACH_FILTER, &description, socklen_t(MemoryLayout<sock_fprog>.size))
+      }
+    }
+    self.netlink = netlink
+  }
+
+  package var descriptor: Int32 { netlink.file.raw }
+
+  /// Takes all notices; true when there were any, or when some were lost.
+  package mutating func drain() -> Bool {
+    var changed = false
+    while true {
+      do throws(Errno) {
+        guard try netlink.receive(wait: false, buffer: &buffer, { _ in }) else { return changed }
+        changed = true
+      } catch {
+        if error.code != ENOBUFS { return changed }
+        changed = true
+      }
+    }
+  }
+}

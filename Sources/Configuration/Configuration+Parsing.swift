@@ -1,0 +1,494 @@
+import Response
+import Wire
+
+extension Configuration {
+  /// Reads a configuration file. Takes any bytes and always gives a configuration; a setting that cannot be used
+  /// keeps its default, and a diagnostic says so. With an error among the diagnostics the result is not to be used.
+  ///
+  /// - Parameters:
+  ///   - path: the file's name in the diagnostics.
+  ///   - dialect: the dialect to read it in, whatever it looks like.
+  ///   - preferring: the dialect where the file does not show its own; without it, the modern one.
+  package static func parse(
+    _ bytes: [UInt8], path: String, dialect: Dialect? = nil, preferring: Dialect? = nil
+  ) -> (Configuration, [Diagnostic]) {
+    let file = ConfigurationFile(bytes)
+    var reader = ConfigurationReader(dialect: dialect ?? file.dialect ?? preferring ?? .modern, path: path)
+    reader.read(file)
+    return (reader.configuration, reader.diagnostics.sorted)
+  }
+}
+
+/// Turns what was written into what it means, in one dialect.
+private struct ConfigurationReader {
+  /// A value in force and where it stands.
+  struct Setting {
+    var line: Int
+    var value: String
+
+    /// Whether it holds nothing but blanks.
+    var isEmpty: Bool { value.utf8.allSatisfy(\.isBlank) }
+  }
+
+  let dialect: Dialect
+  var configuration = Configuration()
+  var diagnostics: DiagnosticList
+  private var settings: [ConfigurationKey: Setting] = [:]
+
+  init(dialect: Dialect, path: String) {
+    self.dialect = dialect
+    diagnostics = DiagnosticList(file: path)
+    configuration.dialect = dialect
+  }
+
+  private var isClassic: Bool { dialect == .classic }
+  /// How bad something is that 1.2 let pass and 2.x did not.
+  private var strictness: Diagnostic.Severity { isClassic ? .warning : .error }
+
+  mutating func read(_ file: ConfigurationFile) {
+    for junk in file.junk {
+      diagnostics.add(
+        strictness, junk.line,
+        "\(quoted(junk.text)) is neither a comment nor KEY=\"value\"; \(isClassic ? "ignored" : "put a # before it")")
+    }
+    for entry in file.entries { settle(entry) }
+    applyDefaults()
+    for key in ConfigurationKey.allCases {
+      if let setting = settings[key] { apply(key, setting) }
+    }
+    applyImplications()
+  }
+
+  // MARK: From lines to values
+
+  /// Decides whether an entry is in force, and says what is odd about it.
+  private mutating func settle(_ entry: ConfigurationFile.Entry) {
+    let name = entry.name
+    guard let key = entry.key else {
+      diagnostics.add(strictness, entry.line, unknownKey(name))
+      return
+    }
+    guard !entry.isIndented else {
+      diagnostics.add(
+        strictness, entry.line,
+        "\(name) is indented and therefore not used; remove the blanks before it to put it in force")
+      return
+    }
+    guard entry.quoting != .missing else {
+      let shown = quoted(entry.value).dropFirst().dropLast()
+      diagnostics.add(
+        strictness, entry.line, "Quotes missing from \(name): write \(name)=\"\(shown)\". Option skipped")
+      return
+    }
+    guard let value = value(of: entry) else { return }
+    let setting = Setting(line: entry.line, value: value)
+    guard let earlier = settings[key] else {
+      settings[key] = setting
+      return
+    }
+    if isClassic {
+      diagnostics.add(
+        .warning, entry.line, "\(name) is already set on line \(earlier.line), which is in force as in 1.2; this one is not")
+    } else {
+      diagnostics.add(
+        .warning, entry.line, "\(name) is already set on line \(earlier.line); this one is in force as in 2.x")
+      settings[key] = setting
+    }
+  }
+
+  private func unknownKey(_ name: String) -> String {
+    if name == "TCP_MODE" || name == "UDP_MODE" {
+      return "\(name) belongs in /etc/default/portsentry and does nothing here"
+    }
+    let hint = ConfigurationKey.nearest(to: name).map { "; did you mean \($0.rawValue)?" } ?? ""
+    return "unknown key \(quoted(name))\(isClassic ? " ignored" : "")\(hint)"
+  }
+
+  /// The text of an entry's value, or nil where it cannot be used.
+  private mutating func value(of entry: ConfigurationFile.Entry) -> String? {
+    let name = entry.name
+    if !isClassic {
+      guard entry.hasEqualsSign else {
+        diagnostics.add(.error, entry.line, "= missing after \(name): write \(name)=\"value\"")
+        return nil
+      }
+      guard !entry.hasTextBeforeQuote else {
+        diagnostics.add(.error, entry.line, "only blanks may stand between = and the first quote of \(name)")
+        return nil
+      }
+    } else if entry.hasTextBeforeQuote {
+      diagnostics.add(
+        .warning, entry.line, "what stands before the first quote of \(name) is ignored, as in 1.2")
+    }
+    if isClassic, entry.hasTabBeforeEquals {
+      diagnostics.add(.warning, entry.line, "1.2 did not see \(name) because of the tab after it; it is used here")
+    }
+    var bytes = entry.value[...]
+    // 2.x keeps a tab within a value, 1.2 stops at it.
+    if let control = bytes.firstIndex(where: { $0.isControl && (isClassic || $0 != .tab) }) {
+      let what = "the value of \(name) holds a control character"
+      diagnostics.add(strictness, entry.line, isClassic ? "\(what); it ends there, as in 1.2" : what)
+      guard isClassic else { return nil }
+      bytes = bytes[..<control]
+    }
+    if entry.quoting == .unclosed {
+      diagnostics.add(
+        strictness, entry.line,
+        "closing quote of \(name) missing" + (isClassic ? "; the value goes to the end of the line, as in 1.2" : ""))
+      guard isClassic else { return nil }
+    }
+    if bytes.isEmpty, entry.rest.first.map({ $0 != .hash }) ?? false {
+      diagnostics.add(
+        strictness, entry.line,
+        "\(name) has its first quote doubled, so its value is empty and \(quoted(entry.rest)) is ignored;"
+          + " write one quote before the value and one after it")
+      guard isClassic else { return nil }
+    } else if entry.rest.first.map({ $0 != .hash }) ?? false {
+      diagnostics.add(
+        .warning, entry.line,
+        "\(quoted(entry.rest)) after the closing quote of \(name) is ignored; a value cannot contain a quote")
+    }
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      diagnostics.add(strictness, entry.line, "the value of \(name) is not UTF-8; option skipped")
+      return nil
+    }
+    if isClassic, bytes.contains(where: { $0 >= 0x80 }) {
+      diagnostics.add(.warning, entry.line, "1.2 ended the value of \(name) at its first letter outside ASCII; it is used whole here")
+    }
+    return text
+  }
+
+  // MARK: From values to settings
+
+  private mutating func applyDefaults() {
+    if isClassic {
+      configuration.ignoreFile = Configuration.defaultIgnoreFile
+      configuration.historyFile = Configuration.defaultHistoryFile
+      configuration.blockedFile = Configuration.defaultBlockedFile
+      for (key, standIn) in [
+        (ConfigurationKey.blockedFile, Configuration.defaultBlockedFile),
+        (.historyFile, Configuration.defaultHistoryFile), (.ignoreFile, Configuration.defaultIgnoreFile),
+      ] where settings[key] == nil {
+        diagnostics.add(
+          .warning, 0, "\(key.rawValue) is not set; 1.2 would have refused to start, \(standIn) is used here")
+      }
+    } else {
+      // 2.x has neither key; whoever runs an advanced mode on its file gets what we would have shipped.
+      configuration.advancedExcludeTCP = Configuration.defaultExcludeTCP
+      configuration.advancedExcludeUDP = Configuration.defaultExcludeUDP
+    }
+    configuration.historyFormat = [dialect]
+    if settings[.tcpPorts] == nil, settings[.udpPorts] == nil {
+      diagnostics.add(
+        .warning, 0,
+        "neither TCP_PORTS nor UDP_PORTS is set: modes tcp, stcp, udp, sudp, --connect and --stealth watch nothing")
+    }
+  }
+
+  private mutating func apply(_ key: ConfigurationKey, _ setting: Setting) {
+    switch key {
+    case .tcpPorts: configuration.tcpPorts = ports(key, setting)
+    case .udpPorts: configuration.udpPorts = ports(key, setting)
+    case .advancedPortsTCP: configuration.advancedPortsTCP = portCount(key, setting)
+    case .advancedPortsUDP: configuration.advancedPortsUDP = portCount(key, setting)
+    case .advancedExcludeTCP: configuration.advancedExcludeTCP = ports(key, setting)
+    case .advancedExcludeUDP: configuration.advancedExcludeUDP = ports(key, setting)
+    case .scanTrigger: configuration.scanTrigger = trigger(setting)
+    case .ignoreFile: configuration.ignoreFile = path(key, setting)
+    case .historyFile: configuration.historyFile = path(key, setting)
+    case .historyFormat: configuration.historyFormat = historyFormat(setting)
+    case .blockedFile: configuration.blockedFile = path(key, setting)
+    case .resolveHost: configuration.resolveHost = flag(key, setting)
+    case .portBanner: configuration.portBanner = setting.value.isEmpty ? nil : setting.value
+    case .blockTCP: configuration.response.tcp = action(key, setting)
+    case .blockUDP: configuration.response.udp = action(key, setting)
+    case .blockMethod: configuration.response.methods = methods(setting)
+    case .blockTime: configuration.response.duration = blockTime(setting)
+    case .blockMax:
+      configuration.response.maximum = number(key, setting, in: 1...1_000_000) ?? configuration.response.maximum
+    case .blockRate:
+      configuration.response.perMinute = number(key, setting, in: 0...1_000_000) ?? configuration.response.perMinute
+    case .killRoute: configuration.response.killRoute = template(key, setting, needsTarget: true)
+    case .unkillRoute: configuration.response.unkillRoute = template(key, setting, needsTarget: true)
+    case .killHostsDeny: configuration.response.killHostsDeny = template(key, setting, needsTarget: true)
+    case .hostsDenyFile:
+      configuration.response.hostsDenyFile = absolutePath(key, setting) ?? configuration.response.hostsDenyFile
+    case .killRunCommand: configuration.response.killRunCommand = template(key, setting, needsTarget: false)
+    case .killRunCommandFirst: configuration.response.runCommandFirst = flag(key, setting)
+    case .commandTimeout:
+      configuration.response.commandTimeout = commandTimeout(setting) ?? configuration.response.commandTimeout
+    case .stateDirectory:
+      configuration.stateDirectory = absolutePath(key, setting) ?? configuration.stateDirectory
+    case .controlSocket:
+      configuration.controlSocket = socketPath(key, setting) ?? configuration.controlSocket
+    }
+  }
+
+  /// What follows from several keys together.
+  private mutating func applyImplications() {
+    let response = configuration.response
+    for (key, action) in [(ConfigurationKey.blockTCP, response.tcp), (.blockUDP, response.udp)]
+    where action == .runCommand && response.killRunCommand == nil {
+      diagnostics.add(
+        strictness, settings[key]?.line ?? 0,
+        "\(key.rawValue)=\"2\" runs KILL_RUN_CMD, which is not set: nothing will be done")
+    }
+    if settings[.blockMethod] != nil {
+      checkMethods()
+      return
+    }
+    guard response.tcp == .block || response.udp == .block else { return }
+    var implied: [BlockMethod] = []
+    if response.killHostsDeny != nil { implied.append(.hostsDeny) }
+    if response.killRoute != nil { implied.append(.command) }
+    guard !implied.isEmpty else { return }
+    configuration.response.methods = implied
+    // The predecessors never took a block back.
+    if settings[.blockTime] == nil { configuration.response.duration = nil }
+  }
+
+  /// Compares a written BLOCK_METHOD with the keys that go with each method.
+  private mutating func checkMethods() {
+    let methods = configuration.response.methods
+    if methods.contains(.command), configuration.response.killRoute == nil {
+      diagnostics.add(
+        .error, settings[.blockMethod]?.line ?? 0, "BLOCK_METHOD names command, which runs KILL_ROUTE, but that is not set")
+    }
+    if methods.contains(.hostsDeny), configuration.response.killHostsDeny == nil {
+      configuration.response.killHostsDeny = "ALL: $TARGET$"
+    }
+    for (key, method) in [(ConfigurationKey.killRoute, BlockMethod.command), (.killHostsDeny, .hostsDeny)]
+    where !methods.contains(method) {
+      guard let setting = settings[key], !setting.isEmpty else { continue }
+      diagnostics.add(
+        .warning, setting.line, "\(key.rawValue) is not used, because BLOCK_METHOD does not name \(method.rawValue)")
+    }
+  }
+
+  // MARK: Kinds of value
+
+  private mutating func ports(_ key: ConfigurationKey, _ setting: Setting) -> PortSet {
+    let list = PortList(setting.value.utf8)
+    let ports = list.ports
+    var result = ports
+    for item in list.badItems {
+      guard isClassic else {
+        diagnostics.add(
+          .error, setting.line, "\(key.rawValue): \(item.text) is neither a port from 1 to 65535 nor a range a-b of them")
+        continue
+      }
+      // 1.2 kept the low 16 bits of whatever atoi read.
+      let taken = item.asNumber & 0xffff
+      let asRead = taken == 0 ? "port 0, which opened a port at random" : "port \(taken)"
+      if item.startsWithPort { result.insert(UInt16(taken)) }
+      diagnostics.add(
+        .warning, setting.line,
+        "\(key.rawValue): \(item.text) is neither a port from 1 to 65535 nor a range a-b of them; "
+          + (item.startsWithPort ? "as in 1.2, port \(taken) is used" : "skipped (1.2 read it as \(asRead))"))
+    }
+    if isClassic, list.hasRange {
+      diagnostics.add(
+        .warning, setting.line, "\(key.rawValue): 1.2 read only the first port of a range; here it means all of them")
+    }
+    let isExclusion = key == .advancedExcludeTCP || key == .advancedExcludeUDP
+    let limit = isExclusion ? 65 : 64
+    if isClassic, list.itemCount > limit {
+      diagnostics.add(
+        .warning, setting.line,
+        "\(key.rawValue): 1.2 used the first \(limit) of these \(list.itemCount) items; here all of them count")
+    }
+    if list.itemCount == 0, !setting.isEmpty {
+      diagnostics.add(strictness, setting.line, "\(key.rawValue) names no port")
+    }
+    return result
+  }
+
+  /// ADVANCED_PORTS_TCP, ADVANCED_PORTS_UDP.
+  private mutating func portCount(_ key: ConfigurationKey, _ setting: Setting) -> Int {
+    let (number, isWhole) = leadingNumber(setting.value.utf8)
+    guard isWhole, (0...65536).contains(number) else {
+      diagnostics.add(
+        strictness, setting.line,
+        "\(key.rawValue) must be a number from 0 to 65535, not \(quoted(setting.value))"
+          + (isClassic ? "; 1024 is used" : ""))
+      return 1024
+    }
+    // Strictly this leaves out port 65535 alone, which is never what whoever writes it means.
+    return number == 65535 ? 65536 : number
+  }
+
+  private mutating func trigger(_ setting: Setting) -> Int {
+    let (number, isWhole) = leadingNumber(setting.value.utf8)
+    guard isWhole, (0...65535).contains(number) else {
+      let value = isClassic ? max(0, min(number, 65535)) : 0
+      diagnostics.add(
+        strictness, setting.line,
+        "SCAN_TRIGGER must be a number from 0 to 65535, not \(quoted(setting.value))"
+          + (isClassic ? "; \(value) is used" : ""))
+      return value
+    }
+    if isClassic, number > 50 {
+      diagnostics.add(
+        .warning, setting.line,
+        "SCAN_TRIGGER: 1.2 could not count beyond 50 and reacted to the first packet; here \(number) are counted")
+    }
+    return number
+  }
+
+  /// A key that is `"0"` or `"1"`; for 1.2, any number but 0 is on.
+  private mutating func flag(_ key: ConfigurationKey, _ setting: Setting) -> Bool {
+    let (number, isWhole) = leadingNumber(setting.value.utf8)
+    if isWhole, number == 0 || number == 1 { return number == 1 }
+    let isOn = isClassic && number != 0
+    if !(isClassic && isWhole) {
+      diagnostics.add(
+        strictness, setting.line,
+        "\(key.rawValue) must be 0 or 1, not \(quoted(setting.value))"
+          + (isClassic ? "; as in 1.2 that is \(isOn ? "on" : "off")" : ""))
+    }
+    return isOn
+  }
+
+  private mutating func action(_ key: ConfigurationKey, _ setting: Setting) -> BlockAction {
+    let (number, isWhole) = leadingNumber(setting.value.utf8)
+    let action = BlockAction(rawValue: number)
+    if isWhole, let action { return action }
+    let used = isClassic ? action ?? .logOnly : .logOnly
+    diagnostics.add(
+      strictness, setting.line,
+      "\(key.rawValue) must be 0 (log only), 1 (block) or 2 (run KILL_RUN_CMD), not \(quoted(setting.value))"
+        + (isClassic ? "; as in 1.2 that is \(used.rawValue)" : ""))
+    return used
+  }
+
+  /// A path that a predecessor took as it stood.
+  private mutating func path(_ key: ConfigurationKey, _ setting: Setting) -> String? {
+    // 2.x's manual asks for this, although its parser refuses it.
+    guard !setting.isEmpty else { return nil }
+    if !setting.value.hasPrefix("/") {
+      diagnostics.add(
+        .warning, setting.line,
+        "\(key.rawValue): \(quoted(setting.value)) depends on the directory we are started in; write it with a leading /")
+    }
+    if Self.isShared(setting.value) {
+      diagnostics.add(
+        .warning, setting.line,
+        "\(key.rawValue) lies in a directory where every user may put a file first; /var/lib/portsentry is safe")
+    }
+    return setting.value
+  }
+
+  /// Whether every user of the host may write where `path` lies.
+  private static func isShared(_ path: String) -> Bool {
+    ["/tmp/", "/var/tmp/", "/dev/shm/"].contains(where: path.hasPrefix)
+  }
+
+  private mutating func absolutePath(_ key: ConfigurationKey, _ setting: Setting) -> String? {
+    guard setting.value.hasPrefix("/") else {
+      diagnostics.add(.error, setting.line, "\(key.rawValue) must begin with /, unlike \(quoted(setting.value))")
+      return nil
+    }
+    return setting.value
+  }
+
+  private mutating func socketPath(_ key: ConfigurationKey, _ setting: Setting) -> String? {
+    guard let path = absolutePath(key, setting) else { return nil }
+    // sun_path has 108 bytes with its final NUL, unix(7).
+    guard path.utf8.count <= 107 else {
+      diagnostics.add(
+        .error, setting.line, "\(key.rawValue) has \(path.utf8.count) bytes; a socket's path has at most 107")
+      return nil
+    }
+    return path
+  }
+
+  /// A command or a line with tokens.
+  private mutating func template(_ key: ConfigurationKey, _ setting: Setting, needsTarget: Bool) -> String? {
+    guard !setting.isEmpty else { return nil }
+    guard !needsTarget || setting.value.contains("$TARGET$") else {
+      diagnostics.add(
+        .warning, setting.line,
+        "\(key.rawValue) does not contain $TARGET$, so it cannot name the source, and is skipped")
+      return nil
+    }
+    return setting.value
+  }
+
+  private mutating func number(_ key: ConfigurationKey, _ setting: Setting, in range: ClosedRange<Int>) -> Int? {
+    let (number, isWhole) = leadingNumber(setting.value.utf8)
+    guard isWhole, range.contains(number) else {
+      diagnostics.add(
+        .error, setting.line,
+        "\(key.rawValue) must be a number from \(range.lowerBound) to \(range.upperBound), not \(quoted(setting.value))")
+      return nil
+    }
+    return number
+  }
+
+  /// BLOCK_TIME; nil is for ever.
+  private mutating func blockTime(_ setting: Setting) -> Duration? {
+    let value = setting.value.lowercased()
+    if value == "0" || value == "forever" { return nil }
+    // Ten years: further than any clock we count on, and "forever" is there for more.
+    guard let seconds = seconds(value.utf8), (1...315_360_000).contains(seconds) else {
+      diagnostics.add(
+        .error, setting.line,
+        "BLOCK_TIME must be a number with s, m, h, d or w (30m, 24h, 7d; at most 3650d), or forever,"
+          + " not \(quoted(setting.value))")
+      return configuration.response.duration
+    }
+    return .seconds(seconds)
+  }
+
+  private mutating func commandTimeout(_ setting: Setting) -> Duration? {
+    guard let seconds = seconds(setting.value.lowercased().utf8), (1...3600).contains(seconds) else {
+      diagnostics.add(
+        .error, setting.line, "COMMAND_TIMEOUT must be from 1s to 1h, as 30s or 5m, not \(quoted(setting.value))")
+      return nil
+    }
+    return .seconds(seconds)
+  }
+
+  private mutating func historyFormat(_ setting: Setting) -> [Dialect] {
+    if setting.value == "both" { return [.classic, .modern] }
+    if let dialect = Dialect(rawValue: setting.value) { return [dialect] }
+    diagnostics.add(.error, setting.line, "HISTORY_FORMAT must be 1.2, 2 or both, not \(quoted(setting.value))")
+    return [dialect]
+  }
+
+  private mutating func methods(_ setting: Setting) -> [BlockMethod] {
+    var result: [BlockMethod] = []
+    let names = BlockMethod.allCases.map(\.rawValue)
+    for word in setting.value.split(whereSeparator: { $0 == "," || $0 == " " || $0 == "\t" }) {
+      if let method = BlockMethod(rawValue: word.lowercased()) {
+        if !result.contains(method) { result.append(method) }
+      } else {
+        let hint = nearestName(to: String(word), among: names).map { "; did you mean \($0)?" } ?? ""
+        diagnostics.add(
+          .error, setting.line,
+          "BLOCK_METHOD: \(quoted(word)) is none of \(names.joined(separator: ", "))\(hint)")
+      }
+    }
+    if setting.isEmpty || setting.value.allSatisfy({ $0 == "," || $0 == " " || $0 == "\t" }) {
+      diagnostics.add(.error, setting.line, "BLOCK_METHOD must name some of \(names.joined(separator: ", "))")
+    }
+    return result.isEmpty ? configuration.response.methods : result
+  }
+}
+
+/// Reads `90`, `90s`, `30m`, `24h`, `7d`, `2w` as seconds.
+private func seconds(_ text: some Collection<UInt8>) -> Int? {
+  var digits = Array(text)[...].trimmingBlanks
+  let units: [UInt8: Int] = [
+    UInt8(ascii: "s"): 1, UInt8(ascii: "m"): 60, UInt8(ascii: "h"): 3600, UInt8(ascii: "d"): 86_400,
+    UInt8(ascii: "w"): 604_800,
+  ]
+  var unit = 1
+  if let last = digits.last, let factor = units[last] {
+    unit = factor
+    digits.removeLast()
+  }
+  let (number, isWhole) = leadingNumber(digits)
+  guard isWhole, digits.first?.isDigit == true else { return nil }
+  return number * unit
+}

@@ -1,0 +1,103 @@
+import Response
+
+/// Every key of portsentry.conf.
+package enum ConfigurationKey: String, Sendable, CaseIterable {
+  case tcpPorts = "TCP_PORTS"
+  case udpPorts = "UDP_PORTS"
+  case advancedPortsTCP = "ADVANCED_PORTS_TCP"
+  case advancedPortsUDP = "ADVANCED_PORTS_UDP"
+  case advancedExcludeTCP = "ADVANCED_EXCLUDE_TCP"
+  case advancedExcludeUDP = "ADVANCED_EXCLUDE_UDP"
+  case scanTrigger = "SCAN_TRIGGER"
+  case ignoreFile = "IGNORE_FILE"
+  case historyFile = "HISTORY_FILE"
+  case historyFormat = "HISTORY_FORMAT"
+  case blockedFile = "BLOCKED_FILE"
+  case resolveHost = "RESOLVE_HOST"
+  case portBanner = "PORT_BANNER"
+  case blockTCP = "BLOCK_TCP"
+  case blockUDP = "BLOCK_UDP"
+  case blockMethod = "BLOCK_METHOD"
+  case blockTime = "BLOCK_TIME"
+  case blockMax = "BLOCK_MAX"
+  case blockRate = "BLOCK_RATE"
+  case killRoute = "KILL_ROUTE"
+  case unkillRoute = "UNKILL_ROUTE"
+  case killHostsDeny = "KILL_HOSTS_DENY"
+  case hostsDenyFile = "HOSTS_DENY_FILE"
+  case killRunCommand = "KILL_RUN_CMD"
+  case killRunCommandFirst = "KILL_RUN_CMD_FIRST"
+  case commandTimeout = "COMMAND_TIMEOUT"
+  case stateDirectory = "STATE_DIR"
+  case controlSocket = "CONTROL_SOCKET"
+
+  /// What the manual, the example file and messages say of a key.
+  package struct Facts: Sendable {
+    /// The predecessors that know the key; none for a key of ours.
+    package var dialects: [Dialect]
+    /// What holds when the key is absent, as it would be written.
+    package var defaultText: String
+    /// One line.
+    package var summary: String
+  }
+
+  package var facts: Facts {
+    switch self {
+    case .tcpPorts: Facts(dialects: [.classic, .modern], defaultText: "", summary: "TCP trigger ports")
+    case .udpPorts: Facts(dialects: [.classic, .modern], defaultText: "", summary: "UDP trigger ports")
+    case .advancedPortsTCP:
+      Facts(dialects: [.classic], defaultText: "1024", summary: "how many TCP ports, from 0, mode atcp watches")
+    case .advancedPortsUDP:
+      Facts(dialects: [.classic], defaultText: "1024", summary: "how many UDP ports, from 0, mode audp watches")
+    case .advancedExcludeTCP:
+      Facts(dialects: [.classic], defaultText: "", summary: "TCP ports that mode atcp leaves out")
+    case .advancedExcludeUDP:
+      Facts(dialects: [.classic], defaultText: "", summary: "UDP ports that mode audp leaves out")
+    case .scanTrigger:
+      Facts(dialects: [.classic, .modern], defaultText: "0", summary: "which touch of a source counts as a scan")
+    case .ignoreFile:
+      Facts(
+        dialects: [.classic, .modern], defaultText: "/etc/portsentry/portsentry.ignore",
+        summary: "file of the addresses and networks that nothing is ever done to")
+    case .historyFile:
+      Facts(
+        dialects: [.classic, .modern], defaultText: "/var/lib/portsentry/portsentry.history",
+        summary: "file that keeps a line for every scan")
+    case .historyFormat: Facts(dialects: [], defaultText: "1.2", summary: "whose lines the history file gets")
+    case .blockedFile:
+      Facts(
+        dialects: [.classic, .modern], defaultText: "/var/lib/portsentry/portsentry.blocked",
+        summary: "file of the sources that were responded to")
+    case .resolveHost:
+      Facts(dialects: [.classic, .modern], defaultText: "0", summary: "whether log lines show the source's host name")
+    case .portBanner:
+      Facts(dialects: [.classic, .modern], defaultText: "", summary: "text sent to whoever connects to a trigger port")
+    case .blockTCP: Facts(dialects: [.classic, .modern], defaultText: "0", summary: "what is done about a TCP scan")
+    case .blockUDP: Facts(dialects: [.classic, .modern], defaultText: "0", summary: "what is done about a UDP scan")
+    case .blockMethod: Facts(dialects: [], defaultText: "nftables", summary: "how a source is shut out")
+    case .blockTime: Facts(dialects: [], defaultText: "24h", summary: "how long a block lasts")
+    case .blockMax: Facts(dialects: [], defaultText: "131072", summary: "the largest number of blocks in force")
+    case .blockRate: Facts(dialects: [], defaultText: "1000", summary: "the largest number of new blocks in a minute")
+    case .killRoute:
+      Facts(dialects: [.classic, .modern], defaultText: "", summary: "command that shuts a source out")
+    case .unkillRoute: Facts(dialects: [], defaultText: "", summary: "command that undoes KILL_ROUTE")
+    case .killHostsDeny:
+      Facts(dialects: [.classic, .modern], defaultText: "", summary: "line added to hosts.deny")
+    case .hostsDenyFile: Facts(dialects: [], defaultText: "/etc/hosts.deny", summary: "where KILL_HOSTS_DENY goes")
+    case .killRunCommand:
+      Facts(dialects: [.classic, .modern], defaultText: "", summary: "command run for every source responded to")
+    case .killRunCommandFirst:
+      Facts(dialects: [.classic, .modern], defaultText: "0", summary: "whether KILL_RUN_CMD runs before the block")
+    case .commandTimeout: Facts(dialects: [], defaultText: "60s", summary: "how long a command may run")
+    case .stateDirectory: Facts(dialects: [], defaultText: "/var/lib/portsentry", summary: "directory of our state")
+    case .controlSocket:
+      Facts(
+        dialects: [], defaultText: "/run/portsentry/control.sock", summary: "socket on which the command line asks us")
+    }
+  }
+
+  /// The key a misspelt one was most likely meant to be.
+  package static func nearest(to name: String) -> ConfigurationKey? {
+    nearestName(to: name, among: allCases.map(\.rawValue)).flatMap(ConfigurationKey.init(rawValue:))
+  }
+}

@@ -1,0 +1,144 @@
+import Detection
+import Response
+import Wire
+
+/// Says in plain words what a configuration makes the sentry do.
+package enum Explanation {
+  /// A few short lines, each ending in a newline: what is watched, who is left alone, what is done, what is written.
+  ///
+  /// - Parameters:
+  ///   - tcpMode: nil where TCP is not watched.
+  ///   - ignoredNetworks: how many addresses and networks the ignore file names.
+  package static func explain(
+    _ configuration: Configuration, tcpMode: Mode?, udpMode: Mode?, ignoredNetworks: Int
+  ) -> String {
+    var lines = [
+      watched(.tcp, tcpMode, configuration),
+      watched(.udp, udpMode, configuration),
+    ]
+    if tcpMode != nil || udpMode != nil {
+      lines.append(trigger(configuration.scanTrigger))
+      lines.append(left(configuration, ignoredNetworks))
+      lines += done(tcpMode, udpMode, configuration)
+      lines += written(configuration)
+    } else {
+      lines.append("Both protocols are off: nothing is watched. Set TCP_MODE or UDP_MODE in /etc/default/portsentry.")
+    }
+    return lines.map { $0 + "\n" }.joined()
+  }
+
+  // MARK: What is watched
+
+  private static func watched(_ transport: TransportProtocol, _ mode: Mode?, _ c: Configuration) -> String {
+    let name = transport == .tcp ? "TCP" : "UDP"
+    guard let mode else { return "\(name): off." }
+    let listed = transport == .tcp ? c.tcpPorts : c.udpPorts
+    let title = "\(name), mode \(mode.classicName(transport)):"
+    switch mode {
+    case .connect:
+      guard !listed.isEmpty else { return "\(title) nothing is watched, because \(name)_PORTS names no port." }
+      let banner = c.portBanner == nil ? "" : " Whoever connects is sent PORT_BANNER."
+      return "\(title) listens on \(ports(listed)). Scanners see these ports as open.\(banner)"
+    case .stealth:
+      guard !listed.isEmpty else { return "\(title) nothing is watched, because \(name)_PORTS names no port." }
+      return "\(title) watches packets to \(ports(listed)), as long as no service uses the port."
+    case .advanced:
+      let count = transport == .tcp ? c.advancedPortsTCP : c.advancedPortsUDP
+      let excluded = transport == .tcp ? c.advancedExcludeTCP : c.advancedExcludeUDP
+      guard count > 0 else { return "\(title) nothing is watched, because ADVANCED_PORTS_\(name) is 0." }
+      let except = excluded.isEmpty ? "" : " except \(excluded)"
+      return "\(title) watches packets to every port from 0 to \(count - 1) that no service uses\(except)."
+    }
+  }
+
+  private static func ports(_ set: PortSet) -> String {
+    set.count == 1 ? "port \(set)" : "\(set.count) ports (\(set))"
+  }
+
+  private static func trigger(_ count: Int) -> String {
+    guard count > 1 else { return "Trigger: the first touch of a watched port counts as a scan." }
+    return "Trigger: a source is a scanner from its touch number \(count) of watched ports on."
+  }
+
+  private static func left(_ c: Configuration, _ networks: Int) -> String {
+    guard let file = c.ignoreFile else { return "Never acted on: this host's own addresses. There is no ignore file." }
+    let count = networks == 1 ? "1 address or network" : "\(networks) addresses and networks"
+    return "Never acted on: this host's own addresses, and \(count) named in \(quoted(file))."
+  }
+
+  // MARK: What is done
+
+  /// How much of a command is shown.
+  private static let commandLimit = 300
+
+  private static func done(_ tcpMode: Mode?, _ udpMode: Mode?, _ c: Configuration) -> [String] {
+    var groups: [(names: [String], action: BlockAction)] = []
+    for (name, mode, action) in [("TCP", tcpMode, c.response.tcp), ("UDP", udpMode, c.response.udp)] where mode != nil {
+      if let index = groups.firstIndex(where: { $0.action == action }) {
+        groups[index].names.append(name)
+      } else {
+        groups.append(([name], action))
+      }
+    }
+    var lines: [String] = []
+    for (names, action) in groups {
+      let scan = "On a \(names.joined(separator: " or ")) scan:"
+      let keys = names.map { "BLOCK_\($0)=\"\(action.rawValue)\"" }.joined(separator: ", ")
+      switch action {
+      case .logOnly: lines.append("\(scan) it is logged. Nobody is blocked (\(keys)).")
+      case .runCommand:
+        let command = c.response.killRunCommand.map { "runs \(quoted($0, limit: commandLimit))" } ?? "does nothing, because KILL_RUN_CMD is not set"
+        lines.append("\(scan) \(command). Nobody is blocked (\(keys)).")
+      case .block: lines += block(scan, keys, c.response)
+      }
+    }
+    return lines
+  }
+
+  private static func block(_ scan: String, _ keys: String, _ settings: ResponsePolicy.Settings) -> [String] {
+    var steps: [String] = []
+    for method in settings.methods {
+      switch method {
+      case .nftables: steps.append("drops everything from it in the nftables table inet portsentry")
+      case .route: steps.append("routes every answer to it into nowhere")
+      case .hostsDeny: steps.append("adds \(quoted(settings.killHostsDeny ?? "", limit: commandLimit)) to \(quoted(settings.hostsDenyFile))")
+      case .command: steps.append("runs \(quoted(settings.killRoute ?? "", limit: commandLimit))")
+      }
+    }
+    if let command = settings.killRunCommand {
+      steps.insert("runs \(quoted(command, limit: commandLimit))", at: settings.runCommandFirst ? 0 : steps.count)
+    }
+    let rate = settings.perMinute == 0 ? "" : ", at most \(settings.perMinute) new ones in a minute"
+    return [
+      "\(scan) the source is BLOCKED (\(keys)): \(steps.joined(separator: "; then "))."
+    ] + [
+      "A block lasts \(settings.duration.map(words) ?? "until you lift it with: portsentry unblock ADDRESS")."
+        + " At most \(settings.maximum) blocks\(rate)."
+    ]
+  }
+
+  // MARK: What is written
+
+  private static func written(_ c: Configuration) -> [String] {
+    let forms = c.historyFormat.map(\.rawValue).joined(separator: " and ")
+    let history = c.historyFile.map { "\(quoted($0)) (the form of \(forms))" } ?? "none"
+    let blocked = c.blockedFile.map { quoted($0) } ?? "none"
+    return [
+      "Files: history \(history), blocked \(blocked), state \(quoted(c.stateDirectory))."
+        + (c.resolveHost ? " Host names are looked up." : "")
+    ]
+  }
+
+  /// `24 hours`, `90 seconds`: in the largest unit that fits evenly.
+  static func words(_ duration: Duration) -> String {
+    let seconds = duration.components.seconds
+    let units: [(Int64, String)] = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")]
+    for (size, unit) in units where seconds >= size && seconds % size == 0 {
+      let count = seconds / size
+      // 24 hours say more about when it ends than 1 day.
+      if unit == "day", count == 1 { continue }
+      return "\(count) \(unit)\(count == 1 ? "" : "s")"
+    }
+    return "\(seconds) seconds"
+  }
+}

@@ -1,0 +1,175 @@
+import Configuration
+import Detection
+import Journal
+import Platform
+import Response
+import Wire
+
+/// Everything that is decided before the sentry starts, from command line and files: what `check` shows and `run` does.
+package struct Plan: Sendable {
+  package var configuration: Configuration
+  package var tcpMode: Mode?
+  package var udpMode: Mode?
+  /// Whose words the log speaks.
+  package var logDialect: Dialect
+  /// The configuration file that was read; nil for built-in settings.
+  package var configurationPath: String?
+  /// Where the modes come from, in words.
+  package var modesFrom: String
+  package var ignored = IPNetworkSet()
+  package var diagnostics: [Diagnostic] = []
+
+  package var hasErrors: Bool { diagnostics.contains { $0.severity == .error } }
+
+  /// Reads all files. Never fails: what is wrong is in `diagnostics`.
+  package static func make(_ options: RunOptions) -> Plan {
+    let path = options.configurationPath ?? RunOptions.defaultConfigurationPath
+    var diagnostics: [Diagnostic] = []
+    var configuration = Configuration.embedded
+    var foundPath: String?
+    do throws(Errno) {
+      let bytes = try Files.read(path, limit: 4 << 20)
+      let preferred: Dialect? = options.isClassicCall ? .classic : nil
+      let (parsed, problems) = Configuration.parse(bytes, path: path, dialect: options.dialect, preferring: preferred)
+      configuration = parsed
+      diagnostics += problems
+      foundPath = path
+    } catch {
+      if options.configurationPath != nil || error.code != ENOENT_code {
+        diagnostics.append(
+          Diagnostic(severity: .error, file: path, line: 0, message: "cannot read it: \(error.reason)"))
+      }
+    }
+    if let directory = options.stateDirectory { configuration.stateDirectory = directory }
+    if let socket = options.controlSocket { configuration.controlSocket = socket }
+    configuration.response.actsOnOwnAddress = options.actsOnOwnAddress
+    var plan = Plan(
+      configuration: configuration, logDialect: .modern, configurationPath: foundPath, modesFrom: "",
+      diagnostics: diagnostics)
+    let usedDefaults = plan.chooseModes(options)
+    plan.logDialect = options.logFormat ?? (options.isClassicCall || usedDefaults ? .classic : .modern)
+    plan.readIgnoreFile()
+    plan.checkPorts()
+    return plan
+  }
+
+  private static let ENOENT_code: Int32 = 2
+
+  /// Whether the modes came from /etc/default/portsentry.
+  private mutating func chooseModes(_ options: RunOptions) -> Bool {
+    if options.isClassicCall {
+      (tcpMode, udpMode) = (options.tcpMode, options.udpMode)
+      modesFrom = "the command line"
+      return false
+    }
+    if let mode = options.modernMode {
+      setBoth(mode)
+      modesFrom = "the command line"
+      return false
+    }
+    if configurationPath == nil {
+      (tcpMode, udpMode) = (.advanced, .advanced)
+      modesFrom = "built-in settings, as there is no \(RunOptions.defaultConfigurationPath)"
+      return false
+    }
+    if configuration.dialect == .classic, let bytes = try? Files.read(options.defaultsPath, limit: 1 << 20) {
+      let (tcp, udp, problems) = DefaultsFile.parse(bytes, path: options.defaultsPath)
+      diagnostics += problems
+      if tcp == nil, udp == nil, !problems.contains(where: { $0.severity == .error }) {
+        diagnostics.append(
+          Diagnostic(
+            severity: .error, file: options.defaultsPath, line: 0,
+            message: "neither TCP_MODE nor UDP_MODE is set, so nothing would be watched: set TCP_MODE=\"atcp\" or UDP_MODE=\"audp\""))
+      }
+      (tcpMode, udpMode) = (tcp, udp)
+      modesFrom = options.defaultsPath
+      return true
+    }
+    setBoth(.stealth)
+    modesFrom = "the default (--stealth)"
+    return false
+  }
+
+  /// 2.x: one mode for both protocols, each where ports are named for it.
+  private mutating func setBoth(_ mode: Mode) {
+    tcpMode = configuration.tcpPorts.isEmpty ? nil : mode
+    udpMode = configuration.udpPorts.isEmpty ? nil : mode
+  }
+
+  private mutating func readIgnoreFile() {
+    guard let path = configuration.ignoreFile else { return }
+    do throws(Errno) {
+      let (networks, problems) = IgnoreFile.parse(try Files.read(path, limit: 16 << 20), path: path)
+      ignored = networks
+      diagnostics += problems
+    } catch {
+      // 1.2 went on without ("Blocking host anyway"), and so do we: the safe list still holds.
+      diagnostics.append(
+        Diagnostic(
+          severity: .warning, file: path, line: 0,
+          message: "cannot read the ignore file: \(error.reason); nobody is ignored by it"))
+    }
+  }
+
+  private mutating func checkPorts() {
+    let path = configurationPath ?? "built-in settings"
+    for (transport, mode) in [(TransportProtocol.tcp, tcpMode), (.udp, udpMode)] {
+      guard let mode, mode != .advanced else { continue }
+      if (transport == .tcp ? configuration.tcpPorts : configuration.udpPorts).isEmpty {
+        diagnostics.append(
+          Diagnostic(
+            severity: .error, file: path, line: 0,
+            message: "mode \(mode.classicName(transport)) needs \(transport.name)_PORTS, and there is none"))
+      }
+    }
+    if tcpMode == nil, udpMode == nil, !hasErrors {
+      diagnostics.append(
+        Diagnostic(
+          severity: .error, file: path, line: 0, message: "neither TCP_PORTS nor UDP_PORTS names a port: nothing would be watched"))
+    }
+  }
+
+  /// The ports watched in a mode, services or not.
+  package func ports(_ transport: TransportProtocol) -> PortSet {
+    guard let mode = transport == .tcp ? tcpMode : udpMode else { return PortSet() }
+    if mode != .advanced { return transport == .tcp ? configuration.tcpPorts : configuration.udpPorts }
+    let bound = transport == .tcp ? configuration.advancedPortsTCP : configuration.advancedPortsUDP
+    guard bound > 0 else { return PortSet() }
+    // 1.2 watched 0 up to N-1; whoever writes 65535 means the last port too.
+    let ports = PortSet(ranges: [0...UInt16(clamping: bound >= 65_535 ? 65_535 : bound - 1)])
+    return ports.subtracting(
+      transport == .tcp ? configuration.advancedExcludeTCP : configuration.advancedExcludeUDP)
+  }
+
+  /// What the sensor needs of all this.
+  func sensorSettings(_ options: RunOptions) -> SensorSettings {
+    var settings = SensorSettings()
+    settings.interfaces = options.interfaces ?? .allButLoopback
+    settings.banner = configuration.portBanner
+    settings.detector.scanTrigger = configuration.scanTrigger
+    settings.detector.countsModesApart = logDialect == .classic
+    settings.detector.checksServices = options.checksServices
+    settings.detector.actsOnOwnAddress = options.actsOnOwnAddress
+    settings.detector.ephemeralPorts = Plan.ephemeralPorts
+    switch tcpMode {
+    case .connect: settings.connectTCP = ports(.tcp)
+    case .stealth, .advanced: settings.detector.tcp = Detector.Watch(mode: tcpMode!, ports: ports(.tcp))
+    case nil: break
+    }
+    switch udpMode {
+    case .connect: settings.connectUDP = ports(.udp)
+    case .stealth, .advanced: settings.detector.udp = Detector.Watch(mode: udpMode!, ports: ports(.udp))
+    case nil: break
+    }
+    return settings
+  }
+
+  /// `net.ipv4.ip_local_port_range`, which rules IPv6 too.
+  private static var ephemeralPorts: ClosedRange<UInt16> {
+    let path = "/proc/sys/net/ipv4/ip_local_port_range"
+    let words = ((try? Files.read(path, limit: 4096)) ?? []).split { $0 == 0x20 || $0 == 0x09 || $0 == 0x0a }
+      .compactMap { UInt16(String(decoding: $0, as: UTF8.self)) }
+    guard words.count == 2, words[0] <= words[1] else { return 32768...60999 }
+    return words[0]...words[1]
+  }
+}

@@ -1,0 +1,38 @@
+import Detection
+import Journal
+import Platform
+import Response
+
+/// What the command line asks for; what it leaves open the configuration decides.
+package struct RunOptions: Sendable, Equatable {
+  package static let defaultConfigurationPath = "/etc/portsentry/portsentry.conf"
+
+  /// `-c`; nil: the usual path, and built-in settings when nothing is there.
+  package var configurationPath: String?
+  /// `--dialect`: how the file is to be read; nil: found out.
+  package var dialect: Dialect?
+  /// 1.2's arguments (`-tcp … -audp`).
+  package var tcpMode: Mode?
+  package var udpMode: Mode?
+  /// 2.x's `--stealth` or `--connect`.
+  package var modernMode: Mode?
+  package var interfaces: InterfaceSelection?
+  /// `-l`; nil: standard output in the foreground, the system log in the background.
+  package var outputs: [LogSink.Output]?
+  package var level = Severity.notice
+  package var goesToBackground = false
+  /// `-L`.
+  package var actsOnOwnAddress = false
+  /// Not `-S`.
+  package var checksServices = true
+  /// `--log-format`.
+  package var logFormat: Dialect?
+  package var stateDirectory: String?
+  package var controlSocket: String?
+  package var defaultsPath = "/etc/default/portsentry"
+
+  package init() {}
+
+  /// Whether 1.2's arguments were given.
+  package var isClassicCall: Bool { tcpMode != nil || udpMode != nil }
+}

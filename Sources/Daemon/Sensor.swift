@@ -1,0 +1,315 @@
+import CLinux
+import Capture
+import Detection
+import Platform
+import Synchronization
+import Wire
+
+/// The thread that sees: ring, decoder, detector and listeners, in one plain loop that owns them all. It takes no part
+/// in responses; what it finds leaves through one bounded queue.
+// One thread at a time owns a sensor: the main thread while it opens, then its own.
+struct Sensor: ~Copyable, @unchecked Sendable {
+  private var ring: PacketRing
+  private var interfaces: Interfaces
+  private var sockets: SocketTable
+  private var monitor: SocketMonitor?
+  private var listeners: ConnectListeners
+  private var state: State
+  private let link: SensorLink
+
+  /// What the packet path changes; apart from the ring so that both can be in use at once.
+  private struct State: ~Copyable {
+    var settings: SensorSettings
+    var detector: Detector
+    var decoder = PacketDecoder()
+    var packet = Packet()
+    var undecoded = InlineArray<8, UInt64>(repeating: 0)
+    var probes: UInt64 = 0
+    var connects: UInt64 = 0
+    /// A socket was found where the snapshot has none.
+    var isSnapshotStale = false
+    let queue: BoundedQueue<Probe>.Producer
+  }
+
+  private var watched: [Interface] = []
+  private var missing: Set<String> = []
+  private var sawNothing = false
+  private var reportedDrops: UInt64 = 0
+  private var nextRefresh: Int64 = 0
+  private var ignored = IPNetworkSet()
+
+  /// Opens everything, so that what fails is known before anybody is told that all is well. Nothing is received yet.
+  ///
+  /// - Throws: where packets cannot be captured at all: no right (`EPERM`), no such socket family.
+  static func open(
+    _ settings: SensorSettings, queue: consuming BoundedQueue<Probe>.Producer, link: SensorLink
+  ) throws(Errno) -> Sensor {
+    let ring = try PacketRing()
+    let interfaces = try Interfaces()
+    let sockets = try SocketTable()
+    let listeners = try ConnectListeners()
+    let state = State(settings: settings, detector: Detector(settings.detector, key: Clock.randomKey()), queue: queue)
+    var sensor = Sensor(
+      ring: ring, interfaces: interfaces, sockets: sockets, monitor: openMonitor(link), listeners: listeners,
+      state: state, link: link)
+    try sensor.lookAround()
+    return sensor
+  }
+
+  private init(
+    ring: consuming PacketRing, interfaces: consuming Interfaces, sockets: consuming SocketTable,
+    monitor: consuming SocketMonitor?, listeners: consuming ConnectListeners, state: consuming State, link: SensorLink
+  ) {
+    self.ring = ring
+    self.interfaces = interfaces
+    self.sockets = sockets
+    self.monitor = monitor
+    self.listeners = listeners
+    self.state = state
+    self.link = link
+  }
+
+  /// Learns what there is before the first packet: addresses, services, connections.
+  private mutating func lookAround() throws(Errno) {
+    try refresh()
+    openListeners()
+    let now = Clock.now
+    for connection in try sockets.connections() {
+      state.detector.learnFlow(.tcp, localPort: connection.localPort, peer: connection.peer, at: now)
+    }
+    state.detector.noteServices(state.detector.exposure.servedAnywhere(.tcp), at: now)
+  }
+
+  private static func openMonitor(_ link: SensorLink) -> SocketMonitor? {
+    do throws(Errno) {
+      return try SocketMonitor()
+    } catch {
+      link.notify(.trouble(error, consequence: "a port whose service stops is watched again only after a second"))
+      return nil
+    }
+  }
+
+  private var usesRing: Bool { state.settings.detector.tcp != nil || state.settings.detector.udp != nil }
+
+  /// Receives, from now on. In the background what is seen waits in the ring until `run`.
+  mutating func start() throws(Errno) {
+    if usesRing { try ring.start() }
+    publish()
+  }
+
+  /// Runs until the link says stop.
+  consuming func run() {
+    // Uninteresting wakes allowed before we begin to doze: refilled with time, so that a busy host's own connections
+    // cost a hundred wakes a second at most, while a probe on a quiet one is seen at once.
+    var credit = 100
+    var creditTime = Clock.monotonic
+    while true {
+      var descriptors = [link.toSensor.fd, interfaces.descriptor]
+      if usesRing { descriptors.append(ring.descriptor) }
+      if !listeners.isEmpty { descriptors.append(listeners.descriptor) }
+      if let fd = monitor?.descriptor { descriptors.append(fd) }
+      let ready = Poll.readable(descriptors, milliseconds: 1000)
+      let now = Clock.monotonic
+      if ready.contains(link.toSensor.fd) {
+        link.toSensor.clear()
+        if obey() { return }
+      }
+      if let fd = monitor?.descriptor, ready.contains(fd), monitor!.drain() { state.isSnapshotStale = true }
+      if ready.contains(interfaces.descriptor), interfaces.drain() { state.isSnapshotStale = true }
+      if state.isSnapshotStale || now >= nextRefresh { refreshOrSay() }
+      let before = state.probes &+ state.connects
+      if !listeners.isEmpty, ready.contains(listeners.descriptor) { acceptAll() }
+      if usesRing { drain() }
+      if state.probes &+ state.connects != before {
+        link.toSentry.signal()
+      } else if ready.contains(ring.descriptor) {
+        credit = min(100, credit + Int((now - creditTime) / 10_000_000))
+        creditTime = now
+        if credit > 0 { credit -= 1 } else { Clock.sleep(.milliseconds(10)) }
+      }
+      publishIfDue(now)
+    }
+  }
+
+  // MARK: Packets
+
+  /// Takes everything out of the ring, but comes up for air every 4,096 packets so that the other end starts early.
+  private mutating func drain() {
+    for count in 1... {
+      let isThere = ring.next { bytes, frame in
+        state.packet.time = frame.time
+        state.packet.interface = frame.interface
+        state.packet.isOutgoing = frame.isOutgoing
+        let outcome = state.decoder.decode(bytes, checksumVouched: frame.checksumVouched, into: &state.packet)
+        guard outcome == .packet else {
+          state.undecoded[Int(outcome.rawValue)] &+= 1
+          return
+        }
+        guard case .candidate = state.detector.consider(state.packet) else { return }
+        if state.settings.detector.checksServices, sockets.serves(state.packet) {
+          state.detector.learnService(state.packet)
+          state.isSnapshotStale = true
+          return
+        }
+        state.probes &+= 1
+        state.queue.push(state.detector.accuse(state.packet))
+      }
+      if !isThere { return }
+      if count % 64 == 0 { link.toSentry.signal() }
+      if count % 4096 == 0 { return }
+    }
+  }
+
+  private mutating func acceptAll() {
+    let ignored = ignored
+    listeners.accept(banner: state.settings.banner, mode: .connect, deserves: { !ignored.contains($0) }) { probe in
+      state.connects &+= 1
+      state.queue.push(state.detector.probe(probe))
+    }
+  }
+
+  // MARK: What this host is
+
+  private mutating func refreshOrSay() {
+    do throws(Errno) {
+      try refresh()
+    } catch {
+      nextRefresh = Clock.monotonic + 1_000_000_000
+      link.notify(.trouble(error, consequence: "what this host serves may be out of date"))
+    }
+  }
+
+  /// Reads interfaces, addresses and services anew, and fits the kernel filter to them.
+  private mutating func refresh() throws(Errno) {
+    state.isSnapshotStale = false
+    nextRefresh = Clock.monotonic + (monitor == nil ? 1 : 10) * 1_000_000_000
+    var exposure = state.detector.exposure
+    let wasServed = exposure.servedAnywhere(.tcp)
+    try sockets.readServices(into: &exposure)
+    exposure.setLocal(try interfaces.localNetworks())
+    if exposure != state.detector.exposure {
+      state.detector.noteServices(wasServed, at: Clock.now)
+      state.detector.exposure = exposure
+    }
+    try chooseInterfaces()
+    guard usesRing else { return }
+    try ring.attach(filter())
+  }
+
+  private mutating func chooseInterfaces() throws(Errno) {
+    let all = try interfaces.list()
+    switch state.settings.interfaces {
+    case .all: watched = all.filter { $0.master == 0 }
+    case .allButLoopback: watched = all.filter { !$0.isLoopback && $0.master == 0 }
+    case .named(let names):
+      watched = all.filter { names.contains($0.name) }
+      for name in names {
+        if watched.contains(where: { $0.name == name }) {
+          if missing.remove(name) != nil { link.notify(.interfaceWatched(name)) }
+        } else if missing.insert(name).inserted {
+          link.notify(.interfaceMissing(name))
+        }
+      }
+    }
+    let seesNothing = usesRing && !watched.contains(where: \.isUp)
+    if seesNothing != sawNothing {
+      sawNothing = seesNothing
+      link.notify(seesNothing ? .nothingToWatch : .watchingAgain)
+    }
+    unwatched = all.filter { interface in !watched.contains { $0.index == interface.index } }.map(\.index)
+  }
+
+  private var unwatched: [Int32] = []
+
+  private func filter() -> KernelFilter {
+    let settings = state.settings.detector
+    let exposure = state.detector.exposure
+    var filter = KernelFilter()
+    switch state.settings.interfaces {
+    case .named: filter.interfaces = .only(watched.map(\.index))
+    // At most 64 in the program: beyond that the detector would see ports of a bridge twice, which counts double at worst.
+    default: filter.interfaces = .except(Array(unwatched.prefix(64)))
+    }
+    func wanted(_ watch: Detector.Watch?, _ transport: TransportProtocol, _ v4: Bool) -> PortSet {
+      guard let watch else { return PortSet() }
+      return settings.checksServices ? watch.ports.subtracting(exposure.wildcard(transport, v4: v4)) : watch.ports
+    }
+    filter.tcpV4 = wanted(settings.tcp, .tcp, true)
+    filter.tcpV6 = wanted(settings.tcp, .tcp, false)
+    filter.udpV4 = wanted(settings.udp, .udp, true)
+    filter.udpV6 = wanted(settings.udp, .udp, false)
+    filter.servedUDPv4 = exposure.wildcard(.udp, v4: true)
+    filter.servedUDPv6 = exposure.wildcard(.udp, v4: false)
+    filter.watchesTCP = settings.tcp != nil
+    filter.watchesUDP = settings.udp != nil
+    filter.ephemeralPorts = settings.ephemeralPorts
+    // Networks that are local as a whole are left to the detector.
+    filter.addresses = exposure.localNetworks.allSatisfy(\.address.isLoopback) ? exposure.addresses : []
+    return filter
+  }
+
+  private mutating func openListeners() {
+    let tcp = listeners.listen(.tcp, state.settings.connectTCP ?? PortSet()).map { (TransportProtocol.tcp, $0.port, $0.error) }
+    let udp = listeners.listen(.udp, state.settings.connectUDP ?? PortSet()).map { (TransportProtocol.udp, $0.port, $0.error) }
+    for (transport, port, error) in tcp + udp { link.notify(.listenerFailed(transport, port, error)) }
+  }
+
+  // MARK: The other thread
+
+  /// Takes over what the main thread wants; true when it wants us to end.
+  private mutating func obey() -> Bool {
+    let (settings, ignored, isStopping) = link.shared.withLock {
+      let wish = ($0.settings, $0.ignored, $0.isStopping)
+      $0.settings = nil
+      return wish
+    }
+    self.ignored = ignored
+    if let settings, settings != state.settings {
+      let usedRing = usesRing
+      state.settings = settings
+      state.detector.reconfigure(settings.detector)
+      openListeners()
+      refreshOrSay()
+      if usesRing, !usedRing {
+        do throws(Errno) { try ring.start() } catch {
+          link.notify(.trouble(error, consequence: "no packets are seen"))
+        }
+      }
+    }
+    publish()
+    return isStopping
+  }
+
+  private var lastPublished: Int64 = 0
+
+  private mutating func publishIfDue(_ now: Int64) {
+    if now - lastPublished >= 1_000_000_000 { publish() }
+  }
+
+  private mutating func publish() {
+    lastPublished = Clock.monotonic
+    ring.updateStatistics()
+    if ring.statistics.dropped > reportedDrops {
+      link.notify(.ringOverflow(ring.statistics.dropped - reportedDrops))
+      reportedDrops = ring.statistics.dropped
+    }
+    var statistics = SensorStatistics()
+    statistics.received = ring.statistics.received
+    statistics.ringDropped = ring.statistics.dropped
+    for index in statistics.undecoded.indices { statistics.undecoded[index] = state.undecoded[index] }
+    for reason in Detector.Dismissal.allCases {
+      statistics.dismissed[Int(reason.rawValue)] = state.detector.dismissals(reason)
+    }
+    statistics.probes = state.probes
+    statistics.connects = state.connects
+    statistics.lookupFailures = sockets.failures
+    statistics.evictions = state.detector.evictions
+    statistics.interfaces = watched.filter(\.isUp).map(\.name)
+    statistics.servedTCP = state.detector.exposure.servedAnywhere(.tcp)
+    statistics.servedUDP = state.detector.exposure.servedAnywhere(.udp)
+    link.shared.withLock {
+      $0.statistics = statistics
+      $0.edition += 1
+    }
+  }
+}

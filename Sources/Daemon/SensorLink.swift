@@ -1,0 +1,116 @@
+import Capture
+import Detection
+import Platform
+import Synchronization
+import Wire
+
+/// Which interfaces are watched (`-i`).
+package enum InterfaceSelection: Sendable, Equatable {
+  case all
+  /// All but loopback: the default of 2.x.
+  case allButLoopback
+  case named([String])
+}
+
+/// What the sensor thread needs to know; replaced whole by a reload.
+struct SensorSettings: Sendable, Equatable {
+  var detector = Detector.Settings()
+  var interfaces = InterfaceSelection.allButLoopback
+  /// Ports with real listeners (connect mode).
+  var connectTCP: PortSet?
+  var connectUDP: PortSet?
+  /// PORT_BANNER.
+  var banner: String?
+}
+
+/// Something the sensor has to say; rare, and said once for each change.
+enum SensorNotice: Sendable, Equatable {
+  case interfaceMissing(String)
+  case interfaceWatched(String)
+  case nothingToWatch
+  case watchingAgain
+  /// Packets lost since the last notice, because the ring was full.
+  case ringOverflow(UInt64)
+  case listenerFailed(TransportProtocol, UInt16, Errno)
+  /// A call of ours failed; what is lost by it.
+  case trouble(Errno, consequence: String)
+}
+
+/// Counts the sensor keeps; every packet that passed the kernel filter is in exactly one of them.
+struct SensorStatistics: Sendable, Equatable {
+  var received: UInt64 = 0
+  /// Lost in the kernel: the ring was full.
+  var ringDropped: UInt64 = 0
+  /// By `DecodeOutcome`, but for decoded packets.
+  var undecoded: [UInt64] = Array(repeating: 0, count: DecodeOutcome.allCases.count)
+  /// By `Detector.Dismissal`.
+  var dismissed: [UInt64] = Array(repeating: 0, count: Detector.Dismissal.allCases.count)
+  var probes: UInt64 = 0
+  /// Connections and datagrams at our own listeners.
+  var connects: UInt64 = 0
+  /// Probes lost because the response was busy and the queue full.
+  var queueDropped: UInt64 = 0
+  var lookupFailures: UInt64 = 0
+  /// Sources whose count was forgotten to make room.
+  var evictions: UInt64 = 0
+  var interfaces: [String] = []
+  var servedTCP = PortSet()
+  var servedUDP = PortSet()
+}
+
+/// What the sensor thread and the main thread share: nothing but this.
+final class SensorLink: Sendable {
+  struct Shared: Sendable {
+    var settings: SensorSettings?
+    /// Sources that get no banner.
+    var ignored = IPNetworkSet()
+    var isStopping = false
+    var statistics = SensorStatistics()
+    /// Raised by one each time the statistics were published.
+    var edition: UInt64 = 0
+    var notices: [SensorNotice] = []
+  }
+
+  let shared = Mutex(Shared())
+  /// Wakes the sensor: new settings, a wish for statistics, or the end.
+  let toSensor: EventFlag
+  /// Wakes the main thread: probes or notices are there.
+  let toSentry: EventFlag
+
+  init() throws(Errno) {
+    toSensor = try EventFlag()
+    toSentry = try EventFlag()
+  }
+
+  /// The main thread's wish, carried out by the sensor soon.
+  func update(_ change: (inout Shared) -> Void) {
+    shared.withLock { change(&$0) }
+    toSensor.signal()
+  }
+
+  func notify(_ notice: SensorNotice) {
+    // A hundred unread notices say enough; the main thread reads them within milliseconds.
+    shared.withLock { if $0.notices.count < 100 { $0.notices.append(notice) } }
+    toSentry.signal()
+  }
+
+  func takeNotices() -> [SensorNotice] {
+    shared.withLock {
+      let notices = $0.notices
+      $0.notices = []
+      return notices
+    }
+  }
+
+  /// Statistics of this moment, or of the last when the sensor does not answer within `milliseconds`.
+  func currentStatistics(wait milliseconds: Int = 200) -> SensorStatistics {
+    let before = shared.withLock { $0.edition }
+    toSensor.signal()
+    for _ in 0..<milliseconds {
+      let (statistics, edition) = shared.withLock { ($0.statistics, $0.edition) }
+      if edition != before { return statistics }
+      Clock.sleep(.milliseconds(1))
+    }
+    return shared.withLock { $0.statistics }
+  }
+}

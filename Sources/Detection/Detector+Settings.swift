@@ -1,0 +1,74 @@
+import Wire
+
+extension Detector {
+  /// How one protocol is watched by packet capture.
+  package struct Watch: Sendable, Equatable {
+    /// `.stealth` or `.advanced`.
+    package var mode: Mode
+    /// The ports that raise an event where nothing serves them.
+    package var ports: PortSet
+
+    package init(mode: Mode, ports: PortSet) {
+      self.mode = mode
+      self.ports = ports
+    }
+  }
+
+  package struct Settings: Sendable, Equatable {
+    /// nil: TCP is left alone, or watched by real sockets.
+    package var tcp: Watch?
+    package var udp: Watch?
+    /// SCAN_TRIGGER, 0 and up: the response begins at this probe of a source; 0 and 1 both mean the first. A higher value
+    /// forgives a wrong port number and gives a scanner as many probes.
+    package var scanTrigger = 0
+    /// 1.2 ran a process for each mode and counted apart; 2.x counts TCP and UDP together.
+    package var countsModesApart = false
+    /// The kernel's ports for outgoing connections (`net.ipv4.ip_local_port_range`). A bare ACK or FIN/ACK there is
+    /// the tail of a connection of ours far more often than a scan.
+    package var ephemeralPorts: ClosedRange<UInt16> = 32768...60999
+    /// Whether packets without any listener count although a service is there (`-S`, 2.x).
+    package var checksServices = true
+    /// Whether to take part when a packet has this host as its source as well (`-L`, 2.x).
+    package var actsOnOwnAddress = false
+
+    package init() {}
+
+    package func watch(_ transport: TransportProtocol) -> Watch? { transport == .tcp ? tcp : udp }
+  }
+
+  /// Why a packet that the kernel let through accused nobody.
+  package enum Dismissal: UInt8, Sendable, BitwiseCopyable, CaseIterable {
+    /// Sent by us: remembered, not judged.
+    case outgoing
+    /// A wrong checksum: our own kernel drops it too.
+    case wrongChecksum
+    /// Not to an address of this host.
+    case notOurs
+    /// Carries RST, or SYN and ACK: an answer to something.
+    case answer
+    /// To a port that is not watched.
+    case notWatched
+    /// A service or a connection is there.
+    case served
+    /// Late answer to, or tail of, a flow of ours.
+    case ownFlow
+    /// A bare ACK or FIN/ACK that has the marks of a real connection: options, payload, a port served lately.
+    case straggler
+    /// From an address that cannot be anybody's: 0.0.0.0, multicast, broadcast, loopback from outside.
+    case impossibleSource
+
+    package var reason: String {
+      switch self {
+      case .outgoing: "sent by this host"
+      case .wrongChecksum: "wrong checksum"
+      case .notOurs: "not to this host"
+      case .answer: "an answer (RST or SYN/ACK)"
+      case .notWatched: "port not watched"
+      case .served: "a service is there"
+      case .ownFlow: "belongs to a flow of ours"
+      case .straggler: "tail of a closed connection"
+      case .impossibleSource: "impossible source address"
+      }
+    }
+  }
+}

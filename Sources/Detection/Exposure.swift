@@ -1,0 +1,96 @@
+import Wire
+
+/// One local TCP or UDP port on one address.
+package struct Endpoint: Hashable, Sendable {
+  package let transport: TransportProtocol
+  package let address: IPAddress
+  package let port: UInt16
+
+  package init(_ transport: TransportProtocol, _ address: IPAddress, _ port: UInt16) {
+    self.transport = transport
+    self.address = address
+    self.port = port
+  }
+}
+
+/// What this host shows the network at one moment: its addresses and the ports that something serves.
+package struct Exposure: Sendable, Equatable {
+  /// Ports served on every address of a family, by transport and family.
+  package private(set) var wildcardTCPv4 = PortSet()
+  package private(set) var wildcardTCPv6 = PortSet()
+  package private(set) var wildcardUDPv4 = PortSet()
+  package private(set) var wildcardUDPv6 = PortSet()
+  private var specific: Set<Endpoint> = []
+  /// This host's unicast addresses, sorted.
+  package private(set) var addresses: [IPAddress] = []
+  /// Local networks that are not single addresses (`ip route add local 198.51.100.0/24 dev lo`).
+  package private(set) var localNetworks: [IPNetwork] = []
+
+  package init() {}
+
+  /// Replaces what is local.
+  package mutating func setLocal(_ networks: some Sequence<IPNetwork>) {
+    addresses = networks.filter(\.isHost).map(\.address).sorted()
+    localNetworks = networks.filter { !$0.isHost }.sorted()
+  }
+
+  /// Forgets all served ports, before they are told anew.
+  package mutating func removeServices() {
+    wildcardTCPv4 = PortSet()
+    wildcardTCPv6 = PortSet()
+    wildcardUDPv4 = PortSet()
+    wildcardUDPv6 = PortSet()
+    specific.removeAll(keepingCapacity: true)
+  }
+
+  /// Adds a served port on all addresses of the families given.
+  package mutating func serveEverywhere(_ transport: TransportProtocol, _ port: UInt16, v4: Bool, v6: Bool) {
+    if v4 { if transport == .tcp { wildcardTCPv4.insert(port) } else { wildcardUDPv4.insert(port) } }
+    if v6 { if transport == .tcp { wildcardTCPv6.insert(port) } else { wildcardUDPv6.insert(port) } }
+  }
+
+  /// Adds a port served on one address.
+  package mutating func serve(_ endpoint: Endpoint) { specific.insert(endpoint) }
+
+  /// The ports served on all addresses of a family.
+  package func wildcard(_ transport: TransportProtocol, v4: Bool) -> PortSet {
+    switch (transport, v4) {
+    case (.tcp, true): wildcardTCPv4
+    case (.tcp, false): wildcardTCPv6
+    case (.udp, true): wildcardUDPv4
+    case (.udp, false): wildcardUDPv6
+    }
+  }
+
+  /// Every port served on any address of either family.
+  package func servedAnywhere(_ transport: TransportProtocol) -> PortSet {
+    var result = wildcard(transport, v4: true).union(wildcard(transport, v4: false))
+    for endpoint in specific where endpoint.transport == transport && !endpoint.address.isLoopback {
+      result.insert(endpoint.port)
+    }
+    return result
+  }
+
+  package func serves(_ transport: TransportProtocol, _ address: IPAddress, _ port: UInt16) -> Bool {
+    let everywhere =
+      switch (transport, address.isV4) {
+      case (.tcp, true): wildcardTCPv4.contains(port)
+      case (.tcp, false): wildcardTCPv6.contains(port)
+      case (.udp, true): wildcardUDPv4.contains(port)
+      case (.udp, false): wildcardUDPv6.contains(port)
+      }
+    return everywhere || (!specific.isEmpty && specific.contains(Endpoint(transport, address, port)))
+  }
+
+  /// Whether a packet to `address` is for this host.
+  package func isLocal(_ address: IPAddress) -> Bool {
+    var low = 0
+    var high = addresses.count
+    while low < high {
+      let middle = (low + high) / 2
+      if addresses[middle] < address { low = middle + 1 } else { high = middle }
+    }
+    if low < addresses.count, addresses[low] == address { return true }
+    return localNetworks.contains { $0.contains(address) }
+  }
+}

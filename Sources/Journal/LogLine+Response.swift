@@ -1,0 +1,135 @@
+import Detection
+import Platform
+import Response
+import Wire
+
+/// What a block was made with, as far as the log tells.
+package enum BlockedBy: Equatable, Sendable {
+  /// The line that was written to hosts.deny.
+  case hostsDeny(String)
+  /// The shell command that was run (`KILL_ROUTE`).
+  case command(String)
+  /// The set that the address was put into, e.g. `inet portsentry banned4`, and for how long; nil: until released.
+  case nftables(set: String, Duration?)
+  /// A blackhole route, for how long; nil: until released.
+  case blackholeRoute(Duration?)
+}
+
+/// Why a block ended.
+package enum ReleaseReason: Equatable, Sendable {
+  case expired
+  case byOperator
+  /// It has since come onto the list of what is never blocked.
+  case nowIgnored
+}
+
+extension LogLine {
+  /// `attackalert: Host IP has been blocked via …`
+  package static func blocked(_ address: IPAddress, by means: BlockedBy, in dialect: Dialect) -> LogLine {
+    let how =
+      switch means {
+      case .hostsDeny(let line): "wrappers with string: \"\(line)\""
+      case .command(let command): "dropped route using command: \"\(command)\""
+      case .nftables(let set, let duration): "nftables using set: \"\(set)\" (\(term(duration)))"
+      case .blackholeRoute(let duration): "blackhole route (\(term(duration)))"
+      }
+    return LogLine("attackalert: Host \(address) has been blocked via \(how)", in: dialect)
+  }
+
+  /// `KILL_RUN_CMD` has been run.
+  package static func commandRun(_ address: IPAddress, command: String, in dialect: Dialect) -> LogLine {
+    LogLine("attackalert: External command run for host: \(address) using command: \"\(command)\"", in: dialect)
+  }
+
+  /// The settings say not to respond (`BLOCK_TCP` or `BLOCK_UDP` is 0). 1.2 says it for the first probe of a source;
+  /// 2.x has `noblock:` in its event line instead.
+  package static func ignoringResponse(_ transport: TransportProtocol) -> LogLine {
+    LogLine("attackalert: Ignoring \(transport.name) response per configuration file setting.", in: .classic)
+  }
+
+  /// The source is shut out already.
+  package static func alreadyBlocked(_ probe: Probe, name: String? = nil, in dialect: Dialect) -> LogLine {
+    if dialect == .classic, probe.mode == .connect {
+      return LogLine("attackalert: Host: \(probe.source) is already blocked. Ignoring", in: dialect)
+    }
+    return LogLine("attackalert: Host: \(host(probe.source, name)) is already blocked Ignoring", in: dialect)
+  }
+
+  /// The response failed, wholly or in part.
+  package static func couldNotBlock(_ probe: Probe, name: String? = nil, in dialect: Dialect) -> LogLine {
+    let both = host(probe.source, name)
+    if dialect == .modern { return LogLine("attackalert: Error during target dispose \(both)!", .error, in: dialect) }
+    let who =
+      switch (probe.mode, probe.transport) {
+      case (.connect, _): "\(probe.source) !!"
+      case (.stealth, .tcp): "\(both) !!"
+      default: "\(both)!!"
+      }
+    return LogLine("attackalert: ERROR: Could not block host \(who)", in: dialect)
+  }
+
+  /// A rule of ours kept an address from being blocked.
+  ///
+  /// - Parameter reason: e.g. `it is the default gateway`.
+  package static func refused(_ address: IPAddress, because reason: String, in dialect: Dialect) -> LogLine {
+    admin("Host \(address) is not blocked: \(reason)", in: dialect)
+  }
+
+  /// A block has ended.
+  package static func released(_ address: IPAddress, _ reason: ReleaseReason, in dialect: Dialect) -> LogLine {
+    let why =
+      switch reason {
+      case .expired: "expired"
+      case .byOperator: "by operator"
+      case .nowIgnored: "now on the ignore list"
+      }
+    return admin("Host \(address) has been released (\(why))", in: dialect)
+  }
+
+  /// An address could not be released and is still shut out.
+  package static func couldNotRelease(_ address: IPAddress, because reason: String, in dialect: Dialect) -> LogLine {
+    admin("ERROR: Could not release host \(address): \(reason)", .error, in: dialect)
+  }
+
+  /// A response command has no `$TARGET$`.
+  ///
+  /// - Parameter key: `KILL_ROUTE` or `KILL_HOSTS_DENY`.
+  package static func noTarget(in key: String, _ dialect: Dialect) -> LogLine {
+    admin("No target variable specified in \(key) option. Skipping.", .error, in: dialect)
+  }
+
+  /// A response command could not be started, failed or took too long.
+  ///
+  /// - Parameters:
+  ///   - runCommand: true for `KILL_RUN_CMD`, false for `KILL_ROUTE`.
+  ///   - reason: what came of it, e.g. `exit status 127`; the predecessors knew only `exec fail` and `system fail`.
+  package static func commandFailed(
+    _ command: String, runCommand: Bool, reason: String, in dialect: Dialect
+  ) -> LogLine {
+    let what = runCommand ? "run command" : "block host"
+    let lead = dialect == .classic ? "ERROR: " : ""
+    return admin("\(lead)There was an error trying to \(what) (\(reason)) \(command)", .error, in: dialect)
+  }
+
+  /// hosts.deny could not be written.
+  package static func hostsDenyFailed(_ path: String, reason: String, in dialect: Dialect) -> LogLine {
+    dialect == .classic
+      ? admin("cannot open hosts.deny file: \(path) for blocking. \(reason)", .error, in: dialect)
+      : LogLine("Cannot write hosts.deny file \(path): \(reason)", .error, in: dialect)
+  }
+
+  /// The line is in hosts.deny already; 2.x says so, 1.2 wrote it again.
+  package static func alreadyInHostsDeny(_ address: IPAddress, in dialect: Dialect) -> LogLine {
+    admin("Host \(address) already in hosts.deny file, skipping.", in: dialect)
+  }
+
+  /// `for 24h`, in the largest unit that gives a whole number and no more than two days in hours; nil: until released.
+  static func term(_ duration: Duration?) -> String {
+    guard let duration else { return "until released" }
+    let seconds = duration.components.seconds
+    if seconds > 172_800, seconds % 86_400 == 0 { return "for \(seconds / 86_400)d" }
+    if seconds >= 3600, seconds % 3600 == 0 { return "for \(seconds / 3600)h" }
+    if seconds >= 60, seconds % 60 == 0 { return "for \(seconds / 60)m" }
+    return "for \(seconds)s"
+  }
+}

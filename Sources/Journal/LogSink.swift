@@ -1,0 +1,57 @@
+import Platform
+import Wire
+
+/// Where log lines go (`-l` of 2.x, repeatable): standard output and error, the system log, or both. Never blocks.
+package struct LogSink: ~Copyable, Sendable {
+  package enum Output: String, Sendable, CaseIterable {
+    /// Standard output; errors go to standard error.
+    case stdout
+    case syslog
+  }
+
+  private let outputs: [Output]
+  private var output: LineOutput
+  private var errors: LineOutput
+  private var syslog: Syslog
+  /// The least that is written.
+  package var level: Severity
+
+  /// - Parameters:
+  ///   - outputs: repeated ones count once.
+  ///   - level: `.notice` as a rule, `.info` for `-v`, `.debug` for `-d`.
+  ///   - syslog: another socket in tests.
+  ///   - outputFD: standard output, or another descriptor in tests; likewise `errorFD`.
+  package init(
+    _ outputs: [Output], level: Severity = .notice, syslog: consuming Syslog = Syslog(), outputFD: Int32 = 1,
+    errorFD: Int32 = 2
+  ) {
+    self.level = level
+    self.outputs = outputs
+    self.syslog = syslog
+    output = LineOutput(fd: outputFD)
+    errors = LineOutput(fd: errorFD)
+  }
+
+  package mutating func write(_ line: LogLine, at time: Timestamp) {
+    guard line.severity >= level else { return }
+    if outputs.contains(.stdout) {
+      if line.severity == .error { errors.write(line.text) } else { output.write(line.text) }
+    }
+    if outputs.contains(.syslog) { syslog.send(line.text, line.severity, at: time) }
+  }
+
+  package mutating func write(_ lines: [LogLine], at time: Timestamp) {
+    for line in lines { write(line, at: time) }
+  }
+
+  /// Tries again what a slow reader has kept waiting. Call it a few times a second while `isWaiting`, and at the end.
+  package mutating func flush() {
+    output.flush()
+    errors.flush()
+  }
+
+  package var isWaiting: Bool { output.isWaiting || errors.isWaiting }
+
+  /// Lines that none of the outputs took and of which nobody has been told yet.
+  package var lost: Int { output.lost + errors.lost + syslog.lost }
+}

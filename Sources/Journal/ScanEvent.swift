@@ -1,0 +1,89 @@
+import Detection
+import Platform
+import Wire
+
+/// What one probe was and what came of it: the event line of PortSentry 2.x.
+package struct ScanEvent: Equatable, Sendable {
+  package var source: IPAddress
+  /// A forward-confirmed host name; nil shows the address in its place.
+  package var name: String?
+  package var transport: TransportProtocol
+  package var port: UInt16
+  /// The text of `type:`, e.g. `TCP SYN/Normal scan`.
+  package var type: String
+  /// Whether the packet had IP options; nil where that is not known (IPv6, connections).
+  package var hasIPOptions: Bool?
+  /// Whether the ignore file names the source.
+  package var isIgnored: Bool?
+  /// Whether the source has reached SCAN_TRIGGER; nil when that was not asked.
+  package var isTriggered: Bool?
+  /// Whether the settings keep us from responding; nil when that was not asked.
+  package var isNotBlocking: Bool?
+  /// Whether the source is shut out; nil when that was not asked.
+  package var isBlocked: Bool?
+
+  /// What became of a triggered probe.
+  package enum Result: Sendable {
+    /// `BLOCK_TCP` or `BLOCK_UDP` is 0.
+    case logged
+    /// It came from our own address, which is never acted on without `-L`.
+    case ownAddress
+    /// Responded to, or blocked already.
+    case blocked
+    /// The response failed, or was refused.
+    case failed
+  }
+
+  /// - Parameter result: nil while or where nothing was decided; looked at for a triggered probe only.
+  package init(_ probe: Probe, name: String? = nil, result: Result? = nil) {
+    source = probe.source
+    self.name = name
+    transport = probe.transport
+    port = probe.targetPort
+    type = probe.typeText
+    hasIPOptions = probe.isConnection || !probe.source.isV4 ? nil : probe.hasIPOptions
+    isIgnored = probe.isIgnored
+    if probe.isIgnored { return }
+    isTriggered = probe.isTriggered
+    guard probe.isTriggered, let result else { return }
+    // The one combination of 2.x that calls something ignored and triggered at once.
+    if result == .ownAddress { isIgnored = true }
+    isNotBlocking = result == .logged || result == .ownAddress
+    isBlocked = result == .blocked
+  }
+
+  /// The line without a date.
+  package var text: String {
+    let shown = name.flatMap { SafeText.hostName($0) } ?? source.description
+    let options = hasIPOptions.map { $0 ? "set" : "not set" } ?? "unknown"
+    return "Scan from: [\(source)] (\(shown)) protocol: [\(transport.name)] port: [\(port)] type: [\(type)]"
+      + " IP opts: [\(options)] ignored: [\(Self.word(isIgnored))] triggered: [\(Self.word(isTriggered))]"
+      + " noblock: [\(Self.word(isNotBlocking))] blocked: [\(Self.word(isBlocked))]"
+  }
+
+  private static func word(_ value: Bool?) -> String { value.map { $0 ? "true" : "false" } ?? "unset" }
+}
+
+extension Probe {
+  /// Whether it came through a socket of ours, where 1.2 and 2.x say only `Connect`, over UDP too.
+  var isConnection: Bool { mode == .connect || technique == .connect }
+
+  /// The words for the technique that both predecessors use, and in the same form those that they never saw.
+  var typeText: String {
+    if isConnection { return "Connect" }
+    switch technique {
+    case .connect: return "Connect"
+    case .syn: return "TCP SYN/Normal scan"
+    case .fin: return "TCP FIN scan"
+    case .null: return "TCP NULL scan"
+    case .xmas: return "TCP XMAS scan"
+    case .maimon: return "TCP Maimon scan"
+    case .ack: return "TCP ACK scan"
+    case .udp: return "UDP"
+    case .oddFlags:
+      func bit(_ flag: TCPFlags) -> Int { flags.contains(flag) ? 1 : 0 }
+      return "Unknown Type: TCP Packet Flags: SYN: \(bit(.syn)) FIN: \(bit(.fin)) ACK: \(bit(.ack))"
+        + " PSH: \(bit(.psh)) URG: \(bit(.urg)) RST: \(bit(.rst))"
+    }
+  }
+}

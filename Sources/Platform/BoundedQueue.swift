@@ -1,0 +1,64 @@
+import Synchronization
+
+/// A queue from one thread to one other, without locks and of fixed size: what does not fit is counted, never waited for.
+///
+/// The two ends are separate values that cannot be copied, so a second producer or consumer does not compile.
+package enum BoundedQueue<Element: BitwiseCopyable & Sendable> {
+  // Shared by the two ends. Each slot is written by the producer before `tail` passes it and read by the consumer
+  // before `head` does, so no slot is touched by both at once.
+  @safe
+  fileprivate final class Storage: @unchecked Sendable {
+    let slots: UnsafeMutableBufferPointer<Element>
+    let head = Atomic<Int>(0)
+    let tail = Atomic<Int>(0)
+    let refused = Atomic<UInt64>(0)
+
+    init(capacity: Int) { unsafe slots = .allocate(capacity: capacity) }
+    deinit { unsafe slots.deallocate() }
+
+    var capacity: Int { unsafe slots.count }
+  }
+
+  /// - Parameter capacity: how many elements fit; at least 1.
+  package static func make(capacity: Int) -> Ends {
+    let storage = Storage(capacity: capacity)
+    return Ends(producer: Producer(storage: storage), consumer: Consumer(storage: storage))
+  }
+
+  package struct Ends: ~Copyable {
+    package let producer: Producer
+    package let consumer: Consumer
+  }
+
+  package struct Producer: ~Copyable, Sendable {
+    fileprivate let storage: Storage
+
+    /// Adds an element; false when the queue was full and the element is lost (and counted).
+    @discardableResult
+    package func push(_ element: Element) -> Bool {
+      let tail = storage.tail.load(ordering: .relaxed)
+      guard tail &- storage.head.load(ordering: .acquiring) < storage.capacity else {
+        storage.refused.wrappingAdd(1, ordering: .relaxed)
+        return false
+      }
+      unsafe storage.slots[tail % storage.capacity] = element
+      storage.tail.store(tail &+ 1, ordering: .releasing)
+      return true
+    }
+  }
+
+  package struct Consumer: ~Copyable, Sendable {
+    fileprivate let storage: Storage
+
+    package func pop() -> Element? {
+      let head = storage.head.load(ordering: .relaxed)
+      guard head != storage.tail.load(ordering: .acquiring) else { return nil }
+      let element = unsafe storage.slots[head % storage.capacity]
+      storage.head.store(head &+ 1, ordering: .releasing)
+      return element
+    }
+
+    /// How many elements found the queue full and are lost.
+    package var refused: UInt64 { storage.refused.load(ordering: .relaxed) }
+  }
+}

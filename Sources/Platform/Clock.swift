@@ -1,0 +1,44 @@
+import CLinux
+import Wire
+
+/// The kernel's clocks.
+package enum Clock {
+  /// The wall clock, which people and packets carry.
+  package static var now: Timestamp { read(CLOCK_REALTIME) }
+  /// A clock that never jumps, in nanoseconds from some start: for deadlines.
+  package static var monotonic: Int64 { read(CLOCK_MONOTONIC).nanoseconds }
+
+  private static func read(_ id: Int32) -> Timestamp {
+    var time = timespec()
+    unsafe clock_gettime(id, &time)
+    return Timestamp(seconds: Int64(time.tv_sec), nanoseconds: Int64(time.tv_nsec))
+  }
+
+  package static func sleep(_ duration: Duration) {
+    let nanoseconds = duration.wholeNanoseconds
+    var time = timespec(tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
+    unsafe nanosleep(&time, nil)
+  }
+
+  /// 128 random bits from the kernel.
+  package static func randomKey() -> (UInt64, UInt64) {
+    var generator = SystemRandomNumberGenerator()
+    return (generator.next(), generator.next())
+  }
+}
+
+/// `poll(2)`.
+package enum Poll {
+  /// Waits until one of `descriptors` is readable.
+  ///
+  /// - Parameter milliseconds: -1 waits for ever.
+  /// - Returns: those that are readable, or have an error or a hang-up to be read.
+  package static func readable(_ descriptors: [Int32], milliseconds: Int32) -> Set<Int32> {
+    var fds = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+    let count = unsafe fds.withUnsafeMutableBufferPointer {
+      unsafe poll($0.baseAddress, nfds_t($0.count), milliseconds)
+    }
+    guard count > 0 else { return [] }
+    return Set(fds.lazy.filter { $0.revents != 0 }.map(\.fd))
+  }
+}

@@ -1,0 +1,5 @@
+import Wire
+package struct SafeNetworks: Sendable {
+  package init() {}
+  package func reason(protecting network: IPNetwork) -> String? { nil }
+}
