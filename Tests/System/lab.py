@@ -413,6 +413,8 @@ class Sentry:
             command += ["-c", self.config, *self.options]
             if self.foreground and any(a in self.arguments for a in ("-tcp", "-udp", "-stcp", "-sudp", "-atcp", "-audp")):
                 command.append("--foreground")
+                if "-l" not in command:
+                    command += ["-l", "syslog"]  # As it would in the background, and as 1.2 did.
         return command
 
     def launch(self, wait=True, timeout=10):
