@@ -67,6 +67,7 @@ def modern(lab):
     expect(sentry, e4, EVENT % (e4, e4, "TCP", 111, "Connect", "unknown", "false", "true", "true", "false"))
     lab.nmap("-sT", "-p", "111", source=e6, target=L.TARGET6)
     expect(sentry, e6, EVENT % (e6, e6, "TCP", 111, "Connect", "unknown", "false", "true", "true", "false"))
+    sentry.stop()
     # Both outputs at once.
     sentry = lab.sentry("--stealth", "-l", "stdout", "-l", "syslog")
     f4 = lab.new_source()[0]
