@@ -8,11 +8,7 @@ let settings: [SwiftSetting] = [
   .strictMemorySafety(),
   .treatAllWarnings(as: .error),
   .enableUpcomingFeature("ExistentialAny"),
-  .enableUpcomingFeature("MemberImportVisibility"),
   .enableExperimentalFeature("Lifetimes"),
-  // CLinux.h needs _GNU_SOURCE; Swift's own Glibc module must see it as well, or a file that imports both has two
-  // definitions of fd_set and rusage.
-  .unsafeFlags(["-Xcc", "-D_GNU_SOURCE"]),
 ]
 
 func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -35,26 +31,26 @@ let package = Package(
     module("Platform", ["CLinux", "Wire"]),
     module("Detection", ["Wire"]),
     module("Capture", ["CLinux", "Platform", "Wire", "Detection"]),
-    module("Response", ["Wire", "Detection", "Platform"]),
+    module("Response", ["CLinux", "Wire", "Detection", "Platform"]),
     module("Journal", ["Wire", "Detection", "Response", "Platform"]),
     module("Configuration", ["Wire", "Detection", "Response", "Platform"]),
     module(
       "Daemon",
-      ["Wire", "Platform", "Capture", "Detection", "Response", "Journal", "Configuration"]),
+      ["CLinux", "Wire", "Platform", "Capture", "Detection", "Response", "Journal", "Configuration"]),
     .executableTarget(
       name: "portsentry",
       dependencies: [
-        "Daemon", "Configuration", "Platform",
+        "Daemon", "Configuration", "Detection", "Journal", "Platform", "Response", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),
     .target(
-      name: "TestSupport", dependencies: ["Wire", "Platform"], path: "Tests/TestSupport", swiftSettings: settings),
+      name: "TestSupport", dependencies: ["CLinux", "Wire", "Platform"], path: "Tests/TestSupport", swiftSettings: settings),
     tests("WireTests", ["Wire"]),
     tests("PlatformTests", ["Platform", "CLinux", "Wire"]),
     tests("DetectionTests", ["Detection", "Wire"]),
     tests("CaptureTests", ["Capture", "Wire", "Detection", "Platform", "CLinux"]),
-    tests("ResponseTests", ["Response", "Wire", "Detection", "Platform"]),
+    tests("ResponseTests", ["Response", "CLinux", "Wire", "Detection", "Platform"]),
     tests("JournalTests", ["Journal", "Response", "Wire", "Detection", "Platform"]),
     tests("ConfigurationTests", ["Configuration", "Response", "Wire", "Detection", "Platform"]),
     tests("DaemonTests", ["Daemon", "Configuration", "Journal", "Response", "Wire", "Detection", "Platform"]),

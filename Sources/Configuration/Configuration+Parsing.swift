@@ -88,7 +88,8 @@ private struct ConfigurationReader {
     }
     if isClassic {
       diagnostics.add(
-        .warning, entry.line, "\(name) is already set on line \(earlier.line), which is in force as in 1.2; this one is not")
+        .warning, entry.line,
+        "\(name) is already set on line \(earlier.line), which is in force as in 1.2; this one is not")
     } else {
       diagnostics.add(
         .warning, entry.line, "\(name) is already set on line \(earlier.line); this one is in force as in 2.x")
@@ -153,7 +154,8 @@ private struct ConfigurationReader {
       return nil
     }
     if isClassic, bytes.contains(where: { $0 >= 0x80 }) {
-      diagnostics.add(.warning, entry.line, "1.2 ended the value of \(name) at its first letter outside ASCII; it is used whole here")
+      diagnostics.add(
+        .warning, entry.line, "1.2 ended the value of \(name) at its first letter outside ASCII; it is used whole here")
     }
     return text
   }
@@ -241,7 +243,14 @@ private struct ConfigurationReader {
     var implied: [BlockMethod] = []
     if response.killHostsDeny != nil { implied.append(.hostsDeny) }
     if response.killRoute != nil { implied.append(.command) }
-    guard !implied.isEmpty else { return }
+    guard !implied.isEmpty else {
+      // Whoever asked for a command of his own ought to know that something else happens.
+      for key in [ConfigurationKey.killRoute, .killHostsDeny] {
+        guard let setting = settings[key], !setting.isEmpty else { continue }
+        diagnostics.add(.warning, setting.line, "with \(key.rawValue) skipped, nftables blocks instead")
+      }
+      return
+    }
     configuration.response.methods = implied
     // The predecessors never took a block back.
     if settings[.blockTime] == nil { configuration.response.duration = nil }
@@ -252,7 +261,8 @@ private struct ConfigurationReader {
     let methods = configuration.response.methods
     if methods.contains(.command), configuration.response.killRoute == nil {
       diagnostics.add(
-        .error, settings[.blockMethod]?.line ?? 0, "BLOCK_METHOD names command, which runs KILL_ROUTE, but that is not set")
+        .error, settings[.blockMethod]?.line ?? 0,
+        "BLOCK_METHOD names command, which runs KILL_ROUTE, but that is not set")
     }
     if methods.contains(.hostsDeny), configuration.response.killHostsDeny == nil {
       configuration.response.killHostsDeny = "ALL: $TARGET$"
@@ -274,7 +284,8 @@ private struct ConfigurationReader {
     for item in list.badItems {
       guard isClassic else {
         diagnostics.add(
-          .error, setting.line, "\(key.rawValue): \(item.text) is neither a port from 1 to 65535 nor a range a-b of them")
+          .error, setting.line,
+          "\(key.rawValue): \(item.text) is neither a port from 1 to 65535 nor a range a-b of them")
         continue
       }
       // 1.2 kept the low 16 bits of whatever atoi read.
@@ -368,7 +379,8 @@ private struct ConfigurationReader {
     if !setting.value.hasPrefix("/") {
       diagnostics.add(
         .warning, setting.line,
-        "\(key.rawValue): \(quoted(setting.value)) depends on the directory we are started in; write it with a leading /")
+        "\(key.rawValue): \(quoted(setting.value)) depends on the directory we are started in; write it with a leading /"
+      )
     }
     if Self.isShared(setting.value) {
       diagnostics.add(
@@ -419,7 +431,8 @@ private struct ConfigurationReader {
     guard isWhole, range.contains(number) else {
       diagnostics.add(
         .error, setting.line,
-        "\(key.rawValue) must be a number from \(range.lowerBound) to \(range.upperBound), not \(quoted(setting.value))")
+        "\(key.rawValue) must be a number from \(range.lowerBound) to \(range.upperBound), not \(quoted(setting.value))"
+      )
       return nil
     }
     return number

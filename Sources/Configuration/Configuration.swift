@@ -64,25 +64,31 @@ package struct Configuration: Sendable, Equatable {
 
   /// What is asked for today: the low ports that a sweep in order meets first, remote shells and desktops, databases
   /// and caches without a password, container and management interfaces, routers and cameras, old back doors.
-  package static let currentTCPPorts = PortSet([
-    1, 7, 11, 15, 23, 79, 111, 119, 445, 512, 513, 514, 540, 873, 1080, 1433, 1521, 2323, 2375, 2376, 3128, 3389, 4444,
-    5038, 5555, 5900, 5985, 6379, 6667, 7547, 8291, 8545, 9200, 11211, 12345, 27017, 31337, 37215, 52869, 60001,
-  ] as [UInt16])
+  package static let currentTCPPorts = PortSet(
+    [
+      1, 7, 11, 15, 23, 79, 111, 119, 445, 512, 513, 514, 540, 873, 1080, 1433, 1521, 2323, 2375, 2376, 3128, 3389,
+      4444,
+      5038, 5555, 5900, 5985, 6379, 6667, 7547, 8291, 8545, 9200, 11211, 12345, 27017, 31337, 37215, 52869, 60001,
+    ] as [UInt16])
 
   /// Likewise: services misused as reflectors, management interfaces, telephony, routers and cameras.
-  package static let currentUDPPorts = PortSet([
-    1, 7, 13, 17, 19, 69, 111, 161, 177, 389, 513, 623, 1434, 3283, 5060, 5683, 11211, 31337, 37810, 47808, 53413,
-  ] as [UInt16])
+  package static let currentUDPPorts = PortSet(
+    [
+      1, 7, 13, 17, 19, 69, 111, 161, 177, 389, 513, 623, 1434, 3283, 5060, 5683, 11211, 31337, 37810, 47808, 53413,
+    ] as [UInt16])
 
   /// The list that Debian's PortSentry 1.2 came with.
-  package static let classicTCPPorts = PortSet([
-    1, 11, 15, 79, 111, 119, 143, 540, 635, 1080, 1524, 2000, 5742, 6667, 12345, 12346, 20034, 27665, 31337, 32771,
-    32772, 32773, 32774, 40421, 49724, 54320,
-  ] as [UInt16])
+  package static let classicTCPPorts = PortSet(
+    [
+      1, 11, 15, 79, 111, 119, 143, 540, 635, 1080, 1524, 2000, 5742, 6667, 12345, 12346, 20034, 27665, 31337, 32771,
+      32772, 32773, 32774, 40421, 49724, 54320,
+    ] as [UInt16])
 
-  package static let classicUDPPorts = PortSet([
-    1, 7, 9, 69, 161, 162, 513, 635, 640, 641, 700, 31335, 31337, 32770, 32771, 32772, 32773, 32774, 34555, 37444, 54321,
-  ] as [UInt16])
+  package static let classicUDPPorts = PortSet(
+    [
+      1, 7, 9, 69, 161, 162, 513, 635, 640, 641, 700, 31335, 31337, 32770, 32771, 32772, 32773, 32774, 34555, 37444,
+      54321,
+    ] as [UInt16])
 
   /// 113: mail and IRC servers ask ident of whoever connects to them. 139: Windows hosts look for NetBIOS sessions.
   package static let defaultExcludeTCP = PortSet([113, 139] as [UInt16])

@@ -35,7 +35,7 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
   package struct Facts: Sendable {
     /// The predecessors that know the key; none for a key of ours.
     package var dialects: [Dialect]
-    /// What holds when the key is absent, as it would be written.
+    /// What holds when the key is absent from a file in 1.2's dialect, as it would be written; empty for none.
     package var defaultText: String
     /// One line.
     package var summary: String
@@ -57,16 +57,16 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
       Facts(dialects: [.classic, .modern], defaultText: "0", summary: "which touch of a source counts as a scan")
     case .ignoreFile:
       Facts(
-        dialects: [.classic, .modern], defaultText: "/etc/portsentry/portsentry.ignore",
+        dialects: [.classic, .modern], defaultText: Configuration.defaultIgnoreFile,
         summary: "file of the addresses and networks that nothing is ever done to")
     case .historyFile:
       Facts(
-        dialects: [.classic, .modern], defaultText: "/var/lib/portsentry/portsentry.history",
+        dialects: [.classic, .modern], defaultText: Configuration.defaultHistoryFile,
         summary: "file that keeps a line for every scan")
     case .historyFormat: Facts(dialects: [], defaultText: "1.2", summary: "whose lines the history file gets")
     case .blockedFile:
       Facts(
-        dialects: [.classic, .modern], defaultText: "/var/lib/portsentry/portsentry.blocked",
+        dialects: [.classic, .modern], defaultText: Configuration.defaultBlockedFile,
         summary: "file of the sources that were responded to")
     case .resolveHost:
       Facts(dialects: [.classic, .modern], defaultText: "0", summary: "whether log lines show the source's host name")
@@ -89,10 +89,12 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
     case .killRunCommandFirst:
       Facts(dialects: [.classic, .modern], defaultText: "0", summary: "whether KILL_RUN_CMD runs before the block")
     case .commandTimeout: Facts(dialects: [], defaultText: "60s", summary: "how long a command may run")
-    case .stateDirectory: Facts(dialects: [], defaultText: "/var/lib/portsentry", summary: "directory of our state")
+    case .stateDirectory:
+      Facts(dialects: [], defaultText: Configuration.defaultStateDirectory, summary: "directory of our state")
     case .controlSocket:
       Facts(
-        dialects: [], defaultText: "/run/portsentry/control.sock", summary: "socket on which the command line asks us")
+        dialects: [], defaultText: Configuration.defaultControlSocket,
+        summary: "socket on which the command line asks us")
     }
   }
 

@@ -36,7 +36,8 @@ package enum DefaultsFile {
             }
             if (transport == .tcp ? tcp : udp) != nil {
               diagnostics.add(
-                .error, line, "PORTSENTRY_MODES names two modes for \(transport == .tcp ? "TCP" : "UDP"); only one can run")
+                .error, line,
+                "PORTSENTRY_MODES names two modes for \(transport == .tcp ? "TCP" : "UDP"); only one can run")
               continue
             }
             if transport == .tcp { tcp = mode } else { udp = mode }
@@ -77,7 +78,8 @@ package enum DefaultsFile {
 
   private static func unknown(_ value: ArraySlice<UInt8>, for name: String, among accepted: [String]) -> String {
     let hint = nearestName(to: String(decoding: value, as: UTF8.self), among: accepted).map { "; did you mean \($0)?" }
-    return "\(name): \(quoted(value)) is no mode; use \(accepted.joined(separator: ", ")) or nothing for off\(hint ?? "")"
+    return
+      "\(name): \(quoted(value)) is no mode; use \(accepted.joined(separator: ", ")) or nothing for off\(hint ?? "")"
   }
 
   private struct Assignment {

@@ -46,7 +46,7 @@ package enum Explanation {
       let count = transport == .tcp ? c.advancedPortsTCP : c.advancedPortsUDP
       let excluded = transport == .tcp ? c.advancedExcludeTCP : c.advancedExcludeUDP
       guard count > 0 else { return "\(title) nothing is watched, because ADVANCED_PORTS_\(name) is 0." }
-      let except = excluded.isEmpty ? "" : " except \(excluded)"
+      let except = excluded.isEmpty ? "" : ", but not \(excluded)"
       return "\(title) watches packets to every port from 0 to \(count - 1) that no service uses\(except)."
     }
   }
@@ -87,7 +87,9 @@ package enum Explanation {
       switch action {
       case .logOnly: lines.append("\(scan) it is logged. Nobody is blocked (\(keys)).")
       case .runCommand:
-        let command = c.response.killRunCommand.map { "runs \(quoted($0, limit: commandLimit))" } ?? "does nothing, because KILL_RUN_CMD is not set"
+        let command =
+          c.response.killRunCommand.map { "runs \(quoted($0, limit: commandLimit))" }
+          ?? "does nothing, because KILL_RUN_CMD is not set"
         lines.append("\(scan) \(command). Nobody is blocked (\(keys)).")
       case .block: lines += block(scan, keys, c.response)
       }
@@ -101,7 +103,9 @@ package enum Explanation {
       switch method {
       case .nftables: steps.append("drops everything from it in the nftables table inet portsentry")
       case .route: steps.append("routes every answer to it into nowhere")
-      case .hostsDeny: steps.append("adds \(quoted(settings.killHostsDeny ?? "", limit: commandLimit)) to \(quoted(settings.hostsDenyFile))")
+      case .hostsDeny:
+        steps.append(
+          "adds \(quoted(settings.killHostsDeny ?? "", limit: commandLimit)) to \(quoted(settings.hostsDenyFile))")
       case .command: steps.append("runs \(quoted(settings.killRoute ?? "", limit: commandLimit))")
       }
     }

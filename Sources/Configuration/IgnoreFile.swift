@@ -32,7 +32,8 @@ package enum IgnoreFile {
         networks.append(network)
         if network.length == 0 {
           diagnostics.add(
-            .warning, line, "\(network) is every \(network.isV4 ? "IPv4" : "IPv6") address: nobody there will be blocked")
+            .warning, line,
+            "\(network) is every \(network.isV4 ? "IPv4" : "IPv6") address: nobody there will be blocked")
         }
         if let note = note(on: rest, after: entry) { diagnostics.add(.warning, line, note) }
       }
@@ -47,7 +48,8 @@ package enum IgnoreFile {
   private static func network(_ entry: String) -> Result<IPNetwork, Problem> {
     let slash = entry.firstIndex(of: "/")
     guard let address = IPAddress(entry[..<(slash ?? entry.endIndex)]) else {
-      return .failure(Problem(reason: "is no address (10.0.0.1, 10.0.0.0/8, 2001:db8::/32; host names do not work here)"))
+      return .failure(
+        Problem(reason: "is no address (10.0.0.1, 10.0.0.0/8, 2001:db8::/32; host names do not work here)"))
     }
     guard let slash else { return .success(IPNetwork(address)) }
     let mask = entry[entry.index(after: slash)...]
@@ -77,7 +79,8 @@ package enum IgnoreFile {
   private static func note(on rest: ArraySlice<UInt8>, after entry: ArraySlice<UInt8>) -> String? {
     guard let first = rest.first, first != .hash else { return nil }
     if first == UInt8(ascii: "%") {
-      return "the zone \(quoted(rest.prefix { !$0.isBlank && $0 != .hash })) is ignored: \(quoted(entry)) holds on every interface"
+      return
+        "the zone \(quoted(rest.prefix { !$0.isBlank && $0 != .hash })) is ignored: \(quoted(entry)) holds on every interface"
     }
     guard first.isBlank else { return "\(quoted(rest)) right after \(quoted(entry)) is ignored" }
     let comment = rest.prefix { $0 != .hash }

@@ -4,6 +4,7 @@ import Wire
 struct PortList {
   /// An item that is neither a port nor a range.
   struct BadItem {
+    /// Between quotes and safe to print.
     var text: String
     /// What C's atoi makes of it, which is what 1.2 did with every item.
     var asNumber: Int

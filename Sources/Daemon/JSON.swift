@@ -5,7 +5,7 @@ enum JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleB
   case number(Int64)
   case string(String)
   case array([JSON])
-  case object(KeyValuePairs<String, JSON>)
+  case members([(String, JSON)])
 
   init(stringLiteral value: String) { self = .string(value) }
   init(integerLiteral value: Int64) { self = .number(value) }
@@ -13,6 +13,8 @@ enum JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleB
   init(_ value: UInt64) { self = .number(Int64(clamping: value)) }
   init(_ value: Int) { self = .number(Int64(value)) }
   init(_ value: String?) { self = value.map(JSON.string) ?? .null }
+
+  static func object(_ members: KeyValuePairs<String, JSON>) -> JSON { .members(members.map { ($0.key, $0.value) }) }
 
   /// The value on one line.
   var text: String {
@@ -22,8 +24,8 @@ enum JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleB
     case .number(let value): String(value)
     case .string(let value): Self.quoted(value)
     case .array(let values): "[" + values.map(\.text).joined(separator: ",") + "]"
-    case .object(let members):
-      "{" + members.map { "\(Self.quoted($0.key)):\($0.value.text)" }.joined(separator: ",") + "}"
+    case .members(let members):
+      "{" + members.map { "\(Self.quoted($0.0)):\($0.1.text)" }.joined(separator: ",") + "}"
     }
   }
 

@@ -99,7 +99,8 @@ package struct Plan: Sendable {
   private mutating func readIgnoreFile() {
     guard let path = configuration.ignoreFile else { return }
     do throws(Errno) {
-      let (networks, problems) = IgnoreFile.parse(try Files.read(path, limit: 16 << 20), path: path)
+      let (networks, problems) = IgnoreFile.parse(
+        try Files.read(path, limit: 16 << 20), path: path, dialect: configuration.dialect)
       ignored = networks
       diagnostics += problems
     } catch {

@@ -41,7 +41,8 @@ package enum BlockedFile {
       case .truncated(let bytes): "Unable to read address from blocked file: \(bytes) bytes at its end are no record"
       case .unknownFamily(let family, let bytes):
         "Unsupported address family: \(family); the last \(bytes) bytes of the blocked file are ignored"
-      case .badLines(let count, let first): "\(count) lines of the blocked file are not understood, the first is line \(first)"
+      case .badLines(let count, let first):
+        "\(count) lines of the blocked file are not understood, the first is line \(first)"
       }
     }
   }
@@ -58,7 +59,7 @@ package enum BlockedFile {
     var bytes: [UInt8] = []
     for entry in entries {
       switch dialect {
-      case .classic: bytes += line(entry).utf8
+      case .classic: append(entry, LocalTime(entry.time ?? Timestamp(nanoseconds: 0)), to: &bytes)
       case .modern:
         let family = entry.address.isV4 ? familyV4 : familyV6
         bytes.append(UInt8(truncatingIfNeeded: family.littleEndianInHostOrder))
@@ -76,8 +77,31 @@ package enum BlockedFile {
   }
 
   static func line(_ entry: Entry, _ time: LocalTime) -> String {
-    "\(time.epoch) - \(time.classic) Host: \(LogLine.host(entry.address, entry.name)) Port: \(entry.port ?? 0)"
-      + " \((entry.transport ?? .tcp).name) Blocked\n"
+    var bytes: [UInt8] = []
+    append(entry, time, to: &bytes)
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  static func append(_ entry: Entry, _ time: LocalTime, to text: inout [UInt8]) {
+    text += String(time.epoch).utf8
+    text += " - ".utf8
+    text += time.classic.utf8
+    text += " Host: ".utf8
+    let start = text.count
+    AddressText.append(entry.address, to: &text)
+    if let name = entry.name.flatMap({ SafeText.hostName($0) }) {
+      let address = text[start...]
+      text.replaceSubrange(start..., with: name.utf8)
+      text.append(UInt8(ascii: "/"))
+      text += address
+    } else {
+      let address = text[start...]
+      text.append(UInt8(ascii: "/"))
+      text += address
+    }
+    text += " Port: ".utf8
+    AddressText.append(Int(entry.port ?? 0), to: &text)
+    text += (entry.transport ?? .tcp) == .tcp ? " TCP Blocked\n".utf8 : " UDP Blocked\n".utf8
   }
 
   // MARK: Reading
@@ -126,7 +150,9 @@ package enum BlockedFile {
       number += 1
       let line = bytes[start..<end]
       start = end + 1
-      if line.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") || $0 == UInt8(ascii: "\t") }) { continue }
+      if line.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") || $0 == UInt8(ascii: "\t") }) {
+        continue
+      }
       if let entry = entry(of: line) {
         entries.append(entry)
       } else {
@@ -153,12 +179,13 @@ package enum BlockedFile {
     }
     guard let digits = rest.dropLast(while: { (0x30...0x39).contains($0) }), let port = number(digits),
       port <= 65535, rest.drop(suffix: " Port: "), let slash = rest.lastIndex(of: UInt8(ascii: "/")),
-      let address = address(of: rest[(slash + 1)...])
+      let address = AddressText.parse(rest[(slash + 1)...])
     else { return nil }
     rest = rest[..<slash]
     // The line begins with seconds, ` - `, and 19 bytes of local time that say the same again.
     var entry = Entry(address, port: UInt16(port), transport: transport)
-    guard let epochEnd = rest.firstIndex(where: { !(0x30...0x39).contains($0) }), let seconds = number(rest[..<epochEnd]),
+    guard let epochEnd = rest.firstIndex(where: { !(0x30...0x39).contains($0) }),
+      let seconds = number(rest[..<epochEnd]),
       rest[epochEnd...].starts(with: " - ".utf8)
     else { return nil }
     if seconds > 0, seconds <= Int64.max / 1_000_000_000 { entry.time = Timestamp(seconds: seconds) }
@@ -176,27 +203,6 @@ package enum BlockedFile {
   private static func number(_ digits: ArraySlice<UInt8>) -> Int64? {
     guard (1...18).contains(digits.count) else { return nil }
     return digits.reduce(0) { $0 * 10 + Int64($1 - 0x30) }
-  }
-
-  private static func address(of text: ArraySlice<UInt8>) -> IPAddress? {
-    guard (2...45).contains(text.count) else { return nil }
-    if text.contains(UInt8(ascii: ":")) { return IPAddress(String(decoding: text, as: UTF8.self)) }
-    var (bits, value, digits, parts): (UInt32, UInt32, Int, Int) = (0, 0, 0, 0)
-    for byte in text {
-      switch byte {
-      case 0x30...0x39:
-        value = value * 10 + UInt32(byte - 0x30)
-        digits += 1
-        if digits > 3 || value > 255 { return nil }
-      case UInt8(ascii: "."):
-        if digits == 0 || parts == 3 { return nil }
-        bits = bits << 8 | value
-        (value, digits, parts) = (0, 0, parts + 1)
-      default:
-        return nil
-      }
-    }
-    return parts == 3 && digits > 0 ? IPAddress(v4: bits << 8 | value) : nil
   }
 }
 

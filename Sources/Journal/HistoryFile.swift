@@ -34,6 +34,22 @@ package struct HistoryFile: ~Copyable {
   private var lost = 0
   private var isFailed = false
   private var file: Open?
+  private var zone = Zone()
+
+  /// The offset of the host's zone, asked for once in a quarter of an hour: no zone changes its offset in between.
+  private struct Zone {
+    private var quarter = Int64.min
+    private var offset = 0
+
+    mutating func local(_ time: Timestamp) -> LocalTime {
+      let quarter = time.seconds / 900
+      if quarter != self.quarter {
+        self.quarter = quarter
+        offset = LocalTime(time).offset
+      }
+      return LocalTime(time, offset: offset)
+    }
+  }
 
   /// A file that is open, and what it was after our last write.
   private struct Open: ~Copyable {
@@ -59,19 +75,30 @@ package struct HistoryFile: ~Copyable {
 
   /// Records that a host was responded to, where the form has such lines.
   package mutating func append(blocked entry: BlockedFile.Entry) {
-    if form != .modern { append(BlockedFile.line(entry)) }
+    guard form != .modern else { return }
+    let time = zone.local(entry.time ?? Timestamp(nanoseconds: 0))
+    append { BlockedFile.append(entry, time, to: &$0) }
   }
 
   /// Records an event, where the form has such lines.
   package mutating func append(_ event: ScanEvent, at time: Timestamp) {
-    if form != .classic { append("\(LocalTime(time).iso8601) \(LogLine.event(event).text)\n") }
+    guard form != .classic else { return }
+    let stamp = zone.local(time).iso8601
+    append { text in
+      text += stamp.utf8
+      text.append(UInt8(ascii: " "))
+      event.append(to: &text)
+      text.append(UInt8(ascii: "\n"))
+    }
   }
 
-  private mutating func append(_ line: String) {
-    if pending.count + line.utf8.count > capacity {
+  private mutating func append(_ line: (inout [UInt8]) -> Void) {
+    let before = pending.count
+    // A line is made where it will stay, and taken back when it does not fit.
+    line(&pending)
+    if pending.count > capacity {
+      pending.removeLast(pending.count - before)
       lost += 1
-    } else {
-      pending += line.utf8
     }
   }
 

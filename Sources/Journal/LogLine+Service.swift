@@ -102,7 +102,8 @@ extension LogLine {
   ///   - assumed: the value taken in its place, if any.
   package static func cannotRead(key: String, assumed: Int? = nil, in dialect: Dialect) -> LogLine {
     let tail = assumed.map { " Assuming \($0)." } ?? ""
-    return admin("ERROR: Could not read \(key) option from config file\(assumed == nil ? "" : ".")\(tail)", .error, in: dialect)
+    return admin(
+      "ERROR: Could not read \(key) option from config file\(assumed == nil ? "" : ".")\(tail)", .error, in: dialect)
   }
 
   package static func noPorts(_ transport: TransportProtocol, in dialect: Dialect) -> LogLine {

@@ -10,7 +10,7 @@ package struct ScanEvent: Equatable, Sendable {
   package var transport: TransportProtocol
   package var port: UInt16
   /// The text of `type:`, e.g. `TCP SYN/Normal scan`.
-  package var type: String
+  package private(set) var type: String
   /// Whether the packet had IP options; nil where that is not known (IPv6, connections).
   package var hasIPOptions: Bool?
   /// Whether the ignore file names the source.
@@ -52,13 +52,38 @@ package struct ScanEvent: Equatable, Sendable {
     isBlocked = result == .blocked
   }
 
-  /// The line without a date.
+  /// The line without a date. Printable ASCII, as its parts are.
   package var text: String {
-    let shown = name.flatMap { SafeText.hostName($0) } ?? source.description
-    let options = hasIPOptions.map { $0 ? "set" : "not set" } ?? "unknown"
-    return "Scan from: [\(source)] (\(shown)) protocol: [\(transport.name)] port: [\(port)] type: [\(type)]"
-      + " IP opts: [\(options)] ignored: [\(Self.word(isIgnored))] triggered: [\(Self.word(isTriggered))]"
-      + " noblock: [\(Self.word(isNotBlocking))] blocked: [\(Self.word(isBlocked))]"
+    var bytes: [UInt8] = []
+    append(to: &bytes)
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// Adds the line without a date. A flood calls this for each packet, hence no interpolation.
+  func append(to text: inout [UInt8]) {
+    text += "Scan from: [".utf8
+    let start = text.count
+    AddressText.append(source, to: &text)
+    let address = start..<text.count
+    text += "] (".utf8
+    if let name = name.flatMap({ SafeText.hostName($0) }) { text += name.utf8 } else { text += text[address] }
+    text += ") protocol: [".utf8
+    text += transport.name.utf8
+    text += "] port: [".utf8
+    AddressText.append(Int(port), to: &text)
+    text += "] type: [".utf8
+    text += type.utf8
+    text += "] IP opts: [".utf8
+    text += (hasIPOptions.map { $0 ? "set" : "not set" } ?? "unknown").utf8
+    text += "] ignored: [".utf8
+    text += Self.word(isIgnored).utf8
+    text += "] triggered: [".utf8
+    text += Self.word(isTriggered).utf8
+    text += "] noblock: [".utf8
+    text += Self.word(isNotBlocking).utf8
+    text += "] blocked: [".utf8
+    text += Self.word(isBlocked).utf8
+    text.append(UInt8(ascii: "]"))
   }
 
   private static func word(_ value: Bool?) -> String { value.map { $0 ? "true" : "false" } ?? "unset" }

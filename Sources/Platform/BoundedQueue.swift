@@ -2,8 +2,8 @@ import Synchronization
 
 /// A queue from one thread to one other, without locks and of fixed size: what does not fit is counted, never waited for.
 ///
-/// The two ends are separate values that cannot be copied, so a second producer or consumer does not compile.
-package enum BoundedQueue<Element: BitwiseCopyable & Sendable> {
+/// The two ends are separate values that cannot be copied, so that each has one owner.
+package final class BoundedQueue<Element: BitwiseCopyable & Sendable>: Sendable {
   // Shared by the two ends. Each slot is written by the producer before `tail` passes it and read by the consumer
   // before `head` does, so no slot is touched by both at once.
   @safe
@@ -19,15 +19,23 @@ package enum BoundedQueue<Element: BitwiseCopyable & Sendable> {
     var capacity: Int { unsafe slots.count }
   }
 
+  private let storage: Storage
+  private let producers = Atomic<Int>(0)
+  private let consumers = Atomic<Int>(0)
+
   /// - Parameter capacity: how many elements fit; at least 1.
-  package static func make(capacity: Int) -> Ends {
-    let storage = Storage(capacity: capacity)
-    return Ends(producer: Producer(storage: storage), consumer: Consumer(storage: storage))
+  package init(capacity: Int) { storage = Storage(capacity: capacity) }
+
+  /// The one writing end; a second call is a mistake in the program and traps.
+  package func makeProducer() -> Producer {
+    precondition(producers.wrappingAdd(1, ordering: .relaxed).newValue == 1, "a queue has one producer")
+    return Producer(storage: storage)
   }
 
-  package struct Ends: ~Copyable {
-    package let producer: Producer
-    package let consumer: Consumer
+  /// The one reading end; a second call is a mistake in the program and traps.
+  package func makeConsumer() -> Consumer {
+    precondition(consumers.wrappingAdd(1, ordering: .relaxed).newValue == 1, "a queue has one consumer")
+    return Consumer(storage: storage)
   }
 
   package struct Producer: ~Copyable, Sendable {

@@ -2,8 +2,8 @@ import CLinux
 
 /// Lines to an open descriptor (standard output) that may be a pipe nobody reads: never blocks.
 ///
-/// What does not go at once is kept up to a bound; beyond it new lines are counted and dropped, and the count is written
-/// when there is room again.
+/// What does not go at once is kept up to a bound; beyond it new lines are counted and dropped, and the count is
+/// written when there is room again.
 package struct LineOutput: ~Copyable, Sendable {
   private let fd: Int32
   private let capacity: Int

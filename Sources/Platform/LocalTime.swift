@@ -55,32 +55,76 @@ package struct LocalTime: Equatable, Sendable {
   private static func floorDivide(_ a: Int64, _ b: Int64) -> Int64 { a >= 0 ? a / b : -((-(a + 1)) / b) - 1 }
 
   /// Seconds since 1970, UTC, rounded down.
+  /// `2026-11-22 08:22:28`, for tables.
+  package static func short(_ time: Timestamp) -> String {
+    String(LocalTime(time).iso8601.prefix(19).map { $0 == "T" ? " " : $0 })
+  }
+
   package var epoch: Int64 { Self.floorDivide(time.nanoseconds, 1_000_000_000) }
 
   /// `11/22/2026 08:21:11`, as in the history of PortSentry 1.2.
   package var classic: String {
-    "\(two(month))/\(two(day))/\(pad(year, 4)) \(two(hour)):\(two(minute)):\(two(second))"
+    Self.text { text in
+      text.put(month, 2, "/")
+      text.put(day, 2, "/")
+      text.put(year, 4, " ")
+      putClock(&text)
+    }
   }
 
   /// `2026-11-22T08:22:28.319+0000`, as in the history of PortSentry 2.x: ISO 8601 with milliseconds and the zone
   /// without a colon.
   package var iso8601: String {
-    let zone = abs(offset) / 60
-    return "\(pad(year, 4))-\(two(month))-\(two(day))T\(two(hour)):\(two(minute)):\(two(second)).\(pad(millisecond, 3))"
-      + (offset < 0 ? "-" : "+") + two(zone / 60) + two(zone % 60)
+    Self.text { text in
+      text.put(year, 4, "-")
+      text.put(month, 2, "-")
+      text.put(day, 2, "T")
+      putClock(&text)
+      text.append(UInt8(ascii: "."))
+      text.put(millisecond, 3, offset < 0 ? "-" : "+")
+      text.put(abs(offset) / 3600, 2)
+      text.put(abs(offset) / 60 % 60, 2)
+    }
   }
 
   /// `Nov  2 08:21:11`: the stamp of RFC 3164 section 4.1.2, whose day is padded with a blank.
   package var syslog: String {
-    "\(Self.months[month - 1]) \(day < 10 ? " " : "")\(day) \(two(hour)):\(two(minute)):\(two(second))"
+    Self.text { text in
+      text += Self.months[month - 1].utf8
+      text.append(UInt8(ascii: " "))
+      if day < 10 { text.append(UInt8(ascii: " ")) }
+      text.put(day, day < 10 ? 1 : 2, " ")
+      putClock(&text)
+    }
   }
 
   private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
-  private func two(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
+  private func putClock(_ text: inout [UInt8]) {
+    text.put(hour, 2, ":")
+    text.put(minute, 2, ":")
+    text.put(second, 2)
+  }
 
-  private func pad(_ value: Int, _ width: Int) -> String {
-    let digits = String(value)
-    return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
+  private static func text(_ body: (inout [UInt8]) -> Void) -> String {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(32)
+    body(&bytes)
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
+
+// A flood writes two stamps for each packet; interpolation costs ten times as much as this.
+extension [UInt8] {
+  /// Adds the last `width` digits of `value`, with zeros in front, and what comes after them.
+  fileprivate mutating func put(_ value: Int, _ width: Int, _ separator: Unicode.Scalar? = nil) {
+    let end = count + width
+    append(contentsOf: repeatElement(0x30, count: width))
+    var rest = value
+    for index in stride(from: end - 1, to: end - 1 - width, by: -1) {
+      self[index] = 0x30 + UInt8(rest % 10)
+      rest /= 10
+    }
+    if let separator { append(UInt8(ascii: separator)) }
   }
 }

@@ -5,8 +5,8 @@ import Wire
 /// Host names for addresses (`RESOLVE_HOST`), looked up on a thread of its own so that nobody waits for DNS.
 ///
 /// A name is believed only when it is forward-confirmed: whoever owns an address also owns what its reverse record
-/// says, but not where that name points. For a poll loop: `request`, poll `fd` with a time-out until `nextDeadline`, then
-/// take the `results`.
+/// says, but not where that name points. For a poll loop: `request`, poll `fd` with a time-out until `nextDeadline`,
+/// then take the `results`.
 package final class NameResolver: Sendable {
   /// What is known at once.
   package enum Answer: Equatable, Sendable {

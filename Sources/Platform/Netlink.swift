@@ -80,6 +80,8 @@ package struct NetlinkReply: Sendable {
   package let type: UInt16
   package let flags: UInt16
   package let sequence: UInt32
+  /// The netlink port of whoever caused the message; 0 is the kernel itself.
+  package let port: UInt32
   /// What follows the header: the fixed part and the attributes.
   package let body: ArraySlice<UInt8>
 
@@ -119,6 +121,23 @@ extension ArraySlice<UInt8> {
   }
 }
 
+/// Attributes one after the other, without a heap allocation for each: for lists of many thousands.
+package struct NetlinkAttributes {
+  private var rest: ArraySlice<UInt8>
+
+  package init(_ bytes: ArraySlice<UInt8>) { rest = bytes }
+
+  /// The next attribute: its type without flag bits, and its payload.
+  package mutating func next() -> (type: Int32, payload: ArraySlice<UInt8>)? {
+    guard let length = rest.value(at: 0, as: UInt16.self), let type = rest.value(at: 2, as: UInt16.self), length >= 4,
+      Int(length) <= rest.count
+    else { return nil }
+    let payload = rest.dropFirst(4).prefix(Int(length) - 4)
+    rest = rest.dropFirst((Int(length) + 3) & ~3)
+    return (Int32(type & 0x3fff), payload)
+  }
+}
+
 /// A netlink socket.
 package struct NetlinkSocket: ~Copyable, Sendable {
   package let file: FileDescriptor
@@ -143,11 +162,22 @@ package struct NetlinkSocket: ~Copyable, Sendable {
 
   package static let SOL_NETLINK: Int32 = 270
 
+  /// This socket's netlink port, by which the kernel names it as the cause of a notification.
+  package func port() throws(Errno) -> UInt32 {
+    var address = sockaddr_nl()
+    var length = socklen_t(MemoryLayout<sockaddr_nl>.size)
+    try check("getsockname", "netlink") { unsafe CLinux_getsockname(file.raw, &address, &length) }
+    return address.nl_pid
+  }
+
   /// A number for the next request, so that its answers can be told from older ones.
   package mutating func nextSequence() -> UInt32 {
     sequence &+= 1
     return sequence
   }
+
+  /// Leaves out numbers up to `last`, which the messages of one batch have used.
+  package mutating func skip(to last: UInt32) { sequence = last }
 
   package func send(_ message: NetlinkMessage) throws(Errno) {
     try check("send", "netlink") {
@@ -179,7 +209,7 @@ package struct NetlinkSocket: ~Copyable, Sendable {
       guard length >= 16, length <= rest.count else { break }
       body(
         NetlinkReply(
-          type: header.nlmsg_type, flags: header.nlmsg_flags, sequence: header.nlmsg_seq,
+          type: header.nlmsg_type, flags: header.nlmsg_flags, sequence: header.nlmsg_seq, port: header.nlmsg_pid,
           body: rest.dropFirst(16).prefix(length - 16)))
       rest = rest.dropFirst((length + 3) & ~3)
     }

@@ -29,6 +29,8 @@ package enum BlockFile {
     package var damagedLines = 0
     /// Lines read; many more than records means that the file should be written anew.
     package var lines = 0
+
+    package init() {}
   }
 
   /// Reads a file of any content; what cannot be read is counted, not fatal.

@@ -61,6 +61,27 @@ import Wire
     #expect(problem == .badLines(2, first: 2))
   }
 
+  @Test func `Addresses are read as everywhere else`() {
+    var generator = SystemRandomNumberGenerator()
+    var texts = [
+      "::", "::1", "1::", "::ffff:1.2.3.4", "::1.2.3.4", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:1.2.3.4", "1::8", "FE80::A",
+      "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1::2::3", ":1::", "1:", ":", ":::", "1:::2", "12345::",
+      "1:2:3:4:5:6:7:8:9",
+      "1:2:3:4:5:6:7:1.2.3.4", "1.2.3.4::", "::1.2.3.4:5", "::1.2.3", "g::", "fe80::1%eth0", "1:2:3:4::5:6:7:8",
+      "1.2.3.4", "1.2.3", "1.2.3.4.5", "1..2.3", "01.2.3.4", "0001.2.3.4", "1.2.3.256", ".1.2.3.4", "1.2.3.4.",
+    ]
+    for _ in 0..<5_000 {
+      texts.append(
+        String(
+          (0..<Int.random(in: 2...12, using: &generator)).map { _ in "::::1fA0.".randomElement(using: &generator)! }))
+    }
+    for text in texts {
+      let line = "1 - 11/22/2026 08:21:11 Host: x/\(text) Port: 11 TCP Blocked"
+      let read = BlockedFile.decode(Array(line.utf8)).entries.first?.address
+      if read != IPAddress(text) { Issue.record("\(text): \(read as Any), not \(IPAddress(text) as Any)") }
+    }
+  }
+
   static let v4: [UInt8] = [2, 0, 10, 77, 0, 1]
   static let v6: [UInt8] = [10, 0, 0xfd, 0x77, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
 

@@ -27,7 +27,8 @@ import Wire
       file.append(blocked: Self.entry)
       let change = file.flush()
       #expect(change == nil)
-      let modern = stamp + " Scan from: [10.77.0.1] (10.77.0.1) protocol: [TCP] port: [11] type: [TCP SYN/Normal scan]"
+      let modern =
+        stamp + " Scan from: [10.77.0.1] (10.77.0.1) protocol: [TCP] port: [11] type: [TCP SYN/Normal scan]"
         + " IP opts: [not set] ignored: [false] triggered: [true] noblock: [unset] blocked: [unset]\n"
       #expect(try text() == (form == .classic ? "" : modern) + (form == .modern ? "" : line))
     }

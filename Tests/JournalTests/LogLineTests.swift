@@ -42,20 +42,32 @@ import Wire
   @Test(
     "2.x's event line",
     arguments: [
-      ("an ignored host", probe(.fin, ignored: true), nil, "TCP FIN scan] IP opts: [not set]", "true unset unset unset"),
-      ("below the trigger", probe(.syn, triggered: false), nil, "TCP SYN/Normal scan] IP opts: [not set]", "false false unset unset"),
+      (
+        "an ignored host", probe(.fin, ignored: true), nil, "TCP FIN scan] IP opts: [not set]", "true unset unset unset"
+      ),
+      (
+        "below the trigger", probe(.syn, triggered: false), nil, "TCP SYN/Normal scan] IP opts: [not set]",
+        "false false unset unset"
+      ),
       ("log only", probe(.null), .logged, "TCP NULL scan] IP opts: [not set]", "false true true false"),
       ("our own address", probe(.xmas), .ownAddress, "TCP XMAS scan] IP opts: [not set]", "true true true false"),
       ("responded to", probe(.ack, options: true), .blocked, "TCP ACK scan] IP opts: [set]", "false true false true"),
-      ("the response failed", probe(.connect, .connect), .failed, "Connect] IP opts: [unknown]", "false true false false"),
-      ("IPv6 options are not known", probe(.maimon, from: "fd77::1"), .logged, "TCP Maimon scan] IP opts: [unknown]", "false true true false"),
+      (
+        "the response failed", probe(.connect, .connect), .failed, "Connect] IP opts: [unknown]",
+        "false true false false"
+      ),
+      (
+        "IPv6 options are not known", probe(.maimon, from: "fd77::1"), .logged, "TCP Maimon scan] IP opts: [unknown]",
+        "false true true false"
+      ),
       ("UDP", probe(.udp, .stealth, .udp), .logged, "UDP] IP opts: [not set]", "false true true false"),
     ] as [(String, Probe, ScanEvent.Result?, String, String)])
   func events(_ what: String, _ probe: Probe, _ result: ScanEvent.Result?, _ type: String, _ flags: String) {
     let flags = flags.split(separator: " ")
     #expect(
       LogLine.event(ScanEvent(probe, result: result)).text
-        == "Scan from: [\(probe.source)] (\(probe.source)) protocol: [\(probe.transport.name)] port: [11] type: [\(type)"
+        == "Scan from: [\(probe.source)] (\(probe.source)) protocol: [\(probe.transport.name)]"
+        + " port: [11] type: [\(type)"
         + " ignored: [\(flags[0])] triggered: [\(flags[1])] noblock: [\(flags[2])] blocked: [\(flags[3])]",
       "\(what)")
   }

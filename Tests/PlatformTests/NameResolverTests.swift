@@ -82,9 +82,12 @@ import Wire
   }
 
   @Test func `The system's resolver knows this host by a confirmed name`() {
-    // /etc/hosts names 127.0.0.1 nearly everywhere; where it does not, there is no name to be believed.
-    let name = NameResolver.confirmedName(IPAddress(v4: 0x7f00_0001))
-    #expect(name == nil || name.flatMap { SafeText.hostName($0) } == name)
+    let hosts = (try? String(contentsOfFile: "/etc/hosts", encoding: .utf8)) ?? ""
+    if hosts.contains("\n127.0.0.1") || hosts.hasPrefix("127.0.0.1") {
+      #expect(NameResolver.confirmedName(IPAddress(v4: 0x7f00_0001)) != nil)
+    } else {
+      print("skipped: /etc/hosts does not name 127.0.0.1")
+    }
     // TEST-NET-1 (RFC 5737) belongs to nobody.
     #expect(NameResolver.confirmedName(IPAddress(v4: 0xc000_0201)) == nil)
   }

@@ -38,7 +38,10 @@ import Testing
 
   @Test(
     "Names that may be shown",
-    arguments: ["a", "host.example", "Host-1.example.", "_dmarc.example", "1.0.0.127.in-addr.arpa", String(repeating: "a", count: 253)])
+    arguments: [
+      "a", "host.example", "Host-1.example.", "_dmarc.example", "1.0.0.127.in-addr.arpa",
+      String(repeating: "a", count: 253),
+    ])
   func good(_ name: String) {
     #expect(SafeText.hostName(name) == name)
   }
@@ -46,7 +49,8 @@ import Testing
   @Test(
     "Names that may not",
     arguments: [
-      "", ".", "...", "a b", "a/b", "10.0.0.1/10.0.0.1 Port: 1 TCP Blocked", "a\nb", "a\u{0}b", "a]b", "(a)", "a\"b", "a$b",
+      "", ".", "...", "a b", "a/b", "10.0.0.1/10.0.0.1 Port: 1 TCP Blocked", "a\nb", "a\u{0}b", "a]b", "(a)", "a\"b",
+      "a$b",
       "$(reboot)", "`id`", "a;b", "a:b", "a\\b", "a%b", "\u{1b}[31m", "\u{202e}moc", "b\u{fc}cher.example",
       "\u{430}pple.example", "e\u{301}", "a\u{200d}", String(repeating: "a", count: 254),
     ])

@@ -58,7 +58,9 @@ extern int accept4(int fd, struct sockaddr *address, socklen_t *length, int flag
 extern int pthread_setname_np(pthread_t thread, const char *name);
 extern int unshare(int flags);
 extern int setns(int fd, int type);
+static const int CLinux_CLONE_NEWNET = 0x40000000;
 extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);
+extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *actions, const char *path);
 
 // The ring's block status is written by the kernel and by us on different cores.
 static inline uint32_t CLinux_load_acquire_u32(const void *address) {
@@ -111,6 +113,8 @@ static inline void CLinux_default_signal(int number) { signal(number, SIG_DFL); 
 
 // Constants that are macros with casts or of a type that does not import.
 static const int CLinux_EPOLL_CLOEXEC = EPOLL_CLOEXEC;
+static const int CLinux_SFD_NONBLOCK = SFD_NONBLOCK;
+static const int CLinux_SFD_CLOEXEC = SFD_CLOEXEC;
 static const int CLinux_SOCK_RAW = SOCK_RAW;
 static const int CLinux_SOCK_DGRAM = SOCK_DGRAM;
 static const int CLinux_SOCK_STREAM = SOCK_STREAM;
@@ -121,5 +125,8 @@ static const int CLinux_EFD_NONBLOCK = EFD_NONBLOCK;
 static const int CLinux_EFD_CLOEXEC = EFD_CLOEXEC;
 static const int CLinux_MSG_NOSIGNAL = MSG_NOSIGNAL;
 static const int CLinux_MSG_DONTWAIT = MSG_DONTWAIT;
+
+// Declared only with _GNU_SOURCE (0x80, glibc and musl), and as a macro of another type than its neighbours.
+static const short CLinux_POSIX_SPAWN_SETSID = 0x80;
 
 #endif

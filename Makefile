@@ -1,0 +1,47 @@
+# What one can do here. `make run` and `make test` install what is missing first.
+RELEASE = swift build -c release --static-swift-stdlib
+
+.PHONY: run test build demo coverage fuzz lint format install clean
+
+run: build ## watch this host now, log only
+	@sh scripts/run.sh
+
+test: dependencies-test build ## every test: units, namespaces with real scanners, fuzzing
+	@sh scripts/test.sh
+
+build: dependencies-build ## the release binary: .build/release/portsentry
+	$(RELEASE) --product portsentry
+
+demo: dependencies-test build ## two namespaces, a real nmap, an alert, a block and its release
+	@python3 Tests/System/demo.py --binary .build/release/portsentry
+
+coverage: dependencies-test build ## measure docs/coverage.md anew
+	python3 Tests/System/coverage.py --binary .build/release/portsentry
+
+fuzz: ## each fuzzer for ten minutes (FUZZ_SECONDS=600)
+	sh scripts/fuzz.sh $${FUZZ_SECONDS:-600}
+
+lint: ## formatting, as the tests want it
+	swift format lint --strict --recursive Package.swift Sources Tests
+
+format: ## mend the formatting
+	swift format --in-place --recursive Package.swift Sources Tests
+
+DESTDIR =
+install: build ## install program, manuals, example settings and service under DESTDIR
+	install -D -m 755 .build/release/portsentry $(DESTDIR)/usr/sbin/portsentry
+	strip $(DESTDIR)/usr/sbin/portsentry
+	install -D -m 644 man/portsentry.8 $(DESTDIR)/usr/share/man/man8/portsentry.8
+	install -D -m 644 man/portsentry.conf.5 $(DESTDIR)/usr/share/man/man5/portsentry.conf.5
+	install -D -m 644 etc/portsentry.service $(DESTDIR)/lib/systemd/system/portsentry.service
+	install -D -m 644 etc/portsentry.logrotate $(DESTDIR)/etc/logrotate.d/portsentry
+	[ -e $(DESTDIR)/etc/portsentry/portsentry.conf ] || install -D -m 600 etc/portsentry.conf $(DESTDIR)/etc/portsentry/portsentry.conf
+	[ -e $(DESTDIR)/etc/portsentry/portsentry.ignore ] || install -D -m 644 etc/portsentry.ignore $(DESTDIR)/etc/portsentry/portsentry.ignore
+	[ -e $(DESTDIR)/etc/default/portsentry ] || install -D -m 644 etc/portsentry.default $(DESTDIR)/etc/default/portsentry
+	install -d -m 755 $(DESTDIR)/var/lib/portsentry
+
+clean:
+	rm -rf .build
+
+dependencies-%:
+	@sh scripts/install-missing.sh $*

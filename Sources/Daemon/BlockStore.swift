@@ -1,0 +1,73 @@
+import CLinux
+import Platform
+import Response
+import Wire
+
+/// Keeps the blocks on disk: a line for each change, written before the next is waited for, so that `kill -9` loses
+/// nothing; written anew when it is mostly history.
+struct BlockStore {
+  let path: String
+  private var pending: [UInt8] = []
+  private var lines = 0
+  /// Something could not be written: the next success must write the whole.
+  private(set) var isBehind = false
+
+  init(directory: String) { path = "\(directory)/blocks" }
+
+  /// Reads what was in force; nothing when there is no file.
+  mutating func load() throws(Errno) -> BlockFile.Contents {
+    do throws(Errno) {
+      let contents = BlockFile.parse(try Files.read(path, limit: 1 << 30))
+      lines = contents.lines
+      return contents
+    } catch {
+      guard error.code == ENOENT else { throw error }
+      return BlockFile.Contents()
+    }
+  }
+
+  mutating func add(_ block: Block) { pending += Array(BlockFile.line(block.record).utf8) }
+  mutating func remove(_ network: IPNetwork) { pending += Array(BlockFile.line(released: network).utf8) }
+
+  var isDirty: Bool { !pending.isEmpty || isBehind }
+
+  /// Writes what has changed.
+  mutating func flush(_ table: BlockTable) throws(Errno) {
+    guard isDirty else { return }
+    lines += pending.count(where: { $0 == 0x0a })
+    if isBehind || lines > 2 * table.count + 1000 {
+      try rewrite(table)
+      return
+    }
+    do throws(Errno) {
+      let file = try FileDescriptor.open(path, O_WRONLY | O_APPEND | O_CREAT, mode: 0o600)
+      try file.writeAll(pending)
+      pending = []
+    } catch {
+      isBehind = true
+      pending = []
+      throw Errno(error.code, "write", path)
+    }
+  }
+
+  /// Writes the whole table in place of the file.
+  mutating func rewrite(_ table: BlockTable) throws(Errno) {
+    pending = []
+    var bytes = Array(BlockFile.header(bootID: Self.bootID).utf8)
+    for block in table.unordered { bytes += Array(BlockFile.line(block.record).utf8) }
+    do throws(Errno) {
+      try Files.replace(path, with: bytes)
+    } catch {
+      isBehind = true
+      throw error
+    }
+    isBehind = false
+    lines = table.count + 1
+  }
+
+  /// Names this boot of the kernel.
+  static var bootID: String {
+    let bytes = (try? Files.read("/proc/sys/kernel/random/boot_id", limit: 100)) ?? []
+    return String(decoding: bytes.prefix { $0 != 0x0a }, as: UTF8.self)
+  }
+}

@@ -1,0 +1,549 @@
+import Configuration
+import Detection
+import Journal
+import Platform
+import Response
+import Wire
+
+/// A response under way: its steps in the order of compat c, and what came of them so far.
+struct Job {
+  enum Step {
+    case hostsDeny
+    case killRoute
+    case nftables
+    case route
+    case runCommand
+  }
+
+  let probe: Probe
+  let block: Block
+  let action: BlockAction
+  /// An operator ordered it; no scan is behind it.
+  let isOrder: Bool
+  var steps: [Step]
+  /// Ways that took effect.
+  var succeeded: [BlockMethod] = []
+  var ranCommand = false
+  /// What went wrong, for the answer to an operator.
+  var failures: [String] = []
+  /// Probes of the same source that came meanwhile.
+  var held: [Probe] = []
+}
+
+extension Sentry {
+  // MARK: Responding
+
+  /// BLOCK 1 and 2: decides, and begins the steps.
+  func respond(_ probe: Probe, _ action: BlockAction) {
+    let now = Clock.monotonic
+    if let again = retries[probe.source], again > now {
+      record(probe, .failed)
+      return
+    }
+    let mode = dialect == .classic ? probe.mode.classicName(probe.transport) : probe.mode.modernName
+    let block: Block
+    do throws(ResponsePolicy.Refusal) {
+      block = try policy.decide(
+        probe, modeName: mode, reason: Self.reason(probe), inForce: table.count, now: Clock.now)
+    } catch {
+      refuse(probe, error)
+      return
+    }
+    start(Job(
+      probe: probe, block: block, action: action, isOrder: false, steps: steps(block, action)))
+  }
+
+  /// The evidence in words: what was seen, from whom the words came (us), nothing from the network.
+  static func reason(_ probe: Probe) -> String {
+    "\(probe.technique.name) to \(probe.transport.name) port \(probe.targetPort)"
+  }
+
+  private func refuse(_ probe: Probe, _ refusal: ResponsePolicy.Refusal) {
+    counters.refused += 1
+    let now = Clock.monotonic
+    // Once a minute for a source, and once a minute for all when a limit is the reason.
+    let isLimit = switch refusal { case .tableFull, .tooFast: true; case .safe, .ignored: false }
+    let key = isLimit ? IPAddress.unspecified : probe.source
+    if (refusals[key] ?? 0) <= now {
+      refusals[key] = now + 60_000_000_000
+      say(.refused(probe.source, because: "\(refusal)", in: dialect), after: probe)
+    }
+    record(probe, .failed)
+  }
+
+  private func steps(_ block: Block, _ action: BlockAction) -> [Job.Step] {
+    var steps: [Job.Step] = []
+    if action == .block {
+      if block.methods.contains(.hostsDeny) { steps.append(.hostsDeny) }
+      if block.methods.contains(.command) { steps.append(.killRoute) }
+      if block.methods.contains(.nftables) { steps.append(.nftables) }
+      if block.methods.contains(.route) { steps.append(.route) }
+    }
+    if policy.settings.killRunCommand != nil {
+      steps.insert(.runCommand, at: policy.settings.runCommandFirst ? 0 : steps.count)
+    }
+    return steps
+  }
+
+  /// Goes through the steps until one has to be waited for, or all are done.
+  @discardableResult
+  func start(_ started: Job) -> Job? {
+    var job = started
+    while let step = job.steps.first {
+      switch step {
+      case .hostsDeny:
+        denyHost(&job)
+      case .nftables:
+        let duration = job.block.remaining(at: Clock.now)
+        do throws(ResponderError) {
+          try blocker.addToTable([(job.block.network, duration)])
+          succeeded(&job, .nftables)
+          let set = "inet portsentry banned\(job.block.network.isV4 ? 4 : 6)\(job.block.network.isHost ? "" : "net")"
+          sayBlocked(job, .nftables(set: set, policyDuration(job)))
+        } catch {
+          failed(&job, "nftables: \(error)")
+        }
+      case .route:
+        do throws(ResponderError) {
+          try blocker.addRoute(job.block.network, .blackhole)
+          succeeded(&job, .route)
+          sayBlocked(job, .blackholeRoute(policyDuration(job)))
+        } catch {
+          failed(&job, "route: \(error)")
+        }
+      case .killRoute:
+        guard let template = policy.settings.killRoute else { break }
+        let command = CommandTemplate(template).command(
+          target: job.block.network, port: job.block.record.port, mode: job.block.record.modeName)
+        if CommandTemplate.isClassicReject(template) {
+          // The one line of 1.2's example that needs no program: the same route by netlink, for IPv6 too.
+          do throws(ResponderError) {
+            try blocker.addRoute(job.block.network, .unreachable)
+            succeeded(&job, .command)
+            sayBlocked(job, .command(command))
+          } catch {
+            failed(&job, "route: \(error)")
+          }
+        } else if !template.contains("$TARGET$") {
+          say(.noTarget(in: "KILL_ROUTE", dialect), after: job.probe)
+          failed(&job, nil)
+        } else if !job.block.network.isV4, let problem = CommandTemplate.ipv6Problem(template) {
+          say(.commandFailed(command, runCommand: false, reason: problem, in: dialect), after: job.probe)
+          failed(&job, nil)
+        } else if submit(command, .job(job.probe.source)) {
+          jobs[job.probe.source] = job
+          return nil
+        } else {
+          failed(&job, "too many commands wait already")
+        }
+      case .runCommand:
+        guard let template = policy.settings.killRunCommand else { break }
+        let command = CommandTemplate(template).command(
+          target: job.block.network, port: job.block.record.port, mode: job.block.record.modeName)
+        if submit(command, .job(job.probe.source)) {
+          jobs[job.probe.source] = job
+          return nil
+        }
+        failed(&job, "too many commands wait already")
+      }
+      job.steps.removeFirst()
+    }
+    conclude(job)
+    return job
+  }
+
+  private func policyDuration(_ job: Job) -> Duration? { job.block.until.map { $0 - job.block.record.since } }
+
+  private func denyHost(_ job: inout Job) {
+    let record = job.block.record
+    guard let line = blocker.hostsDenyLine(record.network, port: record.port, mode: record.modeName) else {
+      say(.noTarget(in: "KILL_HOSTS_DENY", dialect), after: job.probe)
+      failed(&job, nil)
+      return
+    }
+    do throws(ResponderError) {
+      if try blocker.hostsDeny.contains(line) {
+        say(.alreadyInHostsDeny(record.network.address, in: dialect), after: job.probe)
+      } else {
+        try blocker.hostsDeny.add(line)
+        sayBlocked(job, .hostsDeny(line))
+      }
+      job.succeeded.append(.hostsDeny)
+    } catch {
+      say(.hostsDenyFailed(blocker.hostsDeny.path, reason: "\(error)", in: dialect), after: job.probe)
+      failed(&job, nil)
+    }
+  }
+
+  private func sayBlocked(_ job: Job, _ means: BlockedBy) {
+    say(.blocked(job.block.network.address, by: means, in: dialect), after: job.probe)
+  }
+
+  private func succeeded(_ job: inout Job, _ method: BlockMethod) {
+    job.succeeded.append(method)
+    guard !job.isOrder else { return }
+    if counters.latencies.count >= 1024 { counters.latencies.removeFirst(512) }
+    counters.latencies.append((Clock.now - job.probe.time).wholeNanoseconds)
+  }
+
+  private func failed(_ job: inout Job, _ reason: String?) {
+    job.failures.append(reason ?? "see the line above")
+    if let reason { note(reason, isError: true) }
+  }
+
+  private func submit(_ command: String, _ owner: CommandOwner) -> Bool {
+    let id = nextCommand
+    guard
+      blocker.runner.submit(
+        id: id, command: command, timeout: policy.settings.commandTimeout, now: UInt64(Clock.monotonic))
+    else { return false }
+    nextCommand += 1
+    commandOwners[id] = owner
+    return true
+  }
+
+  /// Takes the results of commands that have ended, and goes on with what waited for them.
+  func advanceCommands() {
+    guard !blocker.runner.isIdle else { return }
+    for result in blocker.runner.advance(now: UInt64(Clock.monotonic)) {
+      switch commandOwners.removeValue(forKey: result.id) {
+      case .job(let source): commandEnded(result, source)
+      case .release(let network):
+        if result.outcome != .succeeded {
+          say(.couldNotRelease(network.address, because: "`\(result.command)` \(result.outcome)", in: dialect))
+        }
+      case .restore(let network):
+        if result.outcome != .succeeded {
+          note("Host \(network) could not be blocked again: `\(result.command)` \(result.outcome)", isError: true)
+        }
+      case nil: break
+      }
+    }
+  }
+
+  private func commandEnded(_ result: CommandRunner.Result, _ source: IPAddress) {
+    guard var job = jobs.removeValue(forKey: source), let step = job.steps.first else { return }
+    let isRunCommand = if case .runCommand = step { true } else { false }
+    if result.outcome == .succeeded {
+      if isRunCommand {
+        job.ranCommand = true
+        say(.commandRun(source, command: result.command, in: dialect), after: job.probe)
+      } else {
+        succeeded(&job, .command)
+        sayBlocked(job, .command(result.command))
+      }
+    } else {
+      say(
+        .commandFailed(result.command, runCommand: isRunCommand, reason: "\(result.outcome)", in: dialect),
+        after: job.probe)
+      failed(&job, nil)
+    }
+    job.steps.removeFirst()
+    start(job)
+  }
+
+  /// All steps are done: writes down what is true, and lets the probes through that waited.
+  private func conclude(_ job: Job) {
+    let isBlocked = !job.succeeded.isEmpty
+    let isDone = isBlocked || (job.action == .runCommand && job.failures.isEmpty)
+    if isBlocked {
+      let block = job.block.limited(to: job.succeeded)
+      table.insert(block)
+      store.add(block)
+      counters.blocks += 1
+    }
+    if !job.isOrder {
+      // 1.2 calls a response failed when any step did, 2.x when all did.
+      if !job.failures.isEmpty, dialect == .classic || !isDone {
+        counters.failed += 1
+        say(job.probe) { .couldNotBlock(job.probe, name: $0, in: self.dialect) }
+      }
+      if isDone {
+        remember(job.probe, recordedKey(job.probe))
+      } else {
+        retries[job.probe.source] = Clock.monotonic + 1_000_000_000
+      }
+      record(job.probe, isDone ? .blocked : .failed)
+    }
+    for probe in job.held { handle(probe) }
+  }
+
+  // MARK: Releasing
+
+  func expireBlocks() {
+    let over = table.removeExpired(at: Clock.now)
+    guard !over.isEmpty else { return }
+    release(over, .expired)
+  }
+
+  func release(_ block: Block, _ reason: ReleaseReason) { release([block], reason) }
+
+  /// Undoes blocks in every way they are in force.
+  func release(_ blocks: [Block], _ reason: ReleaseReason) {
+    let inSets = blocks.filter { $0.methods.contains(.nftables) }.map(\.network)
+    if !inSets.isEmpty {
+      do throws(ResponderError) {
+        try blocker.removeFromTable(inSets)
+      } catch {
+        note("nftables: \(error); \(inSets.count) hosts may stay blocked until their time is over", isError: true)
+        nextReconcile = 0
+      }
+    }
+    for block in blocks {
+      table.remove(block.network)
+      store.remove(block.network)
+      counters.releases += 1
+      var problems: [String] = []
+      for method in block.methods where method != .nftables {
+        if let problem = undo(block, method) { problems.append(problem) }
+      }
+      for transport in [TransportProtocol.tcp, .udp, nil] {
+        recorded[RecordedSource(address: block.network.address, transport: transport)] = nil
+      }
+      if problems.isEmpty {
+        say(.released(block.network.address, reason, in: dialect))
+      } else {
+        say(.couldNotRelease(block.network.address, because: problems.joined(separator: "; "), in: dialect))
+      }
+    }
+    blockedFilesDirty = true
+  }
+
+  /// Undoes one way of blocking; says what stands in the way.
+  private func undo(_ block: Block, _ method: BlockMethod) -> String? {
+    let record = block.record
+    do throws(ResponderError) {
+      switch method {
+      case .nftables: break
+      case .route: try blocker.removeRoute(block.network)
+      case .hostsDeny:
+        if let line = blocker.hostsDenyLine(record.network, port: record.port, mode: record.modeName) {
+          try blocker.hostsDeny.remove(line)
+        }
+      case .command:
+        let settings = policy.settings
+        if let template = settings.killRoute, settings.unkillRoute == nil, CommandTemplate.isClassicReject(template) {
+          try blocker.removeRoute(block.network)
+          break
+        }
+        guard
+          let undo = settings.unkillRoute.map(CommandTemplate.init) ?? settings.killRoute.flatMap({ CommandTemplate($0).undo })
+        else { return "it is not known how to undo KILL_ROUTE: set UNKILL_ROUTE, and undo this one by hand" }
+        let command = undo.command(target: block.network, port: record.port, mode: record.modeName)
+        if !submit(command, .release(block.network)) { return "too many commands wait already" }
+      }
+      return nil
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  // MARK: What should be and what is
+
+  /// Brings back the blocks that were in force before a stop, a crash or a reboot.
+  func restoreBlocks() {
+    let now = Clock.now
+    do throws(Errno) {
+      try Files.createFolder(plan.configuration.stateDirectory, mode: 0o755)
+      let contents = try store.load()
+      if contents.damagedLines > 0 {
+        note("\(store.path): \(contents.damagedLines) lines could not be read and were left out", isError: true)
+      }
+      let isReboot = contents.bootID != BlockStore.bootID
+      var over: [Block.Record] = []
+      for record in contents.records.values {
+        if let block = policy.restore(record, now: now) {
+          table.insert(block)
+          if block.network.isHost { recallEntry(record) }
+          if isReboot, block.methods.contains(.command) { runAgain(block) }
+        } else {
+          over.append(record)
+        }
+      }
+      endWhileAway(over)
+      if contents.bootID == nil, contents.records.isEmpty { takeOverPredecessor() }
+      if contents.bootID == nil || isReboot || !over.isEmpty || contents.damagedLines > 0 || contents.lines > 2 * table.count + 1000 {
+        try store.rewrite(table)
+      }
+      if table.count > 0 { note("\(table.count) blocks of before are in force again") }
+    } catch {
+      note("\(error): blocks will not survive a restart", isError: true)
+    }
+    blockedFilesDirty = true
+    reconcile()
+  }
+
+  private func recallEntry(_ record: Block.Record) {
+    let key = RecordedSource(
+      address: record.network.address, transport: dialect == .classic ? record.transport : nil)
+    recorded[key] = BlockedFile.Entry(
+      record.network.address, time: record.since, port: record.port, transport: record.transport, name: nil)
+  }
+
+  /// The kernel forgets routes and rules at a reboot; the administrator's command is the only way to make them again.
+  private func runAgain(_ block: Block) {
+    guard let template = policy.settings.killRoute, !CommandTemplate.isClassicReject(template) else { return }
+    let command = CommandTemplate(template).command(
+      target: block.network, port: block.record.port, mode: block.record.modeName)
+    if !submit(command, .restore(block.network)) {
+      note("Host \(block.network) could not be blocked again: too many commands wait already", isError: true)
+    }
+  }
+
+  /// Blocks whose time ended, or which became forbidden, while no sentry ran: what does not end by itself is undone.
+  private func endWhileAway(_ records: [Block.Record]) {
+    let blocks = records.compactMap { record in
+      // The policy refuses to make them; for undoing, a block of the same shape that has not ended is needed.
+      ResponsePolicy(policy.settings).restore(
+        Block.Record(
+          network: record.network, since: record.since, until: nil, methods: record.methods, port: record.port,
+          transport: record.transport, modeName: record.modeName, reason: record.reason), now: Clock.now)
+    }
+    if !blocks.isEmpty { release(blocks, .expired) }
+  }
+
+  /// The first start after a predecessor: its blocked hosts become blocks of ours.
+  private func takeOverPredecessor() {
+    guard let path = plan.configuration.blockedFile else { return }
+    var taken = 0
+    for transport in TransportProtocol.allCases {
+      let action = policy.settings.action(for: transport)
+      guard action == .block, let mode = transport == .tcp ? plan.tcpMode : plan.udpMode else { continue }
+      let file = plan.configuration.dialect == .classic ? BlockedFile.classicPath(path, mode, transport) : path
+      guard let bytes = try? Files.read(file, limit: 256 << 20) else { continue }
+      let (entries, problem) = BlockedFile.decode(bytes)
+      if let problem { note("\(file): \(problem)", isError: true) }
+      // Older than this boot: its routes and rules are gone.
+      let isBeforeBoot = (Files.stamp(file)?.modified ?? 0) < Clock.now.nanoseconds - Clock.monotonic
+      for entry in entries where table.block(covering: entry.address) == nil {
+        guard
+          let block = try? policy.order(
+            IPNetwork(entry.address), duration: policy.settings.duration, reason: "taken over from \(file)",
+            inForce: table.count, now: Clock.now)
+        else { continue }
+        table.insert(block)
+        recallEntry(block.record)
+        if isBeforeBoot, block.methods.contains(.command) { runAgain(block) }
+        taken += 1
+      }
+    }
+    if taken > 0 { note("\(taken) blocked hosts were taken over from \(path)") }
+  }
+
+  /// Compares the block table with what the kernel and hosts.deny hold, and mends the difference.
+  func reconcile() {
+    nextReconcile = Clock.monotonic + 60_000_000_000
+    let wantsTable =
+      blocker.hasTable || table.unordered.contains { $0.methods.contains(.nftables) }
+      || (policy.settings.methods.contains(.nftables) && (policy.settings.tcp == .block || policy.settings.udp == .block))
+    do throws(ResponderError) {
+      var mended = 0
+      if wantsTable { mended += try reconcileTable() }
+      mended += try reconcileRoutes()
+      mended += try reconcileHostsDeny()
+      if mended > 0 { note("\(mended) blocks had been lifted or added by somebody else and were put right") }
+      if reconcileFailed {
+        reconcileFailed = false
+        note("blocks are in force again")
+      }
+    } catch {
+      nextReconcile = Clock.monotonic + 5_000_000_000
+      if !reconcileFailed {
+        reconcileFailed = true
+        note("blocks cannot be compared with what is in force: \(error); tried again every five seconds", isError: true)
+      }
+    }
+  }
+
+  private func reconcileTable() throws(ResponderError) -> Int {
+    try blocker.prepareTable()
+    let inForce = try blocker.tableContents()
+    let now = Clock.now
+    let missing = table.unordered.filter { $0.methods.contains(.nftables) && inForce[$0.network] == nil }
+    let extra = inForce.keys.filter { table[$0]?.methods.contains(.nftables) != true }
+    if !extra.isEmpty { try blocker.removeFromTable(Array(extra)) }
+    if !missing.isEmpty { try blocker.addToTable(missing.map { ($0.network, $0.remaining(at: now)) }) }
+    return hasStarted ? missing.count + extra.count : 0
+  }
+
+  private func reconcileRoutes() throws(ResponderError) -> Int {
+    let isReject = policy.settings.killRoute.map(CommandTemplate.isClassicReject) ?? false
+    func kind(_ block: Block) -> RouteTable.Kind? {
+      if block.methods.contains(.route) { return .blackhole }
+      return isReject && block.methods.contains(.command) ? .unreachable : nil
+    }
+    let wanted = table.unordered.filter { kind($0) != nil }
+    guard !wanted.isEmpty else { return 0 }
+    let inForce = try blocker.routesInForce()
+    let missing = wanted.filter { !inForce.contains($0.network) }
+    for block in missing { try blocker.addRoute(block.network, kind(block)!) }
+    return hasStarted ? missing.count : 0
+  }
+
+  private func reconcileHostsDeny() throws(ResponderError) -> Int {
+    var missing = 0
+    for block in table.unordered where block.methods.contains(.hostsDeny) {
+      let record = block.record
+      guard let line = blocker.hostsDenyLine(record.network, port: record.port, mode: record.modeName) else { continue }
+      if try !blocker.hostsDeny.contains(line) {
+        try blocker.hostsDeny.add(line)
+        missing += 1
+      }
+    }
+    return hasStarted ? missing : 0
+  }
+
+  /// At the start everything is missing, which is nobody's doing.
+  private var hasStarted: Bool { Clock.now - started > .seconds(2) }
+
+  // MARK: The predecessors' blocked files
+
+  private func blockedPath(_ transport: TransportProtocol) -> String? {
+    guard let path = plan.configuration.blockedFile, let mode = transport == .tcp ? plan.tcpMode : plan.udpMode
+    else { return nil }
+    return plan.configuration.dialect == .classic ? BlockedFile.classicPath(path, mode, transport) : path
+  }
+
+  /// Writes the blocked files in the dialect of the configuration.
+  func writeBlockedFiles() {
+    blockedFilesDirty = false
+    guard let path = plan.configuration.blockedFile else { return }
+    if plan.configuration.dialect == .modern {
+      let hosts = table.unordered.filter(\.network.isHost).map { BlockedFile.Entry($0.network.address) }
+      writeBlockedFile(path, hosts + recorded.values.filter { table[IPNetwork($0.address)] == nil })
+      return
+    }
+    for transport in TransportProtocol.allCases {
+      guard let file = blockedPath(transport) else { continue }
+      writeBlockedFile(file, recorded.values.filter { $0.transport == transport }.sorted { ($0.time ?? .distantPast) < ($1.time ?? .distantPast) })
+    }
+  }
+
+  private func writeBlockedFile(_ path: String, _ entries: [BlockedFile.Entry]) {
+    do throws(Errno) {
+      if let slash = path.lastIndex(of: "/") { try Files.createFolder(String(path[..<slash])) }
+      try Files.replace(path, with: BlockedFile.encode(entries, plan.configuration.dialect), mode: 0o644)
+      blockedStamps[path] = Files.stamp(path)
+    } catch {
+      let now = Clock.monotonic
+      if blockedFileMuted <= now { note("cannot write \(path): \(error.reason)", isError: true) }
+      blockedFileMuted = now + 60_000_000_000
+    }
+  }
+
+  /// 1.2's way to re-arm: a line deleted by hand from its blocked file. The host is released.
+  func rereadBlockedFiles() {
+    guard plan.configuration.dialect == .classic else { return }
+    for transport in TransportProtocol.allCases {
+      guard let path = blockedPath(transport), let known = blockedStamps[path], let stamp = Files.stamp(path),
+        stamp != known, let bytes = try? Files.read(path, limit: 256 << 20)
+      else { continue }
+      blockedStamps[path] = stamp
+      let present = Set(BlockedFile.decode(bytes).entries.map(\.address))
+      for (key, entry) in recorded where entry.transport == transport && !present.contains(key.address) {
+        recorded[key] = nil
+        if let block = table[IPNetwork(key.address)] { release(block, .byOperator) }
+      }
+    }
+  }
+}

@@ -1,0 +1,248 @@
+import Configuration
+import Detection
+import Journal
+import Platform
+import Response
+import Wire
+
+extension Sentry {
+  /// Answers the command line.
+  func answer(_ message: ControlMessage) -> ControlReply {
+    switch message {
+    case .status(let json): return ControlReply(json ? statusJSON().text + "\n" : statusText())
+    case .blocked(let json): return ControlReply(json ? blockedJSON().text + "\n" : blockedText())
+    case .block(let target, let seconds, let reason): return order(target, seconds, reason)
+    case .unblock(let target): return releaseOrdered(target)
+    case .unblockAll:
+      let all = table.all
+      release(all, .byOperator)
+      return ControlReply("\(all.count) released\n")
+    case .watch(let mode): return watch(mode)
+    }
+  }
+
+  private func order(_ target: String, _ seconds: Int64?, _ reason: String) -> ControlReply {
+    guard let network = IPNetwork(target) else { return .usage("\(target) is neither an address nor a network") }
+    if let block = table[network] ?? (network.isHost ? table.block(covering: network.address) : nil), seconds == nil {
+      return ControlReply("\(network) is blocked already (\(term(block)))\n")
+    }
+    let duration: Duration? = seconds.map { $0 == 0 ? nil : .seconds($0) } ?? policy.settings.duration
+    do throws(ResponsePolicy.Refusal) {
+      let block = try policy.order(
+        network, duration: duration, reason: reason.isEmpty ? "by operator" : SafeText.line(reason), inForce: table.count,
+        now: Clock.now)
+      let probe = Probe(
+        time: Clock.now, source: network.address, sourcePort: 0, target: .unspecified, targetPort: 0, transport: .tcp,
+        mode: .stealth, technique: .connect)
+      var steps: [Job.Step] = []
+      for method in block.methods {
+        switch method {
+        case .hostsDeny: steps.append(.hostsDeny)
+        case .command: steps.append(.killRoute)
+        case .nftables: steps.append(.nftables)
+        case .route: steps.append(.route)
+        }
+      }
+      guard let job = start(Job(probe: probe, block: block, action: .block, isOrder: true, steps: steps)) else {
+        return ControlReply("\(network): the command is running; see `portsentry blocked` for what comes of it\n")
+      }
+      if job.succeeded.isEmpty {
+        return ControlReply(exitCode: 1, "\(network) could not be blocked: \(job.failures.joined(separator: "; "))\n")
+      }
+      return ControlReply("\(network) is blocked (\(term(table[network] ?? block)))\n")
+    } catch {
+      return ControlReply(exitCode: 1, "\(network) is not blocked: \(error)\n")
+    }
+  }
+
+  private func releaseOrdered(_ target: String) -> ControlReply {
+    guard let network = IPNetwork(target) else { return .usage("\(target) is neither an address nor a network") }
+    if let block = table[network] {
+      release(block, .byOperator)
+      return ControlReply("\(network) is released\n")
+    }
+    if network.isHost, let block = table.block(covering: network.address) {
+      return .notFound("\(network) is not blocked by itself, but as part of \(block.network): unblock that")
+    }
+    let keys = recorded.keys.filter { $0.address == network.address }
+    guard !keys.isEmpty else { return .notFound("\(network) is not blocked") }
+    for key in keys { recorded[key] = nil }
+    blockedFilesDirty = true
+    return ControlReply("\(network) was recorded, not blocked; its next probe is answered anew\n")
+  }
+
+  /// What a second call with another of 1.2's arguments asks for: one process watches both protocols.
+  private func watch(_ name: String) -> ControlReply {
+    for transport in TransportProtocol.allCases {
+      for mode in Mode.allCases where mode.classicName(transport) == name {
+        let current = transport == .tcp ? plan.tcpMode : plan.udpMode
+        if let current {
+          return ControlReply(
+            exitCode: 1,
+            "\(transport.name) is watched already, in mode \(current.classicName(transport)); stop that sentry first\n")
+        }
+        if transport == .tcp { plan.tcpMode = mode } else { plan.udpMode = mode }
+        if mode != .advanced, plan.ports(transport).isEmpty {
+          if transport == .tcp { plan.tcpMode = nil } else { plan.udpMode = nil }
+          return ControlReply(exitCode: 78, "mode \(name) needs \(transport.name)_PORTS, and there is none\n")
+        }
+        let settings = plan.sensorSettings(options)
+        link.update { $0.settings = settings }
+        note("Watching \(transport.name) too, in mode \(name), by a second call")
+        return ControlReply("the running sentry (process \(Version.processID)) watches \(transport.name) too, in mode \(name)\n")
+      }
+    }
+    return .usage("\(name) is no mode")
+  }
+
+  // MARK: What there is to tell
+
+  private func term(_ block: Block) -> String {
+    block.until.map { "for \(Term.text($0 - Clock.now)) more" } ?? "until released"
+  }
+
+  private func modeText(_ transport: TransportProtocol) -> String {
+    guard let mode = transport == .tcp ? plan.tcpMode : plan.udpMode else { return "off" }
+    let ports = plan.ports(transport)
+    let all = ports.description
+    let shown = all.count > 60 ? "\(all.prefix(57))..." : all
+    return "\(mode.classicName(transport)), \(ports.count) ports (\(shown))"
+  }
+
+  func statusText() -> String {
+    let s = link.currentStatistics()
+    let c = counters
+    let dropped = s.ringDropped + probesRefused
+    var rows: [(String, String)] = [
+      ("version", version),
+      ("running", "\(Term.text(Clock.now - started)), process \(Version.processID)"),
+      ("configuration", plan.configurationPath ?? "built-in settings"),
+      ("TCP", modeText(.tcp)),
+      ("UDP", modeText(.udp)),
+      ("interfaces", s.interfaces.isEmpty ? "NONE IS UP: nothing is seen" : s.interfaces.joined(separator: ", ")),
+      ("services now", "TCP \(s.servedTCP), UDP \(s.servedUDP)"),
+      ("response", responseText()),
+      ("probes", "\(c.probes) seen: \(c.alerts) alerts, \(c.untriggered) below SCAN_TRIGGER, \(c.ignored) ignored"),
+      ("lost", dropped == 0 ? "nothing" : "\(s.ringDropped) in the kernel, \(probesRefused) in the queue"),
+      ("blocks", "\(table.count) in force, \(c.blocks) made, \(c.releases) released, \(c.refused) refused, \(c.failed) failed"),
+      ("ignored", "\(plan.ignored.count) networks of the ignore file"),
+    ]
+    let safe = policy.safe.entries
+    for (index, entry) in safe.prefix(12).enumerated() {
+      rows.append((index == 0 ? "never blocked" : "", "\(entry.network) (\(entry.reason))"))
+    }
+    if safe.count > 12 { rows.append(("", "and \(safe.count - 12) more")) }
+    let width = rows.map(\.0.count).max() ?? 0
+    return rows.map { name, value in
+      name + String(repeating: " ", count: width - name.count + 2) + value + "\n"
+    }.joined()
+  }
+
+  private func responseText() -> String {
+    func text(_ action: BlockAction) -> String {
+      switch action {
+      case .logOnly: "log only"
+      case .runCommand: "run KILL_RUN_CMD"
+      case .block: "block by " + policy.settings.methods.map(\.rawValue).joined(separator: ", ")
+      }
+    }
+    let (tcp, udp) = (text(policy.settings.tcp), text(policy.settings.udp))
+    return tcp == udp ? tcp : "TCP: \(tcp); UDP: \(udp)"
+  }
+
+  private var probesRefused: UInt64 { queueDrops }
+
+  private func statusJSON() -> JSON {
+    let s = link.currentStatistics()
+    let c = counters
+    let sorted = c.latencies.sorted()
+    func percentile(_ p: Int) -> JSON { sorted.isEmpty ? .null : JSON(Int(sorted[min(sorted.count - 1, sorted.count * p / 100)])) }
+    func reasons(_ values: [UInt64], _ name: (Int) -> String) -> JSON {
+      .members(values.enumerated().filter { $0.element > 0 }.map { (name($0.offset), JSON($0.element)) })
+    }
+    return .object([
+      "version": .string(version),
+      "pid": JSON(Int(Version.processID)),
+      "started": JSON(Int(started.seconds)),
+      "configuration": JSON(plan.configurationPath),
+      "tcp_mode": JSON(plan.tcpMode?.classicName(.tcp)),
+      "udp_mode": JSON(plan.udpMode?.classicName(.udp)),
+      "tcp_ports": .string(plan.ports(.tcp).description),
+      "udp_ports": .string(plan.ports(.udp).description),
+      "interfaces": .array(s.interfaces.map(JSON.string)),
+      "served_tcp": .string(s.servedTCP.description),
+      "served_udp": .string(s.servedUDP.description),
+      "packets": .object([
+        "received": JSON(s.received),
+        "undecoded": reasons(s.undecoded) { DecodeOutcome.allCases[$0].reason },
+        "dismissed": reasons(s.dismissed) { Detector.Dismissal.allCases[$0].reason },
+      ]),
+      "dropped": .object([
+        "ring_full": JSON(s.ringDropped), "queue_full": JSON(probesRefused), "history": JSON(historyLost),
+        "log": JSON(log.lost),
+      ]),
+      "probes": .object([
+        "seen": JSON(c.probes), "alerts": JSON(c.alerts), "below_trigger": JSON(c.untriggered),
+        "ignored": JSON(c.ignored), "sources_forgotten": JSON(s.evictions),
+      ]),
+      "blocks": .object([
+        "in_force": JSON(table.count), "made": JSON(c.blocks), "released": JSON(c.releases), "refused": JSON(c.refused),
+        "failed": JSON(c.failed), "latency_ns_p50": percentile(50), "latency_ns_p99": percentile(99),
+      ]),
+      "ignored_networks": JSON(plan.ignored.count),
+      "never_blocked": .array(
+        policy.safe.entries.map { .object(["network": .string("\($0.network)"), "reason": .string($0.reason)]) }),
+    ])
+  }
+
+  private var historyLost: UInt64 { counters.historyLost + UInt64(history?.value.lostLines ?? 0) }
+
+  private func blockedText() -> String {
+    let blocks = table.all
+    if blocks.isEmpty { return "nothing is blocked\n" }
+    let rows = [["ADDRESS", "SINCE", "ENDS", "BY", "BECAUSE"]] + blocks.map { block in
+      [
+        "\(block.network)", LocalTime.short(block.record.since), block.until.map { "in \(Term.text($0 - Clock.now))" } ?? "never",
+        block.methods.map(\.rawValue).joined(separator: ","), block.record.reason,
+      ]
+    }
+    let widths = (0..<5).map { column in rows.map { $0[column].count }.max() ?? 0 }
+    return rows.map { row in
+      var line = ""
+      for (column, text) in row.enumerated() {
+        line += column == 4 ? text : text + String(repeating: " ", count: widths[column] - text.count + 2)
+      }
+      return line + "\n"
+    }.joined()
+  }
+
+  private func blockedJSON() -> JSON {
+    .array(
+      table.all.map { block in
+        .object([
+          "network": .string("\(block.network)"),
+          "since": JSON(Int(block.record.since.seconds)),
+          "until": block.until.map { JSON(Int($0.seconds)) } ?? .null,
+          "methods": .array(block.methods.map { .string($0.rawValue) }),
+          "port": JSON(Int(block.record.port)),
+          "protocol": .string(block.record.transport.name),
+          "mode": .string(block.record.modeName),
+          "reason": .string(block.record.reason),
+        ])
+      })
+  }
+}
+
+/// Lengths of time as people say them.
+enum Term {
+  /// `45s`, `12m`, `5h 3m`, `3d 4h`.
+  static func text(_ duration: Duration) -> String {
+    let seconds = max(0, duration.components.seconds)
+    switch seconds {
+    case ..<60: return "\(seconds)s"
+    case ..<3600: return "\(seconds / 60)m" + (seconds < 600 && seconds % 60 > 0 ? " \(seconds % 60)s" : "")
+    case ..<86_400: return "\(seconds / 3600)h" + (seconds / 60 % 60 > 0 ? " \(seconds / 60 % 60)m" : "")
+    default: return "\(seconds / 86_400)d" + (seconds / 3600 % 24 > 0 ? " \(seconds / 3600 % 24)h" : "")
+    }
+  }
+}

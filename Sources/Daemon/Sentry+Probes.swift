@@ -1,0 +1,139 @@
+import Detection
+import Journal
+import Platform
+import Response
+import Wire
+
+extension Sentry {
+  /// Takes one probe through the order of compat b.3 and c: ignored, trigger, own address, setting, already blocked,
+  /// response.
+  func handle(_ seen: Probe) {
+    var probe = seen
+    counters.probes += 1
+    probe.isIgnored = plan.ignored.contains(probe.source)
+    if probe.isIgnored {
+      probe.isTriggered = false
+      counters.ignored += 1
+      record(probe, nil)
+      return
+    }
+    guard probe.isTriggered else {
+      counters.untriggered += 1
+      record(probe, nil)
+      return
+    }
+    counters.alerts += 1
+    // A response is under way: what comes of it decides about this one too. At most 256 wait for one response; of
+    // more, the line is written at once.
+    if var job = jobs[probe.source], job.held.count < 256 {
+      job.held.append(probe)
+      jobs[probe.source] = job
+      return
+    }
+    if probe.isOwnAddress, !options.actsOnOwnAddress, dialect == .modern {
+      record(probe, .ownAddress)
+      return
+    }
+    let action = policy.settings.action(for: probe.transport)
+    let key = recordedKey(probe)
+    if action == .logOnly {
+      respondByLog(probe, key)
+    } else if isDone(probe, key) {
+      alert(probe)
+      say(probe) { .alreadyBlocked(probe, name: $0, in: self.dialect) }
+      record(probe, .blocked)
+    } else {
+      alert(probe)
+      respond(probe, action)
+    }
+  }
+
+  func recordedKey(_ probe: Probe) -> RecordedSource {
+    RecordedSource(address: probe.source, transport: dialect == .classic ? probe.transport : nil)
+  }
+
+  private func isDone(_ probe: Probe, _ key: RecordedSource) -> Bool {
+    table.block(covering: probe.source) != nil || (recorded[key] != nil)
+  }
+
+  /// BLOCK 0. 1.2 writes the host down as if it were blocked, and readers (fail2ban) live on that line.
+  private func respondByLog(_ probe: Probe, _ key: RecordedSource) {
+    guard dialect == .classic else {
+      record(probe, .logged)
+      return
+    }
+    alert(probe)
+    if recorded[key] != nil {
+      say(probe) { .alreadyBlocked(probe, name: $0, in: self.dialect) }
+    } else {
+      say(.ignoringResponse(probe.transport), after: probe)
+      remember(probe, key)
+    }
+    record(probe, .logged)
+  }
+
+  /// Writes a responded host into the blocked file and 1.2's history.
+  func remember(_ probe: Probe, _ key: RecordedSource) {
+    let entry = BlockedFile.Entry(
+      probe.source, time: Clock.now, port: probe.targetPort, transport: probe.transport, name: nil)
+    if recorded.count < Self.recordedLimit {
+      recorded[key] = entry
+      blockedFilesDirty = true
+    }
+    whenNamed(probe) { name in
+      var named = entry
+      named.name = name
+      self.history?.value.append(blocked: named)
+    }
+  }
+
+  // MARK: Lines
+
+  /// 1.2's line for a detection; 2.x has its event line instead, after the response.
+  private func alert(_ probe: Probe) {
+    guard dialect == .classic else { return }
+    say(probe) { .scan(probe, name: $0) }
+    if probe.hasIPOptions, probe.source.isV4 { say(probe) { .ipOptions(probe, name: $0) } }
+  }
+
+  /// 2.x's event line, in the log where that is spoken and in the history where it is kept.
+  func record(_ probe: Probe, _ result: ScanEvent.Result?) {
+    let isLogged = dialect == .modern
+    guard isLogged || history != nil else { return }
+    whenNamed(probe) { name in
+      let event = ScanEvent(probe, name: name, result: result)
+      if isLogged { self.say(.event(event)) }
+      self.history?.value.append(event, at: probe.time)
+    }
+  }
+
+  func say(_ probe: Probe, _ line: @escaping (String?) -> LogLine) {
+    whenNamed(probe) { self.say(line($0)) }
+  }
+
+  /// Says a line behind those that wait for the same source's name.
+  func say(_ line: LogLine, after probe: Probe) { whenNamed(probe) { _ in self.say(line) } }
+
+  /// Does something once the source's name is known, or known to be unknown; at once unless RESOLVE_HOST is set. The
+  /// order of what is asked for one source is kept, and nothing but lines waits.
+  func whenNamed(_ probe: Probe, _ body: @escaping (String?) -> Void) {
+    guard let resolver else { return body(nil) }
+    if waiting[probe.source] == nil {
+      switch resolver.request(probe.source, id: 0, now: Clock.now) {
+      case .known(let name): return body(name)
+      case .pending: waiting[probe.source] = []
+      }
+    }
+    guard heldLines < 4096 else { return body(nil) }
+    waiting[probe.source, default: []].append(body)
+    heldLines += 1
+  }
+
+  func takeNames(_ resolver: NameResolver) {
+    for result in resolver.results(now: Clock.now) {
+      guard let lines = waiting.removeValue(forKey: result.address) else { continue }
+      heldLines -= lines.count
+      for line in lines { line(result.name) }
+    }
+  }
+}

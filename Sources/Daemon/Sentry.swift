@@ -1,0 +1,497 @@
+import CLinux
+import Capture
+import Configuration
+import Detection
+import Journal
+import Platform
+import Response
+import Synchronization
+import Wire
+
+/// Why a sentry could not start.
+package enum StartError: Error, Sendable, CustomStringConvertible {
+  /// Packets cannot be captured, or a system call failed.
+  case system(Errno)
+  /// Another sentry has the control socket.
+  case alreadyRunning(String)
+  /// Not one of the ports could be opened (connect mode).
+  case noPort(TransportProtocol)
+
+  package var description: String {
+    switch self {
+    case .system(let error) where error.code == EPERM || error.code == EACCES:
+      "\(error). You need to be root to run this (or have CAP_NET_RAW and CAP_NET_ADMIN)."
+    case .system(let error): "\(error)"
+    case .alreadyRunning(let path): "a sentry is running already (it answers on \(path)): see `portsentry status`"
+    case .noPort(let transport): "could not bind ANY \(transport.name) sockets"
+    }
+  }
+
+  /// 77 (EX_NOPERM) without the right, else 1.
+  package var exitCode: Int32 {
+    if case .system(let error) = self, error.code == EPERM || error.code == EACCES { 77 } else { 1 }
+  }
+}
+
+/// The main thread: takes probes from the sensor, decides, responds, writes, and answers the command line. It owns
+/// everything but the sensor, in one poll loop; nothing in it waits for a command, a name, a full disk or a client
+/// that does not read.
+package final class Sentry {
+  let options: RunOptions
+  var plan: Plan
+  var log: LogSink
+  var history: Owned<HistoryFile>?
+  var policy: ResponsePolicy
+  var table = BlockTable()
+  var blocker: Blocker
+  var store: BlockStore
+  var resolver: NameResolver?
+  let link: SensorLink
+  private let probes: BoundedQueue<Probe>.Consumer
+  /// Probes that found the queue full.
+  var queueDrops: UInt64 { probes.refused }
+  private let notifier = ServiceNotifier()
+  private let control: ControlServer
+  private let signals: FileDescriptor
+  let started = Clock.now
+
+  /// Responses under way, by source: their commands have not all ended.
+  var jobs: [IPAddress: Job] = [:]
+  /// What a running command is for, by the command's number.
+  var commandOwners: [UInt64: CommandOwner] = [:]
+  var nextCommand: UInt64 = 1
+  /// Sources that were responded to without a block: BLOCK 0 in the words of 1.2, BLOCK 2. At most `recordedLimit`; when
+  /// full a further source is told anew at each probe.
+  var recorded: [RecordedSource: BlockedFile.Entry] = [:]
+  static let recordedLimit = 100_000
+  /// Sources whose response failed, and when it may be tried again; likewise whose refusal was said. At most 10,000 each;
+  /// when full all are forgotten, which costs a line or a try more.
+  var retries: [IPAddress: Int64] = [:]
+  var refusals: [IPAddress: Int64] = [:]
+  /// Lines that wait for the name of their source, `heldLines` in all, at most 4,096; beyond, the address alone is written.
+  var waiting: [IPAddress: [(String?) -> Void]] = [:]
+  var heldLines = 0
+  var counters = Counters()
+  var blockedFilesDirty = false
+  var blockedStamps: [String: Files.Stamp] = [:]
+  private var ignoreStamp: Files.Stamp?
+  private var nextTick: Int64 = 0
+  private var nextWatchdog: Int64 = .max
+  var nextReconcile: Int64 = 0
+  private var nextSafeList: Int64 = 0
+  var reconcileFailed = false
+  private var reportedQueueDrops: UInt64 = 0
+  private var storeFailed = false
+
+  struct Counters {
+    var probes: UInt64 = 0
+    var ignored: UInt64 = 0
+    var untriggered: UInt64 = 0
+    var alerts: UInt64 = 0
+    var blocks: UInt64 = 0
+    var releases: UInt64 = 0
+    var refused: UInt64 = 0
+    var failed: UInt64 = 0
+    var historyLost: UInt64 = 0
+    /// Nanoseconds from the kernel's stamp on the trigger packet to the block in force: the newest 1,024.
+    var latencies: [Int64] = []
+  }
+
+  struct RecordedSource: Hashable {
+    let address: IPAddress
+    /// 1.2 keeps its protocols apart; 2.x does not (nil).
+    let transport: TransportProtocol?
+  }
+
+  enum CommandOwner {
+    case job(IPAddress)
+    case release(IPNetwork)
+    case restore(IPNetwork)
+  }
+
+  /// The dialect of the log.
+  var dialect: Dialect { plan.logDialect }
+
+  // MARK: Start
+
+  private init(
+    _ plan: Plan, _ options: RunOptions, link: SensorLink, probes: consuming BoundedQueue<Probe>.Consumer,
+    control: consuming ControlServer, signals: consuming FileDescriptor
+  ) {
+    self.plan = plan
+    self.options = options
+    self.link = link
+    self.probes = probes
+    self.control = control
+    self.signals = signals
+    log = LogSink(
+      options.outputs ?? [options.goesToBackground ? .syslog : .stdout], level: options.level)
+    policy = ResponsePolicy(plan.configuration.response, ignored: plan.ignored)
+    blocker = Blocker(plan.configuration.response)
+    store = BlockStore(directory: plan.configuration.stateDirectory)
+    history = Self.history(plan)
+    ignoreStamp = plan.configuration.ignoreFile.flatMap(Files.stamp)
+  }
+
+  /// Runs a sentry until it is told to end.
+  ///
+  /// - Parameter child: to be told of success, when in the background.
+  /// - Returns: the exit status.
+  package static func run(
+    _ plan: Plan, _ options: RunOptions, detached child: consuming Background.Child?
+  ) throws(StartError) -> Int32 {
+    let sentry: Sentry
+    let thread: Thread
+    do throws(Errno) {
+      CLinux_ignore_signal(SIGPIPE)
+      umask(0o022)
+      let signals = try takeSignals()
+      let link = try SensorLink()
+      let queue = BoundedQueue<Probe>(capacity: 32_768)
+      var sensor = try Sensor.open(plan.sensorSettings(options), queue: queue.makeProducer(), link: link)
+      let control = try ControlServer(path: plan.configuration.controlSocket)
+      sentry = Sentry(plan, options, link: link, probes: queue.makeConsumer(), control: control, signals: signals)
+      try sensor.start()
+      let box = Mutex<Sensor?>(sensor)
+      let cell = SensorCell(box)
+      thread = try Thread.start(name: "sensor") { cell.take()?.run() }
+    } catch {
+      if error.code == EADDRINUSE { throw .alreadyRunning(plan.configuration.controlSocket) }
+      throw .system(error)
+    }
+    try sentry.announce()
+    if let child = consume child { child.succeeded() }
+    sentry.loop()
+    sentry.link.update { $0.isStopping = true }
+    thread.join()
+    sentry.finish()
+    return 0
+  }
+
+  private static func takeSignals() throws(Errno) -> FileDescriptor {
+    var set = sigset_t()
+    unsafe sigemptyset(&set)
+    for number in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] { unsafe sigaddset(&set, number) }
+    unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
+    return FileDescriptor(
+      owning: try check("signalfd") { unsafe signalfd(-1, &set, Int32(CLinux_SFD_NONBLOCK | CLinux_SFD_CLOEXEC)) })
+  }
+
+  static func history(_ plan: Plan) -> Owned<HistoryFile>? {
+    guard let path = plan.configuration.historyFile else { return nil }
+    let forms = plan.configuration.historyFormat
+    let form: HistoryFile.Form = forms.count > 1 ? .both : forms.first == .modern ? .modern : .classic
+    return Owned(HistoryFile(path: path, form: form))
+  }
+
+  /// The start lines, the blocks of before, and the word that all is well.
+  private func announce() throws(StartError) {
+    say(.starting(version: dialect == .classic ? "1.2" : version, in: dialect))
+    for problem in plan.diagnostics { note("\(problem)", isError: problem.severity == .error) }
+    if plan.configuration.resolveHost { openResolver() }
+    refreshSafeList()
+    let failed = takeNotices()
+    for transport in TransportProtocol.allCases { try announce(transport, failed) }
+    restoreBlocks()
+    say(.active(in: dialect))
+    let interfaces = link.currentStatistics().interfaces
+    notifier.ready("watching \(interfaces.joined(separator: ", "))")
+    if let interval = notifier.watchdogInterval { nextWatchdog = Clock.monotonic + interval.wholeNanoseconds }
+    flush()
+  }
+
+  private func announce(_ transport: TransportProtocol, _ failed: [Endpoint]) throws(StartError) {
+    guard let mode = transport == .tcp ? plan.tcpMode : plan.udpMode else { return }
+    let statistics = link.shared.withLock { $0.statistics }
+    let served = transport == .tcp ? statistics.servedTCP : statistics.servedUDP
+    let ports = plan.ports(transport)
+    switch mode {
+    case .connect:
+      let closed = PortSet(failed.filter { $0.transport == transport }.map(\.port))
+      let open = ports.subtracting(closed)
+      for port in open.ports { say(.listening(mode, transport, port: port, in: dialect)) }
+      if open.isEmpty { throw .noPort(transport) }
+    case .stealth:
+      for port in ports.ports {
+        // 1.2 forgot a port in use for ever; here it is watched again as soon as nothing serves it.
+        if served.contains(port) {
+          note("\(transport.name) port \(port) is in use and will not be monitored while it is")
+        } else if dialect == .classic {
+          say(.listening(mode, transport, port: port, in: dialect))
+        }
+      }
+    case .advanced:
+      let configuration = plan.configuration
+      say(
+        .advancedMonitors(
+          first: transport == .tcp ? configuration.advancedPortsTCP : configuration.advancedPortsUDP, in: dialect))
+      let excluded = transport == .tcp ? configuration.advancedExcludeTCP : configuration.advancedExcludeUDP
+      for port in excluded.ports { say(.advancedExcludes(port: port, in: dialect)) }
+      if excluded.isEmpty { say(.advancedExcludes(port: nil, in: dialect)) }
+      var ignored = PortSet(ranges: [0...(ports.ports.last ?? 0)])
+      ignored.subtract(ports.subtracting(served))
+      for port in ignored.ports.prefix(4096) { say(.advancedIgnores(transport, port: port, in: dialect)) }
+    }
+  }
+
+  // MARK: The loop
+
+  private var isEnding = false
+
+  private func loop() {
+    while !isEnding {
+      var descriptors = [signals.raw, link.toSentry.fd, control.descriptor] + blocker.runner.pollDescriptors
+      if let fd = blocker.monitorDescriptor { descriptors.append(fd) }
+      if let resolver { descriptors.append(resolver.fd) }
+      let now = Clock.monotonic
+      var due = min(nextTick, nextWatchdog)
+      if let deadline = blocker.runner.nextDeadline { due = min(due, Int64(clamping: deadline)) }
+      if log.isWaiting { due = min(due, now + 100_000_000) }
+      let milliseconds = Int32(clamping: max(0, (due - now + 999_999) / 1_000_000))
+      let ready = Poll.readable(descriptors, milliseconds: milliseconds)
+      if ready.contains(signals.raw) { obeySignals() }
+      if ready.contains(link.toSentry.fd) { link.toSentry.clear() }
+      takeProbes()
+      _ = takeNotices()
+      advanceCommands()
+      if let resolver, ready.contains(resolver.fd) || heldLines > 0 { takeNames(resolver) }
+      if let fd = blocker.monitorDescriptor, ready.contains(fd), blocker.tableWasTouched() {
+        // Whoever flushes does it in several steps: look once they are over.
+        nextReconcile = min(nextReconcile, Clock.monotonic + 100_000_000)
+        nextTick = min(nextTick, nextReconcile)
+      }
+      if ready.contains(control.descriptor) { control.serve { self.answer($0) } }
+      tick()
+      flush()
+    }
+  }
+
+  /// At most 4,096 probes at a time, so that signals and commands are seen between them.
+  private func takeProbes() {
+    refreshIgnoreFile()
+    var count = 0
+    while count < 4096, let probe = probes.pop() {
+      handle(probe)
+      count += 1
+    }
+    if count == 4096 { link.toSentry.signal() }
+    let refused = probes.refused
+    if refused > reportedQueueDrops {
+      let lost = refused - reportedQueueDrops
+      reportedQueueDrops = refused
+      note("\(lost) probes were lost, because they came faster than they could be written", isError: true)
+    }
+  }
+
+  private func tick() {
+    let now = Clock.monotonic
+    if now >= nextWatchdog, let interval = notifier.watchdogInterval {
+      notifier.alive()
+      nextWatchdog = now + interval.wholeNanoseconds
+    }
+    guard now >= nextTick else { return }
+    nextTick = now + 1_000_000_000
+    if now >= nextSafeList {
+      refreshSafeList()
+      nextSafeList = now + 10_000_000_000
+    }
+    if retries.count > 10_000 { retries = [:] }
+    if refusals.count > 10_000 { refusals = [:] }
+    if now >= nextReconcile { reconcile() }
+    expireBlocks()
+    rereadBlockedFiles()
+    if let end = table.nextEnd {
+      nextTick = min(nextTick, now + max(1_000_000, (end - Clock.now).wholeNanoseconds))
+    }
+  }
+
+  private func obeySignals() {
+    var info = signalfd_siginfo()
+    while unsafe read(signals.raw, &info, MemoryLayout<signalfd_siginfo>.size) == MemoryLayout<signalfd_siginfo>.size {
+      switch Int32(bitPattern: info.ssi_signo) {
+      case SIGHUP: reload()
+      case SIGUSR1: for line in statusText().split(separator: "\n") { note(String(line)) }
+      default: isEnding = true
+      }
+    }
+  }
+
+  private func finish() {
+    notifier.stopping()
+    takeProbes()
+    // What is running is given its grace and left behind; what it was for stays recorded.
+    blocker.runner.stop(now: UInt64(Clock.monotonic))
+    for (_, lines) in waiting { for line in lines { line(nil) } }
+    waiting = [:]
+    for line in LogLine.shuttingDown(in: dialect) { say(line) }
+    flush()
+    log.flush()
+  }
+
+  // MARK: Saying and writing
+
+  var version: String { Version.text }
+
+  func say(_ line: LogLine) { log.write(line, at: Clock.now) }
+
+  func note(_ text: String, isError: Bool = false) {
+    say(isError ? .error(text, in: dialect) : .note(text, in: dialect))
+  }
+
+  /// Writes everything that has collected.
+  private func flush() {
+    log.flush()
+    if let history, let change = history.value.flush() {
+      if case .recovered(let lost) = change { counters.historyLost += UInt64(lost) }
+      if case .overflowed(let lost) = change { counters.historyLost += UInt64(lost) }
+      say(.history(history.value.path, change, in: dialect))
+    }
+    if blockedFilesDirty { writeBlockedFiles() }
+    flushStore()
+  }
+
+  func flushStore() {
+    guard store.isDirty, !store.isBehind || Clock.monotonic >= nextStoreTry else { return }
+    do throws(Errno) {
+      try store.flush(table)
+      if storeFailed {
+        storeFailed = false
+        note("\(store.path) is written again; nothing was lost")
+      }
+    } catch {
+      nextStoreTry = Clock.monotonic + 1_000_000_000
+      if !storeFailed {
+        storeFailed = true
+        note("cannot write \(store.path): \(error.reason); blocks stay in force but would not survive a restart", isError: true)
+      }
+    }
+  }
+
+  private var nextStoreTry: Int64 = 0
+  var blockedFileMuted: Int64 = 0
+
+  /// Says what the sensor has to say.
+  ///
+  /// - Returns: ports that could not be opened.
+  private func takeNotices() -> [Endpoint] {
+    var failed: [Endpoint] = []
+    for notice in link.takeNotices() {
+      switch notice {
+      case .interfaceMissing(let name):
+        note("interface \(name) does not exist: nothing is seen on it until it appears", isError: true)
+      case .interfaceWatched(let name): note("interface \(name) has appeared and is watched")
+      case .nothingToWatch:
+        note("no interface to watch is up: NOTHING IS SEEN until one is", isError: true)
+      case .watchingAgain: note("an interface is up: watching")
+      case .ringOverflow(let count):
+        note("\(count) packets were lost in the kernel, because they came faster than they could be looked at", isError: true)
+      case .listenerFailed(let transport, let port, let error):
+        failed.append(Endpoint(transport, .unspecified, port))
+        say(.couldNotBind(transport, port: port, in: dialect))
+        if options.level < .notice { note("\(error)") }
+      case .trouble(let error, let consequence): note("\(error): \(consequence)", isError: true)
+      }
+    }
+    return failed
+  }
+
+  // MARK: Files that are read again
+
+  /// The ignore file counts from the moment it is changed.
+  func refreshIgnoreFile() {
+    guard let path = plan.configuration.ignoreFile else { return }
+    let stamp = Files.stamp(path)
+    guard stamp != ignoreStamp else { return }
+    ignoreStamp = stamp
+    do throws(Errno) {
+      let (networks, problems) = IgnoreFile.parse(try Files.read(path, limit: 16 << 20), path: path)
+      for problem in problems { note("\(problem)", isError: problem.severity == .error) }
+      plan.ignored = networks
+    } catch {
+      // As 1.2: an ignore file that is gone ignores nobody. The safe list still holds.
+      plan.ignored = IPNetworkSet()
+      say(.cannotOpenIgnoreFile(in: dialect))
+    }
+    takeIgnored()
+  }
+
+  private func takeIgnored() {
+    policy.ignored = plan.ignored
+    link.update { $0.ignored = plan.ignored }
+    for block in table.all where plan.ignored.network(overlapping: block.network) != nil {
+      release(block, .nowIgnored)
+    }
+  }
+
+  func refreshSafeList() {
+    do throws(Errno) {
+      policy.safe = try SafeNetworks.discover()
+    } catch {
+      note("cannot find out gateways and addresses: \(error); what was known before stays protected", isError: true)
+    }
+  }
+
+  private func openResolver() {
+    guard resolver == nil else { return }
+    do throws(Errno) {
+      resolver = try NameResolver()
+    } catch {
+      note("cannot look up names: \(error); addresses are written alone", isError: true)
+    }
+  }
+
+  /// HUP: new settings, all or nothing.
+  func reload() {
+    notifier.reloading()
+    let new = Plan.make(options)
+    for problem in new.diagnostics { note("\(problem)", isError: problem.severity == .error) }
+    if new.hasErrors {
+      note("the new configuration has errors: the old settings stay in force", isError: true)
+    } else {
+      var next = new
+      // Modes that a second call added stay.
+      if options.isClassicCall {
+        next.tcpMode = next.tcpMode ?? plan.tcpMode
+        next.udpMode = next.udpMode ?? plan.udpMode
+      }
+      next.logDialect = plan.logDialect
+      next.configuration.controlSocket = plan.configuration.controlSocket
+      if next.configuration.stateDirectory != plan.configuration.stateDirectory {
+        note("STATE_DIR is taken over at the next start only", isError: true)
+        next.configuration.stateDirectory = plan.configuration.stateDirectory
+      }
+      if next.configuration.historyFile != plan.configuration.historyFile
+        || next.configuration.historyFormat != plan.configuration.historyFormat
+      {
+        flush()
+        history = Self.history(next)
+      }
+      plan = next
+      policy.settings = plan.configuration.response
+      blocker.reconfigure(plan.configuration.response)
+      if plan.configuration.resolveHost { openResolver() } else { resolver = nil }
+      ignoreStamp = plan.configuration.ignoreFile.flatMap(Files.stamp)
+      refreshSafeList()
+      takeIgnored()
+      let settings = plan.sensorSettings(options)
+      link.update { $0.settings = settings }
+      note("configuration read again: \(plan.configurationPath ?? "built-in settings")")
+    }
+    notifier.ready("watching")
+  }
+}
+
+/// Carries the sensor into its thread, once.
+private final class SensorCell: Sendable {
+  private let sensor: Mutex<Sensor?>
+
+  init(_ sensor: consuming Mutex<Sensor?>) { self.sensor = sensor }
+
+  func take() -> Sensor? { sensor.withLock { $0.take() } }
+}
+
+/// The program's version, as `--version` and the start line say it.
+package enum Version {
+  package static let text = "3.0.0"
+  static var processID: Int32 { getpid() }
+}

@@ -1,0 +1,146 @@
+import CLinux
+
+/// A shell command running beside us. No call waits; the owner polls `pidfd` and `output`.
+///
+/// The child has nothing of ours: no descriptor but 0, 1 and 2, no environment, default signals, a session of its own, the
+/// working folder `/`. SIGCHLD must not be ignored in this process, or exit statuses are lost.
+package final class ChildProcess {
+  /// How a child ended.
+  package enum Exit: Equatable, Sendable {
+    case exited(Int32)
+    case signalled(Int32)
+  }
+
+  /// Bytes of output that are kept; what comes after is read and dropped, so that the child never blocks on us.
+  package static let outputLimit = 4_096
+
+  package let pid: pid_t
+  private let pidFile: FileDescriptor
+  private let pipe: FileDescriptor
+  private var kept: [UInt8] = []
+  private var ended: Exit?
+
+  /// Whether the child and all who inherited its output have closed it.
+  package private(set) var outputEnded = false
+
+  /// Starts `/bin/sh -c text` with standard input from /dev/null and both outputs in one pipe.
+  ///
+  /// The umask is 022, so that a command that creates a file (hosts.deny, a log) leaves it as readable as when an
+  /// administrator types the command; 1.2's 077 made hosts.deny unreadable for services that are not root. The shell
+  /// sets it, because posix_spawn(3) cannot.
+  package init(shell text: String) throws(Errno) {
+    var ends: [Int32] = [-1, -1]
+    try check("pipe2") { unsafe pipe2(&ends, O_CLOEXEC) }
+    let reader = FileDescriptor(owning: ends[0])
+    let writer = FileDescriptor(owning: ends[1])
+    try reader.setNonBlocking()
+
+    var actions = unsafe posix_spawn_file_actions_t()
+    try Self.checkCode(unsafe posix_spawn_file_actions_init(&actions))
+    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+    // Outputs before input: the pipe itself may have one of these numbers.
+    try Self.checkCode(unsafe posix_spawn_file_actions_adddup2(&actions, writer.raw, 1))
+    try Self.checkCode(unsafe posix_spawn_file_actions_adddup2(&actions, writer.raw, 2))
+    try Self.checkCode(unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0))
+    try Self.checkCode(unsafe posix_spawn_file_actions_addchdir_np(&actions, "/"))
+    try Self.checkCode(unsafe posix_spawn_file_actions_addclosefrom_np(&actions, 3))
+
+    var attributes = posix_spawnattr_t()
+    try Self.checkCode(unsafe posix_spawnattr_init(&attributes))
+    defer { unsafe posix_spawnattr_destroy(&attributes) }
+    var none = sigset_t()
+    var all = sigset_t()
+    unsafe sigemptyset(&none)
+    unsafe sigfillset(&all)
+    try Self.checkCode(unsafe posix_spawnattr_setsigmask(&attributes, &none))
+    try Self.checkCode(unsafe posix_spawnattr_setsigdefault(&attributes, &all))
+    try Self.checkCode(
+      unsafe posix_spawnattr_setflags(
+        &attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF) | Int16(CLinux_POSIX_SPAWN_SETSID)))
+
+    var child: pid_t = 0
+    let code = unsafe Self.withCStrings(["sh", "-c", "umask 022; " + text]) { arguments in
+      unsafe Self.withCStrings(Self.environment) { environment in
+        unsafe posix_spawn(&child, "/bin/sh", &actions, &attributes, arguments, environment)
+      }
+    }
+    if code != 0 { throw Errno(code, "posix_spawn", "/bin/sh") }
+    pid = child
+    pipe = reader
+    do throws(Errno) {
+      // The child is ours until we reap it, so its number cannot be another's by now.
+      pidFile = FileDescriptor(owning: try check("pidfd_open") { CLinux_pidfd_open(child) })
+    } catch {
+      _ = CLinux.kill(-child, SIGKILL)
+      _ = waitpid(child, nil, 0)
+      throw error
+    }
+  }
+
+  private static let environment = [
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C",
+  ]
+
+  /// Readable once the child has ended.
+  package var pidfd: Int32 { pidFile.raw }
+
+  /// Readable when there is output; to be polled until `outputEnded`.
+  package var output: Int32 { pipe.raw }
+
+  /// What the child has written so far, its first 4 KiB. Any bytes: escape it before it is shown.
+  package var outputText: String { String(decoding: kept, as: UTF8.self) }
+
+  /// Reads what is there. At most 1 MiB a call; with more waiting `output` stays readable.
+  package func readOutput() {
+    for _ in 0..<16 where !outputEnded {
+      do throws(Errno) {
+        let bytes = try pipe.read(upTo: 1 << 16)
+        if bytes.isEmpty { outputEnded = true }
+        kept += bytes.prefix(Self.outputLimit - kept.count)
+      } catch {
+        if error.code != EAGAIN { outputEnded = true }
+        return
+      }
+    }
+  }
+
+  /// How the child ended; nil while it runs.
+  package func reap() -> Exit? {
+    if let ended { return ended }
+    var status: Int32 = 0
+    let result = unsafe waitpid(pid, &status, WNOHANG)
+    if result == 0 || (result == -1 && CLinux_errno() == EINTR) { return nil }
+    if result == -1 {
+      // Somebody else took the status; that it ended is all we know.
+      ended = .signalled(0)
+    } else {
+      ended =
+        CLinux_exited(status) != 0 ? .exited(CLinux_exit_status(status)) : .signalled(CLinux_term_signal(status))
+    }
+    return ended
+  }
+
+  /// Asks the child and what it started to end (SIGTERM).
+  package func terminate() { signalGroup(SIGTERM) }
+
+  /// Ends the child and what it started (SIGKILL).
+  package func kill() { signalGroup(SIGKILL) }
+
+  private func signalGroup(_ number: Int32) {
+    // After reaping the number may belong to others.
+    if ended == nil { _ = CLinux.kill(-pid, number) }
+  }
+
+  private static func checkCode(_ code: Int32) throws(Errno) {
+    if code != 0 { throw Errno(code, "posix_spawn") }
+  }
+
+  private static func withCStrings(
+    _ strings: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Int32
+  ) -> Int32 {
+    var copies: [UnsafeMutablePointer<CChar>?] = unsafe strings.map { unsafe strdup($0) }
+    unsafe copies.append(nil)
+    defer { for unsafe copy in unsafe copies { unsafe free(copy) } }
+    return unsafe copies.withUnsafeBufferPointer { unsafe body($0.baseAddress!) }
+  }
+}

@@ -1,0 +1,32 @@
+import CLinux
+
+/// The terminal's two ways out. Nothing here is coloured.
+package enum Console {
+  package static func print(_ text: String, terminator: String = "\n") { write(1, text + terminator) }
+  package static func error(_ text: String, terminator: String = "\n") { write(2, text + terminator) }
+
+  private static func write(_ fd: Int32, _ text: String) {
+    var bytes = Array(text.utf8)[...]
+    while !bytes.isEmpty {
+      let count = unsafe bytes.withUnsafeBytes { unsafe CLinux.write(fd, $0.baseAddress, $0.count) }
+      if count < 0, CLinux_errno() != EINTR { return }
+      bytes = bytes.dropFirst(max(count, 0))
+    }
+  }
+}
+
+extension Errno {
+  /// Nothing is there, or nobody answers.
+  package var isMissing: Bool { code == ENOENT || code == ECONNREFUSED }
+  /// The right is missing.
+  package var isForbidden: Bool { code == EACCES || code == EPERM }
+}
+
+extension Files {
+  /// The working directory; nil when it is gone.
+  package static var currentFolder: String? {
+    guard let path = unsafe getcwd(nil, 0) else { return nil }
+    defer { unsafe free(path) }
+    return unsafe String(cString: path)
+  }
+}

@@ -1,0 +1,533 @@
+import CLinux
+import Platform
+import Wire
+
+/// Shuts sources out with a table of our own in nf_tables, by netlink: no library, no child process.
+///
+/// The kernel drops by the table, lifts what has expired, and keeps all of it when we end. Nobody else's table is
+/// touched. In `nft` syntax:
+/// ```
+/// table inet portsentry {
+///   set banned4 { type ipv4_addr; flags timeout; }
+///   set banned6 { type ipv6_addr; flags timeout; }
+///   set banned4net { type ipv4_addr; flags interval,timeout; }
+///   set banned6net { type ipv6_addr; flags interval,timeout; }
+///   chain prerouting {
+///     type filter hook prerouting priority raw; policy accept;
+///     iif lo accept
+///     ip saddr @banned4 counter drop
+///     ip6 saddr @banned6 counter drop
+///     ip saddr @banned4net counter drop
+///     ip6 saddr @banned6net counter drop
+///   }
+/// }
+/// ```
+/// Hosts and networks are in different sets because a hash is several times faster than a tree.
+/// Owned by one thread: no call may overlap another. No call waits for anything but the kernel.
+package struct NFTables: ~Copyable {
+  /// The table's name; its family is `inet`.
+  package let table: String
+  /// Our netlink port, by which `NFTablesMonitor` tells our own changes from others'.
+  package let port: UInt32
+
+  /// `NF_IP_PRI_RAW`: before connection tracking, where a drop costs a third of one after it.
+  static let priority: Int32 = -300
+  static let chain = "prerouting"
+
+  private var socket: NetlinkSocket
+  /// A dump comes in datagrams of up to 32 KiB, an error with the message it is about.
+  private var buffer = [UInt8](repeating: 0, count: 1 << 17)
+
+  /// Opens the socket; touches no rule.
+  ///
+  /// - Parameter table: another name than ours is for tests. 1 to 31 ASCII letters, digits, `_`, `-`.
+  /// - Throws: `.unsupported` where the kernel has no netfilter netlink.
+  package init(table: String = "portsentry") throws(ResponderError) {
+    let socket = try NetlinkSocket.netfilter()
+    let port: UInt32
+    do throws(Errno) { port = try socket.port() } catch { throw .failed(error) }
+    self.table = table
+    self.port = port
+    self.socket = socket
+    // An error need not bring back the 60 kB of message it is about.
+    try? self.socket.file.setOption(NetlinkSocket.SOL_NETLINK, NETLINK_CAP_ACK, 1)
+  }
+
+  // MARK: The table
+
+  /// Makes the table, its sets, chain and rules where they are missing or are not what they should be.
+  ///
+  /// One atomic change. Blocks that are in the sets stay, unless a set itself has the wrong type.
+  ///
+  /// - Returns: whether anything had to be made: then blocks may be missing, too.
+  /// - Throws: `.notPermitted`, `.unsupported`, `.contended`, `.failed`.
+  @discardableResult
+  package mutating func ensure() throws(ResponderError) -> Bool {
+    try unchanged { (self) throws(ResponderError) in
+      let generation = try self.generation()
+      let state = try self.state()
+      if state == .intact { return false }
+      var change = NFTablesTransaction(table: self.table, sequence: self.socket.nextSequence(), generation: generation)
+      state.repair(&change)
+      try self.commit(&change)
+      return true
+    }
+  }
+
+  /// Whether table, sets, chain and rules are as `ensure()` makes them.
+  package mutating func isIntact() throws(ResponderError) -> Bool { try state() == .intact }
+
+  /// Removes our table with all its blocks; one that is not there is fine.
+  package mutating func deleteTable() throws(ResponderError) {
+    var change = NFTablesTransaction(table: table, sequence: socket.nextSequence())
+    // Adding first makes the removal succeed in any case.
+    change.addTable()
+    change.deleteTable()
+    try commit(&change)
+  }
+
+  // MARK: Blocks
+
+  /// Blocks networks, each for a time (nil: until it is removed). One that is there gets the new time.
+  ///
+  /// Hosts cost 5 µs each, or 2 µs in bulk. In bulk they go in steps of 16,000: when an error stops one step, the
+  /// steps before it stay. Where networks overlap each address stays blocked as long as the longest block says; a
+  /// network that lies wholly in a longer-lasting one is not listed.
+  ///
+  /// - Throws: `.missing` when the table or a set is gone: `ensure()` and repeat.
+  package mutating func add(_ blocks: [(IPNetwork, Duration?)]) throws(ResponderError) {
+    for set in AddressSet.all {
+      let mine = blocks.filter { $0.0.isV4 == set.isV4 && $0.0.isHost != set.holdsNetworks }
+      if mine.isEmpty { continue }
+      if set.holdsNetworks {
+        try addNetworks(mine, to: set)
+      } else {
+        try addHosts(mine, to: set)
+      }
+    }
+  }
+
+  /// Lifts blocks. One that is not there is fine.
+  ///
+  /// - Throws: `.missing` when the table or a set is gone.
+  package mutating func remove(_ networks: [IPNetwork]) throws(ResponderError) {
+    for set in AddressSet.all {
+      let mine = networks.filter { $0.isV4 == set.isV4 && $0.isHost != set.holdsNetworks }
+      if mine.isEmpty { continue }
+      if set.holdsNetworks {
+        try changeIntervals(of: set) { .removing(mine, from: $0) }
+      } else {
+        try removeHosts(mine, from: set)
+      }
+    }
+  }
+
+  /// The blocks in force with the time that remains (nil: no end). A range that somebody else put into a set is
+  /// given as the networks that it is made of.
+  ///
+  /// - Throws: `.missing` when the table or a set is gone.
+  package mutating func list() throws(ResponderError) -> [IPNetwork: Duration?] {
+    var result: [IPNetwork: Duration?] = [:]
+    func note(_ network: IPNetwork, _ remaining: UInt64?) {
+      let time = remaining.map { Duration.milliseconds(Int64(clamping: $0)) }
+      if let known = result[network] {
+        guard let known, let time else { return result[network] = .some(nil) }
+        result[network] = max(known, time)
+      } else {
+        result[network] = .some(time)
+      }
+    }
+    for set in AddressSet.all {
+      if set.holdsNetworks {
+        for interval in try intervals(of: set) {
+          if let owner = interval.owner {
+            note(owner, interval.remaining)
+          } else {
+            for network in IPNetwork.covering(first: interval.first, last: interval.last, isV4: set.isV4) {
+              note(network, interval.remaining)
+            }
+          }
+        }
+      } else {
+        let elements = try elements(of: set)
+        result.reserveCapacity(result.count + elements.count)
+        for element in elements {
+          note(IPNetwork(IPAddress(setKey: element.key, isV4: set.isV4)), element.remaining)
+        }
+      }
+    }
+    return result
+  }
+
+  // MARK: Hosts
+
+  /// Hosts that go to the kernel as one change.
+  private static let hostsInChange = 16_000
+
+  private mutating func addHosts(_ blocks: [(IPNetwork, Duration?)], to set: AddressSet) throws(ResponderError) {
+    var start = 0
+    while start < blocks.count {
+      let end = min(start + Self.hostsInChange, blocks.count)
+      let elements = blocks[start..<end].map {
+        SetElement(key: $0.0.address.setKey, timeout: $0.1.map(\.setMilliseconds) ?? 0)
+      }
+      start = end
+      var change = NFTablesTransaction(table: table, sequence: socket.nextSequence())
+      change.change(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE | NLM_F_EXCL, set, elements)
+      do throws(ResponderError) {
+        try commit(&change)
+      } catch {
+        guard error.code == EEXIST else { throw error }
+        try replaceHosts(elements, in: set)
+      }
+    }
+  }
+
+  /// Only kernels from 6.12 on can change the timeout of an element that is there. This works with all of them:
+  /// add (so that it is there), delete (which then succeeds), add with the new time; atomically.
+  private mutating func replaceHosts(_ elements: [SetElement], in set: AddressSet) throws(ResponderError) {
+    let last = Dictionary(elements.map { ($0.key, $0.timeout) }, uniquingKeysWith: { _, last in last })
+    let keys = last.keys.map { SetElement(key: $0) }
+    var change = NFTablesTransaction(table: table, sequence: socket.nextSequence())
+    change.change(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE, set, keys)
+    change.change(NFT_MSG_DELSETELEM, set, keys)
+    change.change(
+      NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE, set, last.map { SetElement(key: $0.key, timeout: $0.value) })
+    try commit(&change)
+  }
+
+  private mutating func removeHosts(_ networks: [IPNetwork], from set: AddressSet) throws(ResponderError) {
+    let keys = Set(networks.lazy.map(\.address.setKey)).map { SetElement(key: $0) }
+    var start = 0
+    while start < keys.count {
+      let some = Array(keys[start..<min(start + Self.hostsInChange, keys.count)])
+      start += some.count
+      var change = NFTablesTransaction(table: table, sequence: socket.nextSequence())
+      change.change(NFT_MSG_DELSETELEM, set, some)
+      do throws(ResponderError) {
+        try commit(&change)
+      } catch {
+        guard case .missing = error else { throw error }
+        // An element is not there, or the table is not. With adding first only the latter can fail.
+        var change = NFTablesTransaction(table: table, sequence: socket.nextSequence())
+        change.change(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE, set, some)
+        change.change(NFT_MSG_DELSETELEM, set, some)
+        try commit(&change)
+      }
+    }
+  }
+
+  // MARK: Networks
+
+  private mutating func addNetworks(_ blocks: [(IPNetwork, Duration?)], to set: AddressSet) throws(ResponderError) {
+    let intervals = blocks.map { BlockedInterval($0.0, remaining: $0.1.map(\.setMilliseconds)) }
+    // Mostly nothing overlaps, and the kernel says so when it does.
+    var change = NFTablesTransaction(table: table, sequence: socket.nextSequence())
+    change.change(
+      NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE | NLM_F_EXCL, set, intervals.flatMap { $0.elements(in: set) })
+    do throws(ResponderError) {
+      try commit(&change)
+    } catch {
+      guard [EEXIST, ENOTEMPTY].contains(error.code) else { throw error }
+      let networks = blocks.map(\.0)
+      try changeIntervals(of: set) { .adding(intervals, of: networks, to: $0, isV4: set.isV4) }
+    }
+  }
+
+  /// Reads an interval set, works out the change, and makes it only if nobody changed any rule in between.
+  private mutating func changeIntervals(
+    of set: AddressSet, _ plan: ([BlockedInterval]) -> IntervalChange
+  ) throws(ResponderError) {
+    _ = try unchanged { (self) throws(ResponderError) in
+      let generation = try self.generation()
+      let plan = plan(try self.intervals(of: set))
+      var change = NFTablesTransaction(table: self.table, sequence: self.socket.nextSequence(), generation: generation)
+      change.change(NFT_MSG_DELSETELEM, set, plan.deleted.flatMap { $0.elements(in: set, forDeletion: true) })
+      change.change(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE, set, plan.added.flatMap { $0.elements(in: set) })
+      if change.count > 0 { try self.commit(&change) }
+      return true
+    }
+  }
+
+  private mutating func intervals(of set: AddressSet) throws(ResponderError) -> [BlockedInterval] {
+    let elements = try elements(of: set)
+    let ends = elements.lazy.filter(\.isEnd).map(\.key).sorted()
+    let starts = elements.filter { !$0.isEnd }.sorted { $0.key < $1.key }
+    var result: [BlockedInterval] = []
+    var next = 0
+    for start in starts {
+      // The intervals of a set do not overlap, so the next end is this one's; without one it goes on to the last address.
+      while next < ends.count, ends[next] <= start.key { next += 1 }
+      let last = next < ends.count ? ends[next] - 1 : set.lastKey
+      result.append(
+        BlockedInterval(first: start.key, last: last, remaining: start.remaining, owner: start.owner))
+    }
+    return result
+  }
+
+  // MARK: Reading
+
+  private struct Element {
+    let key: UInt128
+    let isEnd: Bool
+    let remaining: UInt64?
+    let owner: IPNetwork?
+  }
+
+  private mutating func elements(of set: AddressSet) throws(ResponderError) -> [Element] {
+    try read(
+      NFT_MSG_GETSETELEM, dump: true, "set \(set.name) of table inet \(table)",
+      { [table] in
+        $0.put(NFTA_SET_ELEM_LIST_TABLE, string: table)
+        $0.put(NFTA_SET_ELEM_LIST_SET, string: set.name)
+      }
+    ) { (result: inout [Element], reply) in
+      guard let list = reply.attributes(after: MemoryLayout<nfgenmsg>.size)[NFTA_SET_ELEM_LIST_ELEMENTS] else { return }
+      var elements = NetlinkAttributes(list)
+      while let (_, element) = elements.next() {
+        var key: UInt128?
+        var isEnd = false
+        var remaining: UInt64?
+        var owner: IPNetwork?
+        var parts = NetlinkAttributes(element)
+        while let (type, payload) = parts.next() {
+          switch UInt32(type) {
+          case NFTA_SET_ELEM_KEY.rawValue:
+            // The key's one attribute is its value.
+            let value = payload.dropFirst(4)
+            key = set.isV4 ? value.number.map { UInt128($0) } : value.value(at: 0, as: UInt128.self)?.byteSwappedToHost
+          case NFTA_SET_ELEM_FLAGS.rawValue:
+            isEnd = (payload.number ?? 0) & NFT_SET_ELEM_INTERVAL_END.rawValue != 0
+          case NFTA_SET_ELEM_EXPIRATION.rawValue:
+            remaining = payload.number64
+          case NFTA_SET_ELEM_USERDATA.rawValue where payload.first == 0:
+            owner = IPNetwork(payload.dropFirst(2).text)
+          default:
+            break
+          }
+        }
+        if let key { result.append(Element(key: key, isEnd: isEnd, remaining: remaining, owner: owner)) }
+      }
+    }
+  }
+
+  /// The number of the rule set: it goes up with every change that anybody makes.
+  private mutating func generation() throws(ResponderError) -> UInt32 {
+    let found: [UInt32] = try read(NFT_MSG_GETGEN, dump: false, "nftables", { _ in }) { result, reply in
+      if let number = reply.attributes(after: MemoryLayout<nfgenmsg>.size)[NFTA_GEN_ID]?.number { result.append(number) }
+    }
+    guard let generation = found.first else { throw .unsupported("nftables") }
+    return generation
+  }
+
+  private mutating func state() throws(ResponderError) -> NFTablesState {
+    let name = table
+    let size = MemoryLayout<nfgenmsg>.size
+    func only<Value>(_ body: () throws(ResponderError) -> [Value]) throws(ResponderError) -> Value? {
+      do throws(ResponderError) { return try body().first } catch .missing { return nil } catch { throw error }
+    }
+    var state = NFTablesState()
+    state.tableFlags = try only { () throws(ResponderError) in
+      try read(NFT_MSG_GETTABLE, dump: false, name, { $0.put(NFTA_TABLE_NAME, string: name) }) {
+        $0.append($1.attributes(after: size)[NFTA_TABLE_FLAGS]?.number ?? 0)
+      }
+    }
+    if state.tableFlags == nil { return state }
+    for set in AddressSet.all {
+      let found: (UInt32, UInt32)? = try only { () throws(ResponderError) in
+        try read(
+          NFT_MSG_GETSET, dump: false, set.name,
+          {
+            $0.put(NFTA_SET_TABLE, string: name)
+            $0.put(NFTA_SET_NAME, string: set.name)
+          }
+        ) {
+          let parts = $1.attributes(after: size)
+          $0.append((parts[NFTA_SET_FLAGS]?.number ?? 0, parts[NFTA_SET_KEY_TYPE]?.number ?? 0))
+        }
+      }
+      state.sets.append(found.map { $0 == (set.flags, set.keyType) })
+    }
+    state.chainIsRight = try only { () throws(ResponderError) in
+      try read(
+        NFT_MSG_GETCHAIN, dump: false, Self.chain,
+        {
+          $0.put(NFTA_CHAIN_TABLE, string: name)
+          $0.put(NFTA_CHAIN_NAME, string: Self.chain)
+        }
+      ) {
+        let parts = $1.attributes(after: size)
+        let hook = NetlinkReply.attributes(in: parts[NFTA_CHAIN_HOOK] ?? [])
+        $0.append(
+          parts[NFTA_CHAIN_TYPE]?.text == "filter" && parts[NFTA_CHAIN_POLICY]?.number == UInt32(NF_ACCEPT)
+            && hook[NFTA_HOOK_HOOKNUM]?.number == NF_INET_PRE_ROUTING.rawValue
+            && hook[NFTA_HOOK_PRIORITY]?.number == UInt32(bitPattern: Self.priority))
+      }
+    }
+    if state.chainIsRight == nil { return state }
+    state.rules = try read(
+      NFT_MSG_GETRULE, dump: true, Self.chain,
+      {
+        $0.put(NFTA_RULE_TABLE, string: name)
+        $0.put(NFTA_RULE_CHAIN, string: Self.chain)
+      }
+    ) {
+      let parts = $1.attributes(after: size)
+      guard parts[NFTA_RULE_TABLE]?.text == name, parts[NFTA_RULE_CHAIN]?.text == Self.chain else { return }
+      let list = NetlinkReply.attributeList(in: parts[NFTA_RULE_EXPRESSIONS] ?? [])
+      $0.append(list.map { RuleExpression(decoding: $0.payload) })
+    }
+    return state
+  }
+
+  // MARK: Netlink
+
+  /// How often to begin anew when others change rules while we do.
+  private static let attempts = 10
+
+  /// Repeats a change that rests on what was read before, until nobody has changed anything in between.
+  private mutating func unchanged(
+    _ body: (inout NFTables) throws(ResponderError) -> Bool
+  ) throws(ResponderError) -> Bool {
+    for _ in 0..<Self.attempts {
+      do throws(ResponderError) { return try body(&self) } catch {
+        guard error.code == ERESTART else { throw error }
+      }
+    }
+    throw .contended("table inet \(table)")
+  }
+
+  /// Sends a transaction; the kernel has answered all of it when `send` returns.
+  private mutating func commit(_ change: inout NFTablesTransaction) throws(ResponderError) {
+    change.finish()
+    socket.skip(to: change.lastSequence &+ 1)
+    let range = change.firstSequence...change.lastSequence
+    var acknowledged = 0
+    var failure: Int32 = 0
+    do throws(Errno) {
+      try socket.send(change.message)
+      while try socket.receive(
+        wait: false, buffer: &buffer,
+        { reply in
+          guard reply.type == UInt16(NLMSG_ERROR), range.contains(reply.sequence) else { return }
+          let code = -(reply.fixed(Int32.self) ?? 0)
+          if code == 0 { acknowledged += 1 } else if failure == 0 { failure = code }
+        })
+      {}
+    } catch {
+      throw .failed(error)
+    }
+    if failure != 0 { throw typed(Errno(failure, "nftables", "table inet \(table)"), "table inet \(table)") }
+    // Silence is no consent: something we asked for was not answered.
+    if acknowledged != change.count { throw .failed(Errno(EPROTO, "nftables", "table inet \(table)")) }
+  }
+
+  /// Asks for objects; again, when they changed while they were being told.
+  private mutating func read<Value>(
+    _ kind: nf_tables_msg_types, dump: Bool, _ what: String, _ request: (inout NetlinkMessage) -> Void,
+    _ collect: (inout [Value], NetlinkReply) -> Void
+  ) throws(ResponderError) -> [Value] {
+    for _ in 0..<Self.attempts {
+      let sequence = socket.nextSequence()
+      var message = NetlinkMessage()
+      message.begin(
+        NFTablesTransaction.type(kind), flags: NLM_F_REQUEST | (dump ? NLM_F_DUMP : NLM_F_ACK), sequence: sequence,
+        fixed: NFTablesTransaction.header)
+      request(&message)
+      message.end()
+      var result: [Value] = []
+      var interrupted = false
+      do throws(Errno) {
+        try socket.request(message, sequence: sequence, buffer: &buffer) { reply in
+          if reply.flags & UInt16(NLM_F_DUMP_INTR) != 0 { interrupted = true }
+          collect(&result, reply)
+        }
+      } catch {
+        if error.code == EINTR { continue }
+        throw typed(error, what)
+      }
+      if !interrupted { return result }
+    }
+    throw .contended(what)
+  }
+
+  private func typed(_ error: Errno, _ what: String) -> ResponderError {
+    switch error.code {
+    case ENOENT: .missing(what)
+    case EPERM, EACCES: .notPermitted("table inet \(table)")
+    case EOPNOTSUPP, EPROTONOSUPPORT: .unsupported("nftables")
+    default: .failed(error)
+    }
+  }
+}
+
+extension NetlinkSocket {
+  /// A socket for nf_tables.
+  static func netfilter(groups: [Int32] = []) throws(ResponderError) -> NetlinkSocket {
+    do throws(Errno) { return try NetlinkSocket(NETLINK_NETFILTER, groups: groups) } catch {
+      throw [EPROTONOSUPPORT, EAFNOSUPPORT].contains(error.code) ? .unsupported("nftables") : .failed(error)
+    }
+  }
+}
+
+/// What is there of our table.
+struct NFTablesState: Equatable {
+  /// Nil when there is no table.
+  var tableFlags: UInt32?
+  /// For each of `AddressSet.all`: nil when it is missing, false when it is of another type.
+  var sets: [Bool?] = []
+  /// Nil when there is no chain, false when it hooks elsewhere.
+  var chainIsRight: Bool?
+  var rules: [[RuleExpression]] = []
+
+  static let intact = NFTablesState(
+    tableFlags: 0, sets: AddressSet.all.map { _ in true }, chainIsRight: true, rules: AddressSet.rules)
+
+  /// Puts into `change` what makes this intact.
+  func repair(_ change: inout NFTablesTransaction) {
+    let startAnew = sets.contains(false)
+    if startAnew { change.deleteTable() }
+    change.addTable()
+    let hasChain = chainIsRight != nil && !startAnew
+    if hasChain { change.flushChain(NFTables.chain) }
+    if hasChain, chainIsRight == false { change.deleteChain(NFTables.chain) }
+    for (index, set) in AddressSet.all.enumerated() {
+      change.addSet(set, id: UInt32(index + 1))
+    }
+    change.addChain(NFTables.chain)
+    for rule in AddressSet.rules { change.addRule(rule, to: NFTables.chain) }
+  }
+}
+
+extension BlockedInterval {
+  /// The elements that an interval is: its start, and its end unless it goes on to the last address.
+  func elements(in set: AddressSet, forDeletion: Bool = false) -> [SetElement] {
+    var start = SetElement(key: first)
+    if !forDeletion {
+      start.timeout = remaining ?? 0
+      start.comment = owner?.description
+    }
+    return last == set.lastKey ? [start] : [start, SetElement(key: last + 1, isEnd: true)]
+  }
+}
+
+extension Duration {
+  /// Milliseconds for an element's timeout: at least 1 (0 would be for ever), at most a hundred years.
+  var setMilliseconds: UInt64 {
+    let most: Int64 = 100 * 366 * 86_400_000
+    return UInt64(min(max(wholeNanoseconds / 1_000_000, 1), most))
+  }
+}
+
+extension UInt128 {
+  /// A number that was read in network byte order.
+  var byteSwappedToHost: UInt128 { UInt128(bigEndian: self) }
+}
+
+extension ResponderError {
+  /// The kernel's number, where it is none of those with a case of their own.
+  var code: Int32 {
+    if case .failed(let error) = self { return error.code }
+    return 0
+  }
+}

@@ -1,0 +1,29 @@
+import ArgumentParser
+import Configuration
+import Platform
+import Daemon
+import Wire
+
+struct Check: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Say what a configuration would do, and everything that is wrong with it.",
+    discussion: "Changes nothing. Exit status: 0 fine, with or without warnings; 78 errors.")
+
+  @OptionGroup var settings: SettingsOptions
+
+  func run() throws {
+    let plan = Plan.make(settings.options())
+    for problem in plan.diagnostics { Console.error("\(problem)") }
+    let source = plan.configurationPath ?? "built-in settings (there is no \(RunOptions.defaultConfigurationPath))"
+    Console.print("Configuration: \(source), read as PortSentry \(plan.configuration.dialect.rawValue)")
+    Console.print("Modes from: \(plan.modesFrom)")
+    Console.print(
+      Explanation.explain(
+        plan.configuration, tcpMode: plan.tcpMode, udpMode: plan.udpMode, ignoredNetworks: plan.ignored.count),
+      terminator: "")
+    let errors = plan.diagnostics.count { $0.severity == .error }
+    let warnings = plan.diagnostics.count - errors
+    Console.print("\(errors) error\(errors == 1 ? "" : "s"), \(warnings) warning\(warnings == 1 ? "" : "s")")
+    if errors > 0 { throw ExitCode(78) }
+  }
+}

@@ -1,0 +1,123 @@
+import ArgumentParser
+import Configuration
+import Daemon
+import Platform
+import Wire
+
+/// Where a running sentry is asked.
+struct ControlOptions: ParsableArguments {
+  @Option(name: .customLong("control-socket"), help: ArgumentHelp(
+    "Ask the sentry that answers here.", valueName: "path"))
+  var controlSocket: String?
+
+  @Option(name: [.customShort("c", allowingJoined: true), .customLong("configfile")], help: ArgumentHelp(
+    "Take CONTROL_SOCKET from this configuration.", valueName: "path"))
+  var configuration: String?
+
+  /// Sends a message and prints the answer.
+  func ask(_ message: ControlMessage) throws {
+    var options = RunOptions()
+    options.configurationPath = configuration
+    let path = controlSocket ?? Plan.make(options).configuration.controlSocket
+    let reply: ControlReply
+    do {
+      reply = try ControlClient.ask(path, message)
+    } catch {
+      if error.isMissing {
+        Console.error("portsentry: no sentry is running (nobody answers on \(path)); start it with `portsentry run`")
+        throw ExitCode(69)
+      }
+      if error.isForbidden {
+        Console.error("portsentry: no permission to ask the sentry on \(path): be root, or the user it runs as")
+        throw ExitCode(77)
+      }
+      Console.error("portsentry: \(error)")
+      throw ExitCode(69)
+    }
+    if reply.exitCode == 0 { Console.print(reply.text, terminator: "") } else { Console.error(reply.text, terminator: "") }
+    if reply.exitCode != 0 { throw ExitCode(reply.exitCode) }
+  }
+}
+
+private let exitCodes = "Exit status: 0 done; 1 not done, and it says why; 64 wrong usage; 69 no sentry runs; 77 no permission."
+
+struct Status: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Say what the running sentry watches, has seen and has lost.", discussion: exitCodes)
+
+  @OptionGroup var control: ControlOptions
+  @Flag(help: "Print one JSON object instead of a table.")
+  var json = false
+
+  func run() throws { try control.ask(.status(json: json)) }
+}
+
+struct Blocked: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "List what is blocked: since when, until when, how and why.", discussion: exitCodes)
+
+  @OptionGroup var control: ControlOptions
+  @Flag(help: "Print a JSON array instead of a table.")
+  var json = false
+
+  func run() throws { try control.ask(.blocked(json: json)) }
+}
+
+struct Block: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Block an address or network by hand.",
+    discussion: "Gateways, resolvers, this host's addresses and the ignore file are never blocked.\n\n" + exitCodes)
+
+  @OptionGroup var control: ControlOptions
+  @Argument(help: "An IPv4 or IPv6 address, or a network such as 198.51.100.0/24.")
+  var target: String
+  @Option(help: ArgumentHelp("How long, e.g. 30m, 12h, 7d; forever: until unblocked. Otherwise BLOCK_TIME.", valueName: "time"))
+  var time: String?
+  @Option(help: ArgumentHelp("What `portsentry blocked` shows as the reason.", valueName: "text"))
+  var reason = ""
+
+  func run() throws {
+    guard IPNetwork(target) != nil else { throw ValidationError("\(target) is neither an address nor a network.") }
+    var seconds: Int64?
+    if let time {
+      guard let parsed = Self.seconds(time) else {
+        throw ValidationError("\(time) is no length of time: write 45s, 30m, 12h, 7d, 2w or forever.")
+      }
+      seconds = parsed
+    }
+    // Tabs part the words of a request.
+    let clean = String(reason.map { $0 == "\t" || $0.isNewline ? " " : $0 }.prefix(500))
+    try control.ask(.block(target: target, seconds: seconds, reason: clean))
+  }
+
+  /// 0 for ever.
+  static func seconds(_ text: String) -> Int64? {
+    if text == "forever" || text == "0" { return 0 }
+    let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]
+    guard let last = text.last else { return nil }
+    let (digits, unit) = units[last].map { (text.dropLast(), $0) } ?? (text[...], 1)
+    guard let number = Int64(digits), number > 0, number <= 100_000_000 / unit * 40 else { return nil }
+    return number * unit
+  }
+}
+
+struct Unblock: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Release an address or network, in every way it is blocked.", discussion: exitCodes)
+
+  @OptionGroup var control: ControlOptions
+  @Argument(help: "The address or network as `portsentry blocked` shows it.")
+  var target: String?
+  @Flag(help: "Release everything.")
+  var all = false
+
+  func validate() throws {
+    if all == (target != nil) { throw ValidationError("Name what is to be released, or say --all.") }
+  }
+
+  func run() throws {
+    guard let target else { return try control.ask(.unblockAll) }
+    guard IPNetwork(target) != nil else { throw ValidationError("\(target) is neither an address nor a network.") }
+    try control.ask(.unblock(target: target))
+  }
+}

@@ -1,0 +1,58 @@
+#!/bin/sh
+# Installs what is missing on Debian and its kin: `install-missing.sh build` or `install-missing.sh test`.
+# Does nothing, and asks for no right, when all is there.
+set -eu
+cd "$(dirname "$0")/.."
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+missing=""
+need() { # COMMAND-OR-FILE PACKAGE
+  case $1 in
+    /*) [ -e "$1" ] && return 0 ;;
+    *) PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1 && return 0 ;;
+  esac
+  missing="$missing $2"
+}
+
+if ! command -v swift >/dev/null 2>&1; then
+  echo "There is no 'swift' on the PATH. PortSentry needs the Swift 6.3 toolchain: https://www.swift.org/install/linux/" >&2
+  exit 1
+fi
+need gcc gcc
+need make make
+need git git
+if [ "${1:-build}" = test ]; then
+  need ip iproute2
+  need nmap nmap
+  need hping3 hping3
+  need nft nftables
+  need iptables iptables
+  need tcpdump tcpdump
+  need iperf3 iperf3
+  need python3 python3
+  need fail2ban-regex fail2ban
+  need tcpdmatch tcpd
+  need /usr/share/logwatch/scripts/services/portsentry logwatch
+  need mandoc mandoc
+  need ethtool ethtool
+  need getcap libcap2-bin
+  need ps procps
+  need unshare util-linux
+fi
+if [ -n "$missing" ]; then
+  echo "Installing:$missing"
+  as_root apt-get update -q
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+fi
+if [ "${1:-build}" = test ] && [ ! -x .build/portsentry-1.2/usr/sbin/portsentry ] && command -v apt-get >/dev/null; then
+  # PortSentry 1.2, the program we replace, to be measured beside us. Unpacked, not installed: nothing of it starts.
+  mkdir -p .build/portsentry-1.2
+  if (cd .build/portsentry-1.2 && apt-get download -q portsentry >/dev/null 2>&1 && dpkg -x portsentry_*.deb .); then
+    echo "Unpacked PortSentry 1.2 from Debian for comparison"
+  else
+    echo "PortSentry 1.2 is not to be had here: its columns of the coverage table are not measured" >&2
+  fi
+fi

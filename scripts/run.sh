@@ -1,0 +1,39 @@
+#!/bin/sh
+# `make run`: the sentry on this host, in the foreground, log only, with everything it writes under .build/run.
+set -eu
+cd "$(dirname "$0")/.."
+here=$PWD/.build/run
+mkdir -p "$here"
+cat > "$here/portsentry.conf" <<EOF
+# Written by 'make run': log only. The example with every key explained is etc/portsentry.conf.
+ADVANCED_PORTS_TCP="1024"
+ADVANCED_PORTS_UDP="1024"
+ADVANCED_EXCLUDE_TCP="113,139"
+ADVANCED_EXCLUDE_UDP="67,68,137,138,520,521,546,547,631"
+IGNORE_FILE="$here/portsentry.ignore"
+HISTORY_FILE="$here/portsentry.history"
+HISTORY_FORMAT="2"
+BLOCKED_FILE="$here/portsentry.blocked"
+BLOCK_TCP="0"
+BLOCK_UDP="0"
+SCAN_TRIGGER="0"
+STATE_DIR="$here"
+CONTROL_SOCKET="$here/control.sock"
+EOF
+[ -e "$here/portsentry.ignore" ] || echo "# Addresses and networks never acted on, one a line." > "$here/portsentry.ignore"
+binary=.build/release/portsentry
+echo
+echo "PortSentry watches this host now: every TCP and UDP port below 1024 that nothing serves. It only logs."
+echo
+"$binary" check -atcp -audp -c "$here/portsentry.conf"
+echo
+echo "Try it, in another terminal of this host or from another one (put this host's address there):"
+echo "    nc -z -v 127.0.0.1 23           or:  nmap -sS -p 1-100 127.0.0.1"
+echo "    sudo $PWD/$binary status --control-socket $here/control.sock"
+echo "What it sees is also kept in $here/portsentry.history. Ctrl-C ends it."
+echo
+# Loopback and our own address too (-i ALL -L), so that it can be tried without a second machine.
+set -- run -atcp -audp --foreground -i ALL -L -l stdout -c "$here/portsentry.conf"
+if [ "$(id -u)" -eq 0 ]; then exec "$binary" "$@"; fi
+echo "Capturing packets needs root: sudo may ask for your password."
+exec sudo "$binary" "$@"

@@ -1,0 +1,14 @@
+#!/bin/sh
+# `make test`: everything. Unit tests, then the real binary against real tools in network namespaces, then the fuzzers.
+set -eu
+cd "$(dirname "$0")/.."
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo env "PATH=$PATH" "$@"; fi
+}
+echo "== unit tests"
+swift build --build-tests
+as_root swift test --skip-build
+echo "== the real binary in network namespaces"
+as_root python3 Tests/System/run.py --binary .build/release/portsentry
+echo "== fuzzing, a short run"
+sh scripts/fuzz.sh "${FUZZ_SECONDS:-8}"
