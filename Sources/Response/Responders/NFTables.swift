@@ -131,7 +131,10 @@ package struct NFTables: ~Copyable {
     func note(_ network: IPNetwork, _ remaining: UInt64?) {
       let time = remaining.map { Duration.milliseconds(Int64(clamping: $0)) }
       if let known = result[network] {
-        guard let known, let time else { return result[network] = .some(nil) }
+        guard let known, let time else {
+          result[network] = .some(nil)
+          return
+        }
         result[network] = max(known, time)
       } else {
         result[network] = .some(time)
@@ -315,7 +318,9 @@ package struct NFTables: ~Copyable {
   /// The number of the rule set: it goes up with every change that anybody makes.
   private mutating func generation() throws(ResponderError) -> UInt32 {
     let found: [UInt32] = try read(NFT_MSG_GETGEN, dump: false, "nftables", { _ in }) { result, reply in
-      if let number = reply.attributes(after: MemoryLayout<nfgenmsg>.size)[NFTA_GEN_ID]?.number { result.append(number) }
+      if let number = reply.attributes(after: MemoryLayout<nfgenmsg>.size)[NFTA_GEN_ID]?.number {
+        result.append(number)
+      }
     }
     guard let generation = found.first else { throw .unsupported("nftables") }
     return generation
