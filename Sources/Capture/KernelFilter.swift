@@ -22,6 +22,9 @@ package struct KernelFilter: Sendable, Equatable {
   /// UDP ports with long-lived sockets: what we send from them need not be remembered.
   package var servedUDPv4 = PortSet()
   package var servedUDPv6 = PortSet()
+  /// Ports served on one address only (connected UDP sockets among them), by address: at most eight addresses are tested.
+  package var specificTCP: [IPAddress: PortSet] = [:]
+  package var specificUDP: [IPAddress: PortSet] = [:]
   package var watchesTCP = false
   package var watchesUDP = false
   /// Bare ACKs to these ports are the tails of our own connections.
@@ -141,16 +144,18 @@ package struct KernelFilter: Sendable, Equatable {
       code.loadIndexed(.half, 2)
       notEphemeral(&code, drop: drop)
       code.place(opening)
+      unlessServedThere(&code, specificTCP, v4: true, at: 16, port: { $0.loadIndexed(.half, 2) }, served: drop)
       code.loadIndexed(.half, 2)
-      tree(&code, tcpV4, limit, inside: accept, outside: drop)
+      tree(&code, Self.coarsened(tcpV4.ranges, to: limit), inside: accept, outside: drop)
     } else {
       code.place(tcp)
     }
     code.place(udp)
     if watchesUDP {
       code.loadHeaderLength(at: 0)
+      unlessServedThere(&code, specificUDP, v4: true, at: 16, port: { $0.loadIndexed(.half, 2) }, served: drop)
       code.loadIndexed(.half, 2)
-      tree(&code, udpV4, limit, inside: accept, outside: drop)
+      tree(&code, Self.coarsened(udpV4.ranges, to: limit), inside: accept, outside: drop)
     } else {
       code.jump(to: drop)
     }
@@ -184,13 +189,15 @@ package struct KernelFilter: Sendable, Equatable {
       code.load(.half, 42)
       notEphemeral(&code, drop: drop)
       code.place(opening)
+      unlessServedThere(&code, specificTCP, v4: false, at: 24, port: { $0.load(.half, 42) }, served: drop)
       code.load(.half, 42)
-      tree(&code, tcpV6, limit, inside: accept, outside: drop)
+      tree(&code, Self.coarsened(tcpV6.ranges, to: limit), inside: accept, outside: drop)
     }
     code.place(udp)
     if watchesUDP {
+      unlessServedThere(&code, specificUDP, v4: false, at: 24, port: { $0.load(.half, 42) }, served: drop)
       code.load(.half, 42)
-      tree(&code, udpV6, limit, inside: accept, outside: drop)
+      tree(&code, Self.coarsened(udpV6.ranges, to: limit), inside: accept, outside: drop)
     } else {
       code.jump(to: drop)
     }
@@ -214,8 +221,9 @@ package struct KernelFilter: Sendable, Equatable {
     code.jump(to: drop)
     code.place(udp)
     if watchesUDP {
+      unlessServedThere(&code, specificUDP, v4: true, at: 12, port: { $0.loadIndexed(.half, 0) }, served: drop)
       code.loadIndexed(.half, 0)
-      tree(&code, servedUDPv4, limit, inside: drop, outside: accept)
+      tree(&code, Array(servedUDPv4.ranges.prefix(limit)), inside: drop, outside: accept)
     }
   }
 
@@ -233,8 +241,9 @@ package struct KernelFilter: Sendable, Equatable {
     code.jump(to: drop)
     code.place(udp)
     if watchesUDP {
+      unlessServedThere(&code, specificUDP, v4: false, at: 8, port: { $0.load(.half, 40) }, served: drop)
       code.load(.half, 40)
-      tree(&code, servedUDPv6, limit, inside: drop, outside: accept)
+      tree(&code, Array(servedUDPv6.ranges.prefix(limit)), inside: drop, outside: accept)
     }
   }
 
@@ -261,11 +270,7 @@ package struct KernelFilter: Sendable, Equatable {
     let local = code.label()
     for address in own {
       let next = code.label()
-      let words = [address.low, address.low >> 32, address.high, address.high >> 32]
-      for (index, word) in words.enumerated() {
-        code.load(.word, offset + 12 - 4 * UInt32(index))
-        code.jump(.unequal, UInt32(truncatingIfNeeded: word), to: next)
-      }
+      compareV6(&code, address, at: offset, otherwise: next)
       code.jump(to: local)
       code.place(next)
     }
@@ -273,10 +278,43 @@ package struct KernelFilter: Sendable, Equatable {
     code.place(local)
   }
 
+  /// Goes on with the next instruction unless a socket bound to this very address has the port.
+  ///
+  /// - Parameter offset: where the address of ours stands in the packet.
+  private func unlessServedThere(
+    _ code: inout Assembler, _ specific: [IPAddress: PortSet], v4: Bool, at offset: UInt32,
+    port: (inout Assembler) -> Void, served: Label
+  ) {
+    let entries = specific.filter { $0.key.isV4 == v4 && !$0.key.isLoopback }.sorted { $0.key < $1.key }.prefix(8)
+    guard !entries.isEmpty else { return }
+    let goOn = code.label()
+    for (address, ports) in entries {
+      let next = code.label()
+      if v4 {
+        code.load(.word, offset)
+        code.jump(.unequal, address.v4Bits, to: next)
+      } else {
+        compareV6(&code, address, at: offset, otherwise: next)
+      }
+      port(&code)
+      tree(&code, Array(ports.ranges.prefix(16)), inside: served, outside: goOn)
+      code.place(next)
+    }
+    code.place(goOn)
+  }
+
+  private func compareV6(_ code: inout Assembler, _ address: IPAddress, at offset: UInt32, otherwise: Label) {
+    let words = [address.low, address.low >> 32, address.high, address.high >> 32]
+    for (index, word) in words.enumerated() {
+      code.load(.word, offset + 12 - 4 * UInt32(index))
+      code.jump(.unequal, UInt32(truncatingIfNeeded: word), to: otherwise)
+    }
+  }
+
   /// A binary search for the port in the accumulator.
-  private func tree(_ code: inout Assembler, _ ports: PortSet, _ limit: Int, inside: Label, outside: Label) {
+  private func tree(_ code: inout Assembler, _ ranges: [ClosedRange<UInt16>], inside: Label, outside: Label) {
     var edges: [UInt32] = []
-    for range in Self.coarsened(ports.ranges, to: limit) {
+    for range in ranges {
       edges.append(UInt32(range.lowerBound))
       edges.append(UInt32(range.upperBound) + 1)
     }

@@ -109,6 +109,23 @@ package struct SocketTable: ~Copyable {
     return result
   }
 
+  /// The peers of established connections to ports that something here listens on: whom we serve at this moment.
+  ///
+  /// - Parameter traps: ports whose listeners are ours, for scanners to find.
+  package mutating func establishedPeers(except traps: PortSet) throws(Errno) -> Set<IPAddress> {
+    var exposure = Exposure()
+    try readServices(into: &exposure)
+    let services = exposure.servedAnywhere(.tcp).subtracting(traps)
+    var result: Set<IPAddress> = []
+    for family in [AF_INET, AF_INET6] {
+      try dump(family, .tcp, states: 1 << UInt32(TCP_ESTABLISHED)) { message, _ in
+        guard services.contains(UInt16(bigEndian: message.id.idiag_sport)) else { return }
+        result.insert(Self.address(message.id.idiag_dst, message.idiag_family))
+      }
+    }
+    return result
+  }
+
   private mutating func dump(
     _ family: Int32, _ transport: TransportProtocol, states: UInt32,
     _ body: (inet_diag_msg, [Int32: ArraySlice<UInt8>]) -> Void

@@ -240,6 +240,10 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     filter.udpV6 = wanted(settings.udp, .udp, false)
     filter.servedUDPv4 = exposure.wildcard(.udp, v4: true)
     filter.servedUDPv6 = exposure.wildcard(.udp, v4: false)
+    if settings.checksServices {
+      filter.specificTCP = exposure.specific(.tcp)
+      filter.specificUDP = exposure.specific(.udp)
+    }
     filter.watchesTCP = settings.tcp != nil
     filter.watchesUDP = settings.udp != nil
     filter.ephemeralPorts = settings.ephemeralPorts

@@ -43,6 +43,7 @@ extension Sentry {
     let mode = dialect == .classic ? probe.mode.classicName(probe.transport) : probe.mode.modernName
     let block: Block
     do throws(ResponsePolicy.Refusal) {
+      if isConnected(probe.source) { throw .safe("the peer of an established connection") }
       block = try policy.decide(
         probe, modeName: mode, reason: Self.reason(probe), inForce: table.count, now: Clock.now)
     } catch {
@@ -507,6 +508,7 @@ extension Sentry {
   /// Writes the blocked files in the dialect of the configuration.
   func writeBlockedFiles() {
     blockedFilesDirty = false
+    blockedAppends = []
     guard let path = plan.configuration.blockedFile else { return }
     if plan.configuration.dialect == .modern {
       let hosts = table.unordered.filter(\.network.isHost).map { BlockedFile.Entry($0.network.address) }
@@ -519,15 +521,45 @@ extension Sentry {
     }
   }
 
+  /// Adds new hosts to the end of the blocked files: the whole is written anew only when one is taken out.
+  func appendBlockedFiles() {
+    let entries = blockedAppends
+    blockedAppends = []
+    var byPath: [String: [BlockedFile.Entry]] = [:]
+    for entry in entries {
+      if let path = blockedPath(entry.transport ?? .tcp) { byPath[path, default: []].append(entry) }
+    }
+    for (path, entries) in byPath {
+      // What somebody has done to the file meanwhile comes first.
+      if blockedStamps[path] == nil || Files.stamp(path) == nil {
+        blockedFilesDirty = true
+        continue
+      }
+      rereadBlockedFiles()
+      writing(path) { () throws(Errno) in
+        let file = try FileDescriptor.open(path, Files.appending)
+        try file.writeAll(BlockedFile.encode(entries, plan.configuration.dialect))
+      }
+    }
+  }
+
   private func writeBlockedFile(_ path: String, _ entries: [BlockedFile.Entry]) {
-    do throws(Errno) {
+    writing(path) { () throws(Errno) in
       if let slash = path.lastIndex(of: "/") { try Files.createFolder(String(path[..<slash])) }
       try Files.replace(path, with: BlockedFile.encode(entries, plan.configuration.dialect), mode: 0o644)
+    }
+  }
+
+  /// Writes in the way given; says once a minute when that fails.
+  private func writing(_ path: String, _ write: () throws(Errno) -> Void) {
+    do throws(Errno) {
+      try write()
       blockedStamps[path] = Files.stamp(path)
     } catch {
       let now = Clock.monotonic
       if blockedFileMuted <= now { note("cannot write \(path): \(error.reason)", isError: true) }
       blockedFileMuted = now + 60_000_000_000
+      blockedStamps[path] = nil
     }
   }
 

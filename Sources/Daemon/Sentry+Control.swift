@@ -183,7 +183,7 @@ extension Sentry {
       ]),
       "probes": .object([
         "seen": JSON(c.probes), "alerts": JSON(c.alerts), "below_trigger": JSON(c.untriggered),
-        "ignored": JSON(c.ignored), "sources_forgotten": JSON(s.evictions),
+        "ignored": JSON(c.ignored), "waiting": JSON(queued), "sources_forgotten": JSON(s.evictions),
       ]),
       "blocks": .object([
         "in_force": JSON(table.count), "made": JSON(c.blocks), "released": JSON(c.releases), "refused": JSON(c.refused),

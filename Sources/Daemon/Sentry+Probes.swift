@@ -78,7 +78,7 @@ extension Sentry {
       probe.source, time: Clock.now, port: probe.targetPort, transport: probe.transport, name: nil)
     if recorded.count < Self.recordedLimit {
       recorded[key] = entry
-      blockedFilesDirty = true
+      blockedAppends.append(entry)
     }
     whenNamed(probe) { name in
       var named = entry

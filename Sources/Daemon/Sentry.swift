@@ -50,6 +50,11 @@ package final class Sentry {
   private let probes: BoundedQueue<Probe>.Consumer
   /// Probes that found the queue full.
   var queueDrops: UInt64 { probes.refused }
+  /// Probes that are seen and not yet dealt with.
+  var queued: Int { probes.count }
+  private let connections = try? Owned(SocketTable())
+  private var connectedPeers: Set<IPAddress> = []
+  private var connectedPeersUntil: Int64 = 0
   private let notifier = ServiceNotifier()
   private let control: ControlServer
   private let signals: FileDescriptor
@@ -72,7 +77,10 @@ package final class Sentry {
   var waiting: [IPAddress: [(String?) -> Void]] = [:]
   var heldLines = 0
   var counters = Counters()
+  /// The blocked files must be written as a whole, or only have these hosts added.
   var blockedFilesDirty = false
+  var blockedAppends: [BlockedFile.Entry] = []
+  private var nextBlockedWrite: Int64 = 0
   var blockedStamps: [String: Files.Stamp] = [:]
   private var ignoreStamp: Files.Stamp?
   private var nextTick: Int64 = 0
@@ -266,15 +274,15 @@ package final class Sentry {
     }
   }
 
-  /// At most 4,096 probes at a time, so that signals and commands are seen between them.
+  /// At most 2,048 probes at a time, so that signals and commands are seen between them.
   private func takeProbes() {
     refreshIgnoreFile()
     var count = 0
-    while count < 4096, let probe = probes.pop() {
+    while count < 2048, let probe = probes.pop() {
       handle(probe)
       count += 1
     }
-    if count == 4096 { link.toSentry.signal() }
+    if count == 2048 { link.toSentry.signal() }
     let refused = probes.refused
     if refused > reportedQueueDrops {
       let lost = refused - reportedQueueDrops
@@ -318,12 +326,13 @@ package final class Sentry {
 
   private func finish() {
     notifier.stopping()
-    takeProbes()
+    for _ in 0..<64 { takeProbes() }
     // What is running is given its grace and left behind; what it was for stays recorded.
     blocker.runner.stop(now: UInt64(Clock.monotonic))
     for (_, lines) in waiting { for line in lines { line(nil) } }
     waiting = [:]
     for line in LogLine.shuttingDown(in: dialect) { say(line) }
+    nextBlockedWrite = 0
     flush()
     log.flush()
   }
@@ -346,7 +355,18 @@ package final class Sentry {
       if case .overflowed(let lost) = change { counters.historyLost += UInt64(lost) }
       say(.history(history.value.path, change, in: dialect))
     }
-    if blockedFilesDirty { writeBlockedFiles() }
+    if blockedFilesDirty {
+      // Many releases in a row are written together.
+      let now = Clock.monotonic
+      if now >= nextBlockedWrite {
+        writeBlockedFiles()
+        nextBlockedWrite = Clock.monotonic + (recorded.count > 1000 ? 1_000_000_000 : 20_000_000)
+      } else {
+        nextTick = min(nextTick, nextBlockedWrite)
+      }
+    } else if !blockedAppends.isEmpty {
+      appendBlockedFiles()
+    }
     flushStore()
   }
 
@@ -429,6 +449,18 @@ package final class Sentry {
     } catch {
       note("cannot find out gateways and addresses: \(error); what was known before stays protected", isError: true)
     }
+  }
+
+  /// Whether the kernel has a TCP connection with an address: then it is somebody we serve. Looked up at most once a second.
+  func isConnected(_ address: IPAddress) -> Bool {
+    let now = Clock.monotonic
+    if now >= connectedPeersUntil, let connections {
+      connectedPeersUntil = now + 1_000_000_000
+      // When the kernel does not tell, the safe list is one reason shorter; that is no reason to block nobody.
+      connectedPeers = (try? connections.value.establishedPeers(
+        except: plan.tcpMode == .connect ? plan.ports(.tcp) : PortSet())) ?? []
+    }
+    return connectedPeers.contains(address)
   }
 
   private func openResolver() {

@@ -57,7 +57,7 @@ package struct Detector: Sendable {
     let isTCP = packet.transport == .tcp
     if isTCP {
       // Every answer to a packet of ours carries one of these (RFC 9293 section 3.10.7.1); so does backscatter.
-      if packet.flags.contains(.rst) || packet.flags.isSuperset(of: [.syn, .ack]) { return .answer }
+      if packet.flags.contains(.rst) || packet.flags.isSuperset(of: .synAck) { return .answer }
     }
     if !watch.ports.contains(packet.targetPort) { return .notWatched }
     if !exposure.isLocal(packet.target) { return .notOurs }

@@ -62,6 +62,15 @@ package struct Exposure: Sendable, Equatable {
     }
   }
 
+  /// The ports served on one address only, by address.
+  package func specific(_ transport: TransportProtocol) -> [IPAddress: PortSet] {
+    var result: [IPAddress: PortSet] = [:]
+    for endpoint in specific where endpoint.transport == transport {
+      result[endpoint.address, default: PortSet()].insert(endpoint.port)
+    }
+    return result
+  }
+
   /// Every port served on any address of either family.
   package func servedAnywhere(_ transport: TransportProtocol) -> PortSet {
     var result = wildcard(transport, v4: true).union(wildcard(transport, v4: false))

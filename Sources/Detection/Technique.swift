@@ -19,10 +19,10 @@ package enum Technique: UInt8, Sendable, BitwiseCopyable, CaseIterable {
   /// The technique of a segment's flags. The order of the tests is that of PortSentry 1.2.
   package init(flags: TCPFlags) {
     // ECE and CWR are congestion signals (RFC 3168) and no part of the test.
-    let f = flags.subtracting([.ece, .cwr])
+    let f = flags.subtracting(.congestion)
     if f.isEmpty {
       self = .null
-    } else if f.isSuperset(of: [.fin, .urg, .psh]), !f.contains(.ack), !f.contains(.rst) {
+    } else if f.isSuperset(of: .xmas), !f.contains(.ack), !f.contains(.rst) {
       self = .xmas
     } else if f == .fin {
       self = .fin
@@ -30,7 +30,7 @@ package enum Technique: UInt8, Sendable, BitwiseCopyable, CaseIterable {
       self = .syn
     } else if f == .ack {
       self = .ack
-    } else if f == [.fin, .ack] {
+    } else if f == .finAck {
       self = .maimon
     } else {
       self = .oddFlags

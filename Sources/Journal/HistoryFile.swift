@@ -87,7 +87,7 @@ package struct HistoryFile: ~Copyable {
     append { text in
       text += stamp.utf8
       text.append(UInt8(ascii: " "))
-      event.append(to: &text)
+      event.append(to: &text, isHistory: true)
       text.append(UInt8(ascii: "\n"))
     }
   }

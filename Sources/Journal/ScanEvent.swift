@@ -60,13 +60,20 @@ package struct ScanEvent: Equatable, Sendable {
   }
 
   /// Adds the line without a date. A flood calls this for each packet, hence no interpolation.
-  func append(to text: inout [UInt8]) {
-    text += "Scan from: [".utf8
+  ///
+  /// - Parameter isHistory: fail2ban's filter of 2.x reads the history and bans whoever follows `Scan from:`, whatever the
+  ///   flags say. There an ignored source, or one below SCAN_TRIGGER, has other first words.
+  func append(to text: inout [UInt8], isHistory: Bool = false) {
+    let isInnocent = isHistory && isTriggered != true
+    text += (isInnocent ? isIgnored == true ? "Ignored scan from: [" : "Untriggered scan from: [" : "Scan from: [").utf8
     let start = text.count
     AddressText.append(source, to: &text)
     let address = start..<text.count
     text += "] (".utf8
-    if let name = name.flatMap({ SafeText.hostName($0) }) { text += name.utf8 } else { text += text[address] }
+    if let name = name.flatMap({ SafeText.hostName($0) }) { text += name.utf8 } else {
+      // Copied first: appending a slice of an array to itself copies the whole array.
+      text += Array(text[address])
+    }
     text += ") protocol: [".utf8
     text += transport.name.utf8
     text += "] port: [".utf8

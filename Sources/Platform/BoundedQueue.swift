@@ -66,6 +66,9 @@ package final class BoundedQueue<Element: BitwiseCopyable & Sendable>: Sendable 
       return element
     }
 
+    /// How many elements are waiting.
+    package var count: Int { storage.tail.load(ordering: .acquiring) &- storage.head.load(ordering: .relaxed) }
+
     /// How many elements found the queue full and are lost.
     package var refused: UInt64 { storage.refused.load(ordering: .relaxed) }
   }

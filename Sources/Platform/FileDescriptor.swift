@@ -76,6 +76,9 @@ package enum Files {
     }
   }
 
+  /// Flags to add to the end of a file that is there.
+  package static var appending: Int32 { O_WRONLY | O_APPEND | O_NOFOLLOW }
+
   /// Replaces a file atomically: writes a new one beside it, syncs it, and renames it over the old one.
   ///
   /// - Parameter mode: permissions of the new file.

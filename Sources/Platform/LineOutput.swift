@@ -24,16 +24,15 @@ package struct LineOutput: ~Copyable, Sendable {
   /// Whether something waits for `flush()`.
   package var isWaiting: Bool { !isClosed && (!pending.isEmpty || lost > 0) }
 
-  /// Writes a line and its end, now or later.
+  /// Takes a line; it is written at the next `flush()`, or once a good deal has collected.
   package mutating func write(_ line: String) {
-    flush()
+    if pending.count > 32 << 10 { flush() }
     if lost > 0 || pending.count + line.utf8.count + 1 > capacity {
       lost += 1
       return
     }
     pending += line.utf8
     pending.append(UInt8(ascii: "\n"))
-    flush()
   }
 
   /// Writes as much as goes without waiting.

@@ -12,6 +12,11 @@ package struct TCPFlags: OptionSet, Hashable, Sendable, BitwiseCopyable {
   package static let urg = TCPFlags(rawValue: 0x20)
   package static let ece = TCPFlags(rawValue: 0x40)
   package static let cwr = TCPFlags(rawValue: 0x80)
+  // Combinations by name: a set literal would make an array for each packet.
+  package static let synAck = TCPFlags(rawValue: 0x12)
+  package static let finAck = TCPFlags(rawValue: 0x11)
+  package static let xmas = TCPFlags(rawValue: 0x29)
+  package static let congestion = TCPFlags(rawValue: 0xc0)
 }
 
 /// The transports we tell apart, by their number in the IANA protocol registry.
