@@ -6,7 +6,7 @@ import time
 import lab as L
 
 
-def settled(read, quiet=0.7, timeout=20):
+def settled(read, quiet=2, timeout=30):
     """The value of `read()` once it has not changed for `quiet` seconds."""
     end, last, since = time.monotonic() + timeout, read(), time.monotonic()
     while time.monotonic() < end:
