@@ -129,4 +129,5 @@ static const int CLinux_MSG_DONTWAIT = MSG_DONTWAIT;
 // Declared only with _GNU_SOURCE (0x80, glibc and musl), and as a macro of another type than its neighbours.
 static const short CLinux_POSIX_SPAWN_SETSID = 0x80;
 
+
 #endif

@@ -1,0 +1,106 @@
+import CLinux
+import Platform
+import TestSupport
+import Testing
+
+@Suite("Child processes")
+struct ChildProcessTests {
+  /// Waits as an owner would, at most `seconds`.
+  private func finish(_ child: ChildProcess, seconds: Int = 10) -> ChildProcess.Exit? {
+    let end = ContinuousClock.now + .seconds(seconds)
+    while ContinuousClock.now < end {
+      var items = [pollfd(fd: child.pidfd, events: Int16(POLLIN), revents: 0)]
+      if !child.outputEnded { items.append(pollfd(fd: child.output, events: Int16(POLLIN), revents: 0)) }
+      _ = unsafe poll(&items, UInt(items.count), 50)
+      let exit = child.reap()
+      child.readOutput()
+      if exit != nil { return exit }
+    }
+    return nil
+  }
+
+  @Test(
+    "how a command ends",
+    arguments: [
+      ("exit 0", .exited(0)), ("exit 3", .exited(3)), ("kill -9 $$", .signalled(9)), ("nonexistent-command", .exited(127)),
+      ("/dev/null", .exited(126)), ("false", .exited(1)), ("((", .exited(2)),
+    ] as [(String, ChildProcess.Exit)])
+  func ends(_ command: String, _ expected: ChildProcess.Exit) throws {
+    let child = try ChildProcess(shell: command)
+    #expect(finish(child) == expected)
+    #expect(child.reap() == expected)
+  }
+
+  @Test("both outputs are read, in order")
+  func output() throws {
+    let child = try ChildProcess(shell: "echo one; echo two >&2; echo three")
+    #expect(finish(child) == .exited(0))
+    #expect(child.outputText == "one\ntwo\nthree\n")
+  }
+
+  @Test("of much output the first 4 KiB are kept and the command is not held up")
+  func muchOutput() throws {
+    let child = try ChildProcess(shell: "head -c 3000000 /dev/zero | tr '\\0' x; exit 7")
+    #expect(finish(child) == .exited(7))
+    #expect(child.outputText == String(repeating: "x", count: 4_096))
+  }
+
+  @Test("a command inherits nothing of ours")
+  func inheritsNothing() throws {
+    // What a careless program leaves lying about: an inheritable descriptor, blocked and ignored signals, a umask.
+    let leak = unsafe CLinux_open("/dev/null", O_RDONLY, 0)
+    let leak2 = CLinux_fcntl_int(leak, F_DUPFD, 50)
+    defer {
+      close(leak)
+      close(leak2)
+    }
+    CLinux_ignore_signal(SIGPIPE)
+    CLinux_ignore_signal(SIGHUP)
+    defer { CLinux_default_signal(SIGHUP) }
+    var blocked = sigset_t()
+    unsafe sigemptyset(&blocked)
+    unsafe sigaddset(&blocked, SIGUSR1)
+    unsafe pthread_sigmask(SIG_BLOCK, &blocked, nil)
+    defer { unsafe pthread_sigmask(SIG_UNBLOCK, &blocked, nil) }
+    unsafe setenv("PORTSENTRY_SECRET", "x", 1)
+    let child = try ChildProcess(
+      shell: """
+        cd /proc/self/fd; echo *; cd /; umask; env | sort | cut -d= -f1 | tr '\\n' ' '; echo
+        grep -E '^Sig(Blk|Ign)' /proc/self/status; readlink /proc/$$/fd/0 /proc/$$/cwd
+        test "$(ps -o sid= -p $$ | tr -d ' ')" = $$ && echo session
+        """)
+    #expect(finish(child) == .exited(0))
+    let text = child.outputText
+    #expect(text.hasPrefix("0 1 2\n") || text.hasPrefix("0 1 2 3\n"), "\(text)")  // 3: the shell reading the folder
+    #expect(text.contains("\n0022\nHOME LANG OLDPWD PATH PWD \n"), "\(text)")
+    #expect(!text.contains("SECRET"))
+    #expect(text.contains("SigBlk:\t0000000000000000\n"), "\(text)")
+    // glibc's posix_spawn leaves its own two, 32 and 33, ignored.
+    #expect(text.contains("SigIgn:\t0000000180000000\n") || text.contains("SigIgn:\t0000000000000000\n"), "\(text)")
+    #expect(text.hasSuffix("/dev/null\n/\nsession\n"), "\(text)")
+  }
+
+  @Test("who stays behind in the background with the pipe open does not hold us up")
+  func daemonised() throws {
+    let child = try ChildProcess(shell: "(sleep 5; echo late) & echo early")
+    let start = ContinuousClock.now
+    #expect(finish(child) == .exited(0))
+    #expect(ContinuousClock.now - start < .seconds(4))
+    #expect(child.outputText == "early\n")
+    #expect(!child.outputEnded)
+  }
+
+  @Test("the whole group is ended, gently or not")
+  func ended() throws {
+    let gentle = try ChildProcess(shell: "sleep 60 & sleep 60")
+    gentle.terminate()
+    #expect(finish(gentle) == .signalled(SIGTERM))
+    let stubborn = try ChildProcess(shell: "trap '' TERM; echo ready; while :; do sleep 0.1; done")
+    while stubborn.outputText.isEmpty { stubborn.readOutput() }
+    stubborn.terminate()
+    usleep(200_000)
+    #expect(stubborn.reap() == nil)
+    stubborn.kill()
+    #expect(finish(stubborn) == .signalled(SIGKILL))
+  }
+}
