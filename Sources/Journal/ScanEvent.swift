@@ -66,7 +66,12 @@ package struct ScanEvent: Equatable, Sendable {
     AddressText.append(source, to: &text)
     let address = start..<text.count
     text += "] (".utf8
-    if let name = name.flatMap({ SafeText.hostName($0) }) { text += name.utf8 } else { text += text[address] }
+    if let name = name.flatMap({ SafeText.hostName($0) }) {
+      text += name.utf8
+    } else {
+      // A copy of its own: while a slice of `text` lives, growing `text` would copy all of it.
+      text += Array(text[address])
+    }
     text += ") protocol: [".utf8
     text += transport.name.utf8
     text += "] port: [".utf8
