@@ -90,12 +90,13 @@ package enum BlockedFile {
     let start = text.count
     AddressText.append(entry.address, to: &text)
     if let name = entry.name.flatMap({ SafeText.hostName($0) }) {
-      let address = text[start...]
+      // A copy of its own: while a slice of `text` lives, growing `text` would copy all of it.
+      let address = Array(text[start...])
       text.replaceSubrange(start..., with: name.utf8)
       text.append(UInt8(ascii: "/"))
       text += address
     } else {
-      let address = text[start...]
+      let address = Array(text[start...])
       text.append(UInt8(ascii: "/"))
       text += address
     }
