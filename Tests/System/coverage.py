@@ -236,7 +236,8 @@ same packet as `-sA` and differs only in how nmap reads the answer.
 
 How it was measured: two network namespaces joined by a veth pair, offloads as they are by default; one sentry for each column, log only;
 one source address for each cell; port %d (advanced modes: %d). The columns of 1.2 come from Debian's package in the same run. Those of
-2.x are quoted: they were measured in the same way with 2.0.7.
+2.x were not measured in this run: they are quoted from an earlier measurement of 2.0.7. Its cells for fragments, extension headers,
+link-local addresses and bad checksums in connect mode are inferred (the kernel puts such packets together or drops them first).
 
 %s
 """ % (table(columns), LISTED, ADVANCED, "\n".join("- " + v for v in versions()))

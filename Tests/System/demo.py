@@ -5,6 +5,7 @@
 
 import os
 import re
+import shutil
 import sys
 import time
 
@@ -23,11 +24,14 @@ def tell(text):
     print("\n" + paint("1", text), flush=True)
 
 
-def wrap(text, first="  ", then="      ", width=80):
-    """Folds a line at blanks; a log line keeps its words."""
+WIDTH = shutil.get_terminal_size((100, 24)).columns
+
+
+def wrap(text, first="  ", then="      "):
+    """Folds a line at blanks where the terminal is too narrow for it; its words stay as they are."""
     lines, current = [], first
     for word in text.split(" "):
-        if len(current) + len(word) + 1 > width and current.strip():
+        if len(current) + len(word) > WIDTH and current.strip():
             lines.append(current.rstrip())
             current = then
         current += word + " "

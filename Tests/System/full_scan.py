@@ -6,7 +6,7 @@ import time
 import lab as L
 
 
-def settled(read, quiet=0.7, timeout=20):
+def settled(read, quiet=2, timeout=30):
     """The value of `read()` once it has not changed for `quiet` seconds."""
     end, last, since = time.monotonic() + timeout, read(), time.monotonic()
     while time.monotonic() < end:
@@ -33,10 +33,14 @@ def watch_all(lab):
 
 
 def account(sentry, probes, needle, what):
-    recorded = settled(lambda: lines_in(sentry.history, needle))
-    dropped = sentry.dropped()
-    lost = sum(v for k, v in dropped.items())
     sent = probes()
+    end = time.monotonic() + 30
+    while True:
+        dropped = sentry.dropped()
+        recorded, lost = lines_in(sentry.history, needle), sum(dropped.values())
+        if recorded + lost >= sent or time.monotonic() > end:
+            break
+        time.sleep(0.3)
     L.check(sent > 60000, "only %d probes were sent" % sent)
     L.check(recorded + lost == sent, "%d %s, %d recorded and %d counted as dropped (%s): %+d" % (
         sent, what, recorded, lost, {k: v for k, v in dropped.items() if v}, recorded + lost - sent))

@@ -131,8 +131,9 @@ node() { mknod -m 666 "/dev/$1" c "$2" "$3"; }
 node null 1 3; node zero 1 5; node full 1 7; node random 1 8; node urandom 1 9; node tty 5 0
 ln -s /proc/self/fd /dev/fd
 ln -s "$LAB_LOG" /dev/log
+DATE=$(command -v date)
 eval "$LAB_MOUNTS"
-date +%s.%N > "$LAB_STARTED"
+"$DATE" +%s.%N > "$LAB_STARTED"
 """
 
 
@@ -162,7 +163,7 @@ class Lab:
         self.close()
 
     def _build(self):
-        self.folder = tempfile.mkdtemp(prefix="portsentry-lab-")
+        self.folder = tempfile.mkdtemp(prefix="portsentry-lab-", dir="/var/cache")  # /tmp is nobody's place for state.
         os.chmod(self.folder, 0o755)
         for name in (self.target, self.attacker):
             run(["ip", "netns", "add", name])
@@ -438,8 +439,10 @@ class Sentry:
         if self.predecessor:
             mounts += "\nmount --bind %s /etc/portsentry\nmount -t tmpfs none /var/lib/portsentry\n" \
                       "mount --bind %s /etc/hosts.deny" % (shlex.quote(self.folder), shlex.quote(self.hosts_deny))
+        for key, value in self.environment.items():
+            mounts += "\nexport %s=%s" % (key, shlex.quote(value))
         environment = {**os.environ, "LAB_LOG": log, "LAB_MOUNTS": mounts, "LAB_STARTED": self.folder + "/started",
-                       "NOTIFY_SOCKET": notify, "TZ": "UTC", **self.environment}
+                       "NOTIFY_SOCKET": notify, "TZ": "UTC"}
         environment.pop("LISTEN_FDS", None)
         become = ["setpriv", "--reuid=%s" % self.user, "--clear-groups"] if self.user else []
         command = ["ip", "netns", "exec", lab.target, "unshare", "-m", "sh", "-c", _PRIVATE_MOUNTS + 'exec "$@"', "sh",
@@ -574,7 +577,7 @@ class Sentry:
         found = self.ask("blocked")
         if isinstance(found, dict):
             found = next(v for v in found.values() if isinstance(v, list))
-        return {entry if isinstance(entry, str) else entry.get("address") or entry.get("source") or entry.get("target")
+        return {entry if isinstance(entry, str) else entry.get("network")
                 for entry in found}
 
     def dropped(self):

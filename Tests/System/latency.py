@@ -38,7 +38,7 @@ class Prober:
                 return last
             last = max(last, struct.unpack("!I", data[:4])[0])
 
-    def latency(self, source, longest=0.2, step=50e-6):
+    def latency(self, source, longest=1.0, step=50e-6):
         """Seconds from the trigger to the first datagram that is lost; None when none is lost."""
         frames = self.frames(source, 400)
         trigger = P.segment(source, L.TARGET4, 40000, WATCHED)
@@ -71,7 +71,7 @@ def measure(lab, settings, sources, **more):
     found = []
     for source in sources:
         value = prober.latency(source)
-        L.check(value is not None, "%s was still served 0.2 s after its SYN; %s" % (source, sentry.texts()[-3:]))
+        L.check(value is not None, "%s was still served 1 s after its SYN; %s" % (source, sentry.texts()[-3:]))
         found.append(value)
         time.sleep(0.003)
     return sentry, found
@@ -85,6 +85,7 @@ def invented(count, first):
 @L.test("latency.block_in_force_under_a_millisecond")
 def native(lab):
     sentry, ours = measure(lab, {"BLOCK_METHOD": "nftables"}, invented(201, "10.78.1.1"))
+    own = sentry.ask("status").get("blocks", {}).get("latency_ns_p50")
     sentry.stop()
     median = statistics.median(ours)
     with L.Lab() as other:
@@ -99,8 +100,8 @@ def native(lab):
                                 " chain c { type filter hook prerouting priority -300; ip saddr @bad drop; }\n}\n")
                 _, elder = measure(third, {"KILL_ROUTE": command["KILL_ROUTE"], "BLOCK_METHOD": None, "BLOCK_RATE": None},
                                    invented(51, "10.80.1.1"), predecessor=True)
-    text = "median of 200: %.2f ms (90%%: %.2f, worst %.2f); KILL_ROUTE with nft: %.2f ms%s" % (
-        median * 1e3, sorted(ours)[180] * 1e3, max(ours) * 1e3, statistics.median(classic) * 1e3,
+    text = "median of 200: %.2f ms%s (90%%: %.2f, worst %.2f); KILL_ROUTE with nft: %.2f ms%s" % (
+        median * 1e3, ", by its own clock %.2f" % (own / 1e6) if own else "", sorted(ours)[180] * 1e3, max(ours) * 1e3, statistics.median(classic) * 1e3,
         "; PortSentry 1.2: %.2f ms" % (statistics.median(elder) * 1e3) if elder else "")
     L.check(median < 0.001, text)
     return text
@@ -133,8 +134,8 @@ def restore(lab):
     sources = invented(count, "10.96.0.0")
     for i, source in enumerate(sources):
         link.send(P.segment(source, L.TARGET4, 40000, WATCHED))
-        if i % 200 == 199:
-            time.sleep(0.012)
+        if i % 100 == 99:
+            time.sleep(0.02)
     # What was dropped on the way is sent again, until all are there.
     for _ in range(5):
         time.sleep(1.5)
@@ -145,7 +146,7 @@ def restore(lab):
         for i, source in enumerate(missing):
             link.send(P.segment(source, L.TARGET4, 40000, WATCHED))
             if i % 100 == 99:
-                time.sleep(0.012)
+                time.sleep(0.02)
     L.check(not missing, "%d of %d sources were not blocked, such as %s" % (len(missing), count, missing[:3]))
     L.check(len(sentry.blocked()) >= count, "`blocked` lists %d of %d" % (len(sentry.blocked()), count))
     sentry.stop(signal.SIGKILL)
