@@ -2,9 +2,10 @@ import CLinux
 
 /// Builds netlink messages (RFC 3549; `netlink(7)`): header, fixed part, attributes, several in one buffer.
 package struct NetlinkMessage: Sendable {
-  package private(set) var bytes: [UInt8] = []
-  private var start = 0
+  package var bytes: [UInt8] = []
+  @usableFromInline var start = 0
 
+  @inlinable
   package init() { bytes.reserveCapacity(512) }
 
   package var isEmpty: Bool { bytes.isEmpty }
@@ -14,6 +15,7 @@ package struct NetlinkMessage: Sendable {
   /// - Parameters:
   ///   - flags: `NLM_F_…`.
   ///   - fixed: the part between header and attributes (`nfgenmsg`, `rtmsg`, …), as it lies in memory.
+  @inlinable
   package mutating func begin<Fixed: BitwiseCopyable>(
     _ type: UInt16, flags: Int32, sequence: UInt32 = 0, fixed: Fixed
   ) {
@@ -24,9 +26,11 @@ package struct NetlinkMessage: Sendable {
   }
 
   /// Writes the length of the message begun last.
+  @inlinable
   package mutating func end() { store(UInt32(bytes.count - start), at: start) }
 
   /// Adds an attribute whose payload is a value as it lies in memory (host byte order).
+  @inlinable
   package mutating func put<Value: BitwiseCopyable>(_ type: Int32, _ value: Value) {
     header(type, MemoryLayout<Value>.size)
     append(value)
@@ -34,10 +38,13 @@ package struct NetlinkMessage: Sendable {
   }
 
   /// Adds a 32-bit number in network byte order, as nfnetlink wants them.
+  @inlinable
   package mutating func putBigEndian(_ type: Int32, _ value: UInt32) { put(type, value.bigEndian) }
   /// Adds a 64-bit number in network byte order.
+  @inlinable
   package mutating func putBigEndian(_ type: Int32, _ value: UInt64) { put(type, value.bigEndian) }
 
+  @inlinable
   package mutating func put(_ type: Int32, bytes value: [UInt8]) {
     header(type, value.count)
     bytes += value
@@ -45,9 +52,11 @@ package struct NetlinkMessage: Sendable {
   }
 
   /// Adds a string with its final zero byte.
+  @inlinable
   package mutating func put(_ type: Int32, string: String) { put(type, bytes: Array(string.utf8) + [0]) }
 
   /// Adds an attribute made of attributes.
+  @inlinable
   package mutating func nest(_ type: Int32, _ body: (inout NetlinkMessage) -> Void) {
     let position = bytes.count
     header(type | NLA_F_NESTED, 0)
@@ -55,25 +64,29 @@ package struct NetlinkMessage: Sendable {
     store(UInt16(bytes.count - position), at: position)
   }
 
-  private mutating func header(_ type: Int32, _ length: Int) {
+  @inlinable
+  package mutating func header(_ type: Int32, _ length: Int) {
     append(UInt16(4 + length))
     append(UInt16(truncatingIfNeeded: type))
   }
 
-  private mutating func append<Value: BitwiseCopyable>(_ value: Value) {
+  @inlinable
+  package mutating func append<Value: BitwiseCopyable>(_ value: Value) {
     unsafe withUnsafeBytes(of: value) { unsafe bytes.append(contentsOf: $0) }
   }
 
-  private mutating func store<Value: BitwiseCopyable>(_ value: Value, at offset: Int) {
+  @inlinable
+  package mutating func store<Value: BitwiseCopyable>(_ value: Value, at offset: Int) {
     unsafe bytes.withUnsafeMutableBytes { unsafe $0.storeBytes(of: value, toByteOffset: offset, as: Value.self) }
   }
 
-  private mutating func pad() {
+  @inlinable
+  package mutating func pad() {
     while bytes.count & 3 != 0 { bytes.append(0) }
   }
 }
 
-private let NLA_F_NESTED: Int32 = 1 << 15
+@usableFromInline let NLA_F_NESTED: Int32 = 1 << 15
 
 /// One message taken from the kernel.
 package struct NetlinkReply: Sendable {
@@ -115,6 +128,7 @@ package struct NetlinkReply: Sendable {
 
 extension ArraySlice<UInt8> {
   /// A value at `offset` from the start, as it lies in memory; nil beyond the end.
+  @inlinable
   package func value<Value: BitwiseCopyable>(at offset: Int, as: Value.Type) -> Value? {
     guard count >= offset + MemoryLayout<Value>.size else { return nil }
     return unsafe withUnsafeBytes { unsafe $0.loadUnaligned(fromByteOffset: offset, as: Value.self) }
@@ -123,11 +137,13 @@ extension ArraySlice<UInt8> {
 
 /// Attributes one after the other, without a heap allocation for each: for lists of many thousands.
 package struct NetlinkAttributes {
-  private var rest: ArraySlice<UInt8>
+  @usableFromInline var rest: ArraySlice<UInt8>
 
+  @inlinable
   package init(_ bytes: ArraySlice<UInt8>) { rest = bytes }
 
   /// The next attribute: its type without flag bits, and its payload.
+  @inlinable
   package mutating func next() -> (type: Int32, payload: ArraySlice<UInt8>)? {
     guard let length = rest.value(at: 0, as: UInt16.self), let type = rest.value(at: 2, as: UInt16.self), length >= 4,
       Int(length) <= rest.count

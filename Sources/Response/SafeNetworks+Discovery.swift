@@ -65,7 +65,9 @@ extension SafeNetworks {
       case Int(RTN_LOCAL), Int(RTN_ANYCAST):
         // Also what the host answers for without having it on an interface. Not a whole default route, by which
         // transparent proxies take in everything.
-        guard table == RT_TABLE_LOCAL.rawValue, route.rtm_dst_len > 0, let own = route.destination(parts) else { return }
+        guard table == RT_TABLE_LOCAL.rawValue, route.rtm_dst_len > 0, let own = route.destination(parts) else {
+          return
+        }
         entries.append((own, "an address of this host"))
       case Int(RTN_BROADCAST):
         if let network = route.destination(parts), network.isHost {

@@ -22,7 +22,8 @@ struct ChildProcessTests {
   @Test(
     "how a command ends",
     arguments: [
-      ("exit 0", .exited(0)), ("exit 3", .exited(3)), ("kill -9 $$", .signalled(9)), ("nonexistent-command", .exited(127)),
+      ("exit 0", .exited(0)), ("exit 3", .exited(3)), ("kill -9 $$", .signalled(9)),
+      ("nonexistent-command", .exited(127)),
       ("/dev/null", .exited(126)), ("false", .exited(1)), ("((", .exited(2)),
     ] as [(String, ChildProcess.Exit)])
   func ends(_ command: String, _ expected: ChildProcess.Exit) throws {

@@ -31,7 +31,10 @@ struct CommandRunnerTests {
     let rows: [(String, CommandRunner.Outcome, String)] = [
       ("true", .succeeded, "succeeded"),
       ("echo no; exit 3", .failed(status: 3, output: "no\n"), "failed with exit status 3: no"),
-      ("printf '\\033[31mred\\a'; exit 1", .failed(status: 1, output: "\u{1b}[31mred\u{7}"), "failed with exit status 1: ?[31mred?"),
+      (
+        "printf '\\033[31mred\\a'; exit 1", .failed(status: 1, output: "\u{1b}[31mred\u{7}"),
+        "failed with exit status 1: ?[31mred?"
+      ),
       ("kill -6 $$", .signalled(6), "was ended by signal 6"),
       (
         "/nonexistent/route add", .notFound(status: 127, output: "sh: 1: /nonexistent/route: not found\n"),

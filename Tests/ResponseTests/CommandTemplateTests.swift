@@ -18,7 +18,8 @@ struct CommandTemplateTests {
 
   @Test("nothing but letters comes in by the mode")
   func mode() {
-    let command = CommandTemplate("x $MODE$").command(target: network("fd77::/64"), port: 65_535, mode: "a;rm -rf $(x)\n")
+    let command = CommandTemplate("x $MODE$").command(
+      target: network("fd77::/64"), port: 65_535, mode: "a;rm -rf $(x)\n")
     #expect(command == "x armrfx")
     #expect(CommandTemplate("$TARGET$").command(target: network("fd77::/64"), port: 0, mode: "") == "fd77::/64")
   }
@@ -30,21 +31,28 @@ struct CommandTemplateTests {
       ("route add -host $TARGET$ gw 333.444.555.666", "route del -host $TARGET$ gw 333.444.555.666"),
       ("/usr/sbin/route -A inet6 add $TARGET$/128 reject", "/usr/sbin/route -A inet6 del $TARGET$/128 reject"),
       ("/sbin/iptables -I INPUT -s $TARGET$ -j DROP", "/sbin/iptables -D INPUT -s $TARGET$ -j DROP"),
-      ("/usr/local/bin/iptables -I INPUT 1 -s $TARGET$ -j DROP -m limit", "/usr/local/bin/iptables -D INPUT -s $TARGET$ -j DROP -m limit"),
+      (
+        "/usr/local/bin/iptables -I INPUT 1 -s $TARGET$ -j DROP -m limit",
+        "/usr/local/bin/iptables -D INPUT -s $TARGET$ -j DROP -m limit"
+      ),
       ("iptables -w -t raw -A PREROUTING -s $TARGET$ -j DROP", "iptables -w -t raw -D PREROUTING -s $TARGET$ -j DROP"),
       ("ip6tables --insert INPUT 3 -s $TARGET$ -j DROP", "ip6tables -D INPUT -s $TARGET$ -j DROP"),
       (
         "iptables -I INPUT -s $TARGET$ -j DROP && iptables -I FORWARD -s $TARGET$ -j LOG --log-prefix \"a b\"",
         "iptables -D FORWARD -s $TARGET$ -j LOG --log-prefix \"a b\"; iptables -D INPUT -s $TARGET$ -j DROP"
       ),
-      ("iptables -I INPUT -s $TARGET$ -j DROP >/dev/null 2>&1", "iptables -D INPUT -s $TARGET$ -j DROP >/dev/null 2>&1"),
+      (
+        "iptables -I INPUT -s $TARGET$ -j DROP >/dev/null 2>&1", "iptables -D INPUT -s $TARGET$ -j DROP >/dev/null 2>&1"
+      ),
       ("ip route add blackhole $TARGET$", "ip route del blackhole $TARGET$"),
       ("/sbin/ip -6 route replace unreachable $TARGET$/128", "/sbin/ip -6 route del unreachable $TARGET$/128"),
       ("ipset add scanners $TARGET$", "ipset del scanners $TARGET$"),
       ("/sbin/ipset -exist add scanners $TARGET$ timeout 3600", "/sbin/ipset del scanners $TARGET$"),
       ("ipset -A scanners $TARGET$", "ipset del scanners $TARGET$"),
       ("nft add element inet f bad { $TARGET$ }", "nft delete element inet f bad { $TARGET$ }"),
-      ("nft add element inet f bad { $TARGET$ timeout 1h comment \"x\" }", "nft delete element inet f bad { $TARGET$ }"),
+      (
+        "nft add element inet f bad { $TARGET$ timeout 1h comment \"x\" }", "nft delete element inet f bad { $TARGET$ }"
+      ),
       ("nft 'add element inet f bad { $TARGET$ timeout 1h }'", "nft 'delete element inet f bad { $TARGET$ }'"),
       ("nft add element inet f bad \\{ $TARGET$ timeout 1h \\}", "nft delete element inet f bad \\{ $TARGET$ \\}"),
       ("ufw insert 1 deny from $TARGET$", "ufw delete deny from $TARGET$"),
@@ -76,7 +84,8 @@ struct CommandTemplateTests {
       ("/sbin/iptables-nft -I INPUT -s $TARGET$ -j DROP", "iptables-nft cannot block"),
       ("true && iptables -I INPUT -s $TARGET$", "iptables cannot block"),
       ("true; iptables -I INPUT -s $TARGET$", "iptables cannot block"),
-      ("/sbin/route add -host $TARGET$ reject", "route without -A inet6"), ("ip -4 route add blackhole $TARGET$", "ip -4"),
+      ("/sbin/route add -host $TARGET$ reject", "route without -A inet6"),
+      ("ip -4 route add blackhole $TARGET$", "ip -4"),
       ("nft add rule inet f in ip saddr $TARGET$ drop", "ip saddr matches IPv4 only"),
       ("firewall-cmd --add-rich-rule='rule family=\"ipv4\" source address=\"$TARGET$\" drop'", "family=ipv4"),
       ("ip6tables -I INPUT -s $TARGET$ -j DROP", nil), ("ip route add blackhole $TARGET$", nil),

@@ -33,7 +33,8 @@ struct NFTablesBenchmarks {
         try body()
         let end = times()
         print(
-          "\(name): \(Double(end.wall - start.wall) / 1e6) ms, processor \(Double(end.processor - start.processor) / 1e6) ms")
+          "\(name): \(Double(end.wall - start.wall) / 1e6) ms, processor \(Double(end.processor - start.processor) / 1e6) ms"
+        )
       }
       func singles(_ name: String, _ address: (Int) -> IPNetwork) throws {
         var walls: [UInt64] = []
@@ -51,7 +52,9 @@ struct NFTablesBenchmarks {
         print("\(name): median \(walls[500]) ns, 99% \(walls[990]) ns, processor \(processors[500]) ns")
       }
       try singles("one host, empty set") { IPNetwork(IPAddress(v4: 0x0b00_0000 + UInt32($0))) }
-      let many = (0..<100_000).map { (IPNetwork(IPAddress(v4: 0x0a00_0000 + UInt32($0) * 7)), Duration?.some(.seconds(3_600))) }
+      let many = (0..<100_000).map {
+        (IPNetwork(IPAddress(v4: 0x0a00_0000 + UInt32($0) * 7)), Duration?.some(.seconds(3_600)))
+      }
       try time("100,000 hosts") { try tables.add(many) }
       try singles("one host, 100,000 there") { IPNetwork(IPAddress(v4: 0x0c00_0000 + UInt32($0))) }
       try singles("the same again (new time)") { IPNetwork(IPAddress(v4: 0x0c00_0000 + UInt32($0))) }
@@ -60,14 +63,25 @@ struct NFTablesBenchmarks {
       #expect(count == 102_000)
       try time("100,000 hosts again (new times)") { try tables.add(many) }
       try time("remove 100,000") { try tables.remove(many.map(\.0)) }
-      let many6 = (0..<100_000).map { (IPNetwork(IPAddress(high: 0x2001_0db8 << 32, low: UInt64($0))), Duration?.some(.seconds(3_600))) }
+      let many6 = (0..<100_000).map {
+        (IPNetwork(IPAddress(high: 0x2001_0db8 << 32, low: UInt64($0))), Duration?.some(.seconds(3_600)))
+      }
       try time("100,000 IPv6 hosts") { try tables.add(many6) }
       try time("list 102,000") { count = try tables.list().count }
       #expect(count == 102_000)
-      let nets = (0..<10_000).map { (IPNetwork(IPAddress(high: 0x2001_0db9 << 32 + UInt64($0) * 2, low: 0), length: 64)!, Duration?.some(.seconds(3_600))) }
+      let nets = (0..<10_000).map {
+        (
+          IPNetwork(IPAddress(high: 0x2001_0db9 << 32 + UInt64($0) * 2, low: 0), length: 64)!,
+          Duration?.some(.seconds(3_600))
+        )
+      }
       try time("10,000 networks /64") { try tables.add(nets) }
-      try singles("one network, 10,000 there") { IPNetwork(IPAddress(high: 0x2001_0dba << 32 + UInt64($0) * 2, low: 0), length: 64)! }
-      try singles("one network inside another") { IPNetwork(IPAddress(high: 0x2001_0db9 << 32 + UInt64($0) * 2, low: UInt64($0) << 48), length: 80)! }
+      try singles("one network, 10,000 there") {
+        IPNetwork(IPAddress(high: 0x2001_0dba << 32 + UInt64($0) * 2, low: 0), length: 64)!
+      }
+      try singles("one network inside another") {
+        IPNetwork(IPAddress(high: 0x2001_0db9 << 32 + UInt64($0) * 2, low: UInt64($0) << 48), length: 80)!
+      }
       try time("ensure() when all is well") { try tables.ensure() }
     }
   }

@@ -156,7 +156,8 @@ struct NFTablesTests {
     }
   }
 
-  @Test("a block that is there gets the new time, longer, shorter, or none", arguments: ["192.0.2.9", "198.51.100.0/24"])
+  @Test(
+    "a block that is there gets the new time, longer, shorter, or none", arguments: ["192.0.2.9", "198.51.100.0/24"])
   func replacesTheTimeout(_ text: String) throws {
     try inNamespace {
       var tables = try NFTables()

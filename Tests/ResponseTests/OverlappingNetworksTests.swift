@@ -66,7 +66,9 @@ struct OverlappingNetworksTests {
           }
         }
         #expect(!twice, "the kernel takes no overlaps")
-        let same = held.count == model.owner.count && held.allSatisfy { address, block in model.owner[address].map { $0 == block } ?? false }
+        let same =
+          held.count == model.owner.count
+          && held.allSatisfy { address, block in model.owner[address].map { $0 == block } ?? false }
         #expect(same)
       }
     }
@@ -130,7 +132,8 @@ struct OverlappingNetworksTests {
     }
   }
 
-  @Test("a range that somebody else put in is listed as networks, and stays apart from ours",
+  @Test(
+    "a range that somebody else put in is listed as networks, and stays apart from ours",
     .enabled(if: NetworkNamespace.isPossible, "\(NetworkNamespace.skipped)"))
   func foreignRange() throws {
     try inNamespace {

@@ -36,7 +36,9 @@ struct RouteTableTests {
   @Test("the reject route is what route(8) makes, and wins over an ordinary one")
   func rejects() throws {
     try inNamespace {
-      shell("ip link add ps0 type veth peer name ps1; ip link set ps1 up; ip addr add 192.0.2.1/24 dev ps0; ip addr add 2001:db8::1/64 nodad dev ps0")
+      shell(
+        "ip link add ps0 type veth peer name ps1; ip link set ps1 up; ip addr add 192.0.2.1/24 dev ps0; ip addr add 2001:db8::1/64 nodad dev ps0"
+      )
       shell("ip link set ps0 up; ip -6 route add 2001:db8::9/128 dev ps0")
       var routes = try RouteTable()
       try routes.add(network("192.0.2.9"), .unreachable)

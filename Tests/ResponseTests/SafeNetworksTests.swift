@@ -15,10 +15,12 @@ struct SafeNetworksTests {
     "what is protected, and why",
     arguments: [
       ("192.0.2.1", "the default gateway"), ("192.0.2.2", nil), ("192.0.2.0/24", "the default gateway"),
-      ("198.51.100.77", "an address of this host"), ("198.51.0.0/16", "an address of this host"), ("127.0.0.1", "loopback"),
+      ("198.51.100.77", "an address of this host"), ("198.51.0.0/16", "an address of this host"),
+      ("127.0.0.1", "loopback"),
       ("127.9.9.9", "loopback"), ("::1", "loopback"), ("0.0.0.0", "the unspecified address"),
       ("0.1.2.3", "the unspecified address"), ("::", "the unspecified address"), ("224.0.0.1", "a multicast address"),
-      ("239.255.255.255", "a multicast address"), ("ff02::1", "a multicast address"), ("255.255.255.255", "the broadcast address"),
+      ("239.255.255.255", "a multicast address"), ("ff02::1", "a multicast address"),
+      ("255.255.255.255", "the broadcast address"),
       ("0.0.0.0/0", "loopback"), ("::/0", "loopback"), ("240.0.0.1", nil), ("::2", nil), ("2001:db8::1", nil),
       ("::ffff:127.0.0.1", "loopback"), ("223.255.255.255", nil), ("128.0.0.0", nil),
     ] as [(String, String?)])
@@ -31,7 +33,8 @@ struct SafeNetworksTests {
     arguments: [
       ("nameserver 192.0.2.53\n", ["192.0.2.53"]), ("nameserver\t2001:DB8::53  # x", ["2001:db8::53"]),
       ("nameserver fe80::1%eth0\nnameserver 192.0.2.1\r\n", ["fe80::1", "192.0.2.1"]),
-      ("# nameserver 192.0.2.1\n;nameserver 192.0.2.2\nsearch nameserver 1.2.3.4\nnameserver\nnameserver x\n", []), ("", []),
+      ("# nameserver 192.0.2.1\n;nameserver 192.0.2.2\nsearch nameserver 1.2.3.4\nnameserver\nnameserver x\n", []),
+      ("", []),
     ])
   func resolvers(_ text: String, _ expected: [String]) {
     #expect(SafeNetworks.resolvers(in: text).map(\.description) == expected)
@@ -65,8 +68,10 @@ struct SafeNetworksTests {
       ("10.9.0.1", "an address of this host"), ("2001:db8:9::1", "an address of this host"),
       ("10.9.1.1", "an address of this host"), ("10.9.7.9", "an address of this host"), ("10.9.1.2", nil),
       ("10.9.0.255", "a broadcast address of this host"), ("10.9.0.254", "the default gateway"),
-      ("10.9.0.253", "the default gateway"), ("10.9.0.252", "the default gateway"), ("10.9.0.251", "the default gateway"),
-      ("fe80::8", "the default gateway"), ("2001:db8:9::fe", "the default gateway"), ("10.9.0.99", nil), ("fe80::7", nil),
+      ("10.9.0.253", "the default gateway"), ("10.9.0.252", "the default gateway"),
+      ("10.9.0.251", "the default gateway"),
+      ("fe80::8", "the default gateway"), ("2001:db8:9::fe", "the default gateway"), ("10.9.0.99", nil),
+      ("fe80::7", nil),
       ("192.0.2.53", "a resolver in \(folder)/resolv"), ("192.0.2.54", "a resolver in \(folder)/upstream"),
       ("10.9.0.2", nil), ("192.0.2.55", nil), ("127.0.0.53", "loopback"),
     ]

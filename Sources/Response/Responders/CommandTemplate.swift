@@ -119,7 +119,9 @@ package struct CommandTemplate: Sendable, Equatable {
   }
 
   private static func inverseOfIPRoute(_ words: [String]) -> [String]? {
-    guard let index = words.firstIndex(where: { ["add", "append", "prepend", "replace"].contains($0) }) else { return nil }
+    guard let index = words.firstIndex(where: { ["add", "append", "prepend", "replace"].contains($0) }) else {
+      return nil
+    }
     var result = words
     result[index] = "del"
     return result
@@ -129,7 +131,9 @@ package struct CommandTemplate: Sendable, Equatable {
     guard let index = words.firstIndex(where: { ["add", "-A", "--add"].contains($0) }), index + 2 < words.count
     else { return nil }
     // What follows the entry (timeout, comment, -exist) belongs to adding.
-    return Array(words[..<index]).filter { !["-exist", "-!"].contains($0) } + ["del", words[index + 1], words[index + 2]]
+    return Array(words[..<index]).filter { !["-exist", "-!"].contains($0) } + [
+      "del", words[index + 1], words[index + 2],
+    ]
   }
 
   private static func inverseOfNFT(_ words: [String]) -> [String]? {
@@ -176,7 +180,7 @@ package struct CommandTemplate: Sendable, Equatable {
   /// The simple commands of a line, as words; roughly, for looking at command names only.
   private static func simpleCommands(_ template: String) -> [[String]] {
     var result: [[String]] = [[]]
-    for word in Words.split(template.replacing(";", with: " ; ").replacing("|", with: " | "))  {
+    for word in Words.split(template.replacing(";", with: " ; ").replacing("|", with: " | ")) {
       if ["&&", "||", ";", "|", "&", "then", "do", "else", "{", "(", "!", "if"].contains(word) {
         result.append([])
       } else {
