@@ -53,6 +53,7 @@ let package = Package(
     tests("ResponseTests", ["Response", "CLinux", "Wire", "Detection", "Platform"]),
     tests("JournalTests", ["Journal", "Response", "Wire", "Detection", "Platform"]),
     tests("ConfigurationTests", ["Configuration", "Response", "Wire", "Detection", "Platform"]),
+    tests("DocumentationTests", ["Configuration", "Journal", "Platform", "Wire", "Detection"]),
     tests("DaemonTests", ["Daemon", "Configuration", "Journal", "Response", "Wire", "Detection", "Platform"]),
   ]
 )
