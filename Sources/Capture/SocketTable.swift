@@ -158,31 +158,31 @@ package struct SocketMonitor: ~Copyable {
     // SKNLGRP_INET_TCP_DESTROY, _UDP_, INET6_TCP_, INET6_UDP_ (linux/sock_diag.h).
     let netlink = try NetlinkSocket(NETLINK_SOCK_DIAG, groups: [1, 2, 3, 4])
     // idiag_dport, two bytes at 16 (header) + 4 (family, state, timer, retrans) + 2 (sport), is 0 for a socket without peer.
-    var program = [
+    try netlink.attach([
       sock_filter(code: 0x28, jt: 0, jf: 0, k: 22),
       sock_filter(code: 0x15, jt: 0, jf: 1, k: 0),
       sock_filter(code: 0x06, jt: 0, jf: 0, k: 0xffff),
       sock_filter(code: 0x06, jt: 0, jf: 0, k: 0),
-    ]
-    try check("setsockopt", "SO_ATTACH_FILTER") {
-      unsafe program.withUnsafeMutableBufferPointer {
-        var description = unsafe sock_fprog(len: 4, filter: $0.baseAddress)
-        return unsafe setsockopt(
-          netlink.file.raw, SOL_SOCKET, SO_ATTACH_FILTER, &description, socklen_t(MemoryLayout<sock_fprog>.size))
-      }
-    }
+    ])
     self.netlink = netlink
   }
 
   package var descriptor: Int32 { netlink.file.raw }
 
-  /// Takes all notices; true when there were any, or when some were lost.
-  package mutating func drain() -> Bool {
+  /// Takes all notices.
+  ///
+  /// - Parameter matters: whether anybody cares that a socket on this local port has gone. Clients on ports of the moment
+  ///   come and go by the thousand.
+  /// - Returns: true when one matters, or when some were lost.
+  package mutating func drain(_ matters: (UInt16) -> Bool) -> Bool {
     var changed = false
     while true {
       do throws(Errno) {
-        guard try netlink.receive(wait: false, buffer: &buffer, { _ in }) else { return changed }
-        changed = true
+        let more = try netlink.receive(wait: false, buffer: &buffer) { reply in
+          guard !changed, let socket = reply.fixed(inet_diag_msg.self) else { return }
+          changed = matters(UInt16(bigEndian: socket.id.idiag_sport))
+        }
+        if !more { return changed }
       } catch {
         if error.code != ENOBUFS { return changed }
         changed = true

@@ -180,11 +180,6 @@ private struct ConfigurationReader {
       configuration.advancedExcludeUDP = Configuration.defaultExcludeUDP
     }
     configuration.historyFormat = [dialect]
-    if settings[.tcpPorts] == nil, settings[.udpPorts] == nil {
-      diagnostics.add(
-        .warning, 0,
-        "neither TCP_PORTS nor UDP_PORTS is set: modes tcp, stcp, udp, sudp, --connect and --stealth watch nothing")
-    }
   }
 
   private mutating func apply(_ key: ConfigurationKey, _ setting: Setting) {

@@ -61,9 +61,10 @@ package enum Explanation {
   }
 
   private static func left(_ c: Configuration, _ networks: Int) -> String {
-    guard let file = c.ignoreFile else { return "Never acted on: this host's own addresses. There is no ignore file." }
+    let own = "this host's own addresses, its gateways and resolvers, peers of established connections"
+    guard let file = c.ignoreFile else { return "Never acted on: \(own). There is no ignore file." }
     let count = networks == 1 ? "1 address or network" : "\(networks) addresses and networks"
-    return "Never acted on: this host's own addresses, and \(count) named in \(quoted(file))."
+    return "Never acted on: \(own), and \(count) named in \(quoted(file))."
   }
 
   // MARK: What is done

@@ -5,8 +5,10 @@ import Wire
 
 /// Keeps the blocks on disk: a line for each change, written before the next is waited for, so that `kill -9` loses
 /// nothing; written anew when it is mostly history.
-struct BlockStore {
+struct BlockStore: ~Copyable {
   let path: String
+  /// Open for appending while nothing has gone wrong.
+  private var file: FileDescriptor?
   private var pending: [UInt8] = []
   private var lines = 0
   /// Something could not be written: the next success must write the whole.
@@ -40,10 +42,11 @@ struct BlockStore {
       return
     }
     do throws(Errno) {
-      let file = try FileDescriptor.open(path, O_WRONLY | O_APPEND | O_CREAT, mode: 0o600)
-      try file.writeAll(pending)
+      if file == nil { file = try FileDescriptor.open(path, O_WRONLY | O_APPEND | O_CREAT, mode: 0o600) }
+      try file?.writeAll(pending)
       pending = []
     } catch {
+      file = nil
       isBehind = true
       pending = []
       throw Errno(error.code, "write", path)
@@ -53,6 +56,7 @@ struct BlockStore {
   /// Writes the whole table in place of the file.
   mutating func rewrite(_ table: BlockTable) throws(Errno) {
     pending = []
+    file = nil
     var bytes = Array(BlockFile.header(bootID: Self.bootID).utf8)
     for block in table.unordered { bytes += Array(BlockFile.line(block.record).utf8) }
     do throws(Errno) {

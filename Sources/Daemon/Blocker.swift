@@ -29,10 +29,13 @@ struct Blocker: ~Copyable {
   mutating func tableWasTouched() -> Bool { monitor?.value.drain() ?? false }
 
   /// Makes the nftables table if it is not there.
-  mutating func prepareTable() throws(ResponderError) {
+  ///
+  /// - Returns: true when it had to be made, wholly or in part.
+  @discardableResult
+  mutating func prepareTable() throws(ResponderError) -> Bool {
     if tables == nil { tables = Owned(try NFTables()) }
     if monitor == nil { monitor = try? Owned(NFTablesMonitor(ownPort: tables!.value.port)) }
-    _ = try tables!.value.ensure()
+    return try tables!.value.ensure()
   }
 
   var hasTable: Bool { tables != nil }

@@ -67,12 +67,7 @@ package struct Plan: Sendable {
       modesFrom = "the command line"
       return false
     }
-    if configurationPath == nil {
-      (tcpMode, udpMode) = (.advanced, .advanced)
-      modesFrom = "built-in settings, as there is no \(RunOptions.defaultConfigurationPath)"
-      return false
-    }
-    if configuration.dialect == .classic, let bytes = try? Files.read(options.defaultsPath, limit: 1 << 20) {
+    if configurationPath == nil || configuration.dialect == .classic, let bytes = try? Files.read(options.defaultsPath, limit: 1 << 20) {
       let (tcp, udp, problems) = DefaultsFile.parse(bytes, path: options.defaultsPath)
       diagnostics += problems
       if tcp == nil, udp == nil, !problems.contains(where: { $0.severity == .error }) {
@@ -84,6 +79,11 @@ package struct Plan: Sendable {
       (tcpMode, udpMode) = (tcp, udp)
       modesFrom = options.defaultsPath
       return true
+    }
+    if configurationPath == nil {
+      (tcpMode, udpMode) = (.advanced, .advanced)
+      modesFrom = "built-in settings"
+      return false
     }
     setBoth(.stealth)
     modesFrom = "the default (--stealth)"

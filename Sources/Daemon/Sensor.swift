@@ -36,6 +36,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
   private var sawNothing = false
   private var reportedDrops: UInt64 = 0
   private var nextRefresh: Int64 = 0
+  private var lastRefresh: Int64 = 0
   private var ignored = IPNetworkSet()
 
   /// Opens everything, so that what fails is known before anybody is told that all is well. Nothing is received yet.
@@ -108,15 +109,21 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       if usesRing { descriptors.append(ring.descriptor) }
       if !listeners.isEmpty { descriptors.append(listeners.descriptor) }
       if let fd = monitor?.descriptor { descriptors.append(fd) }
-      let ready = Poll.readable(descriptors, milliseconds: 1000)
+      let wait = (nextRefresh - Clock.monotonic + 999_999) / 1_000_000
+      let ready = Poll.readable(descriptors, milliseconds: Int32(min(max(wait, 0), 1000)))
       let now = Clock.monotonic
       if ready.contains(link.toSensor.fd) {
         link.toSensor.clear()
         if obey() { return }
       }
-      if let fd = monitor?.descriptor, ready.contains(fd), monitor!.drain() { state.isSnapshotStale = true }
+      if let fd = monitor?.descriptor, ready.contains(fd) {
+        let services = state.detector.exposure
+        if monitor!.drain({ services.servesAnywhere($0) }) { state.isSnapshotStale = true }
+      }
       if ready.contains(interfaces.descriptor), interfaces.drain() { state.isSnapshotStale = true }
-      if state.isSnapshotStale || now >= nextRefresh { refreshOrSay() }
+      // Whatever changes, and however often: fifty looks a second are enough, and cost little.
+      if state.isSnapshotStale { nextRefresh = min(nextRefresh, lastRefresh + 20_000_000) }
+      if now >= nextRefresh { refreshOrSay() }
       let before = state.probes &+ state.connects
       if !listeners.isEmpty, ready.contains(listeners.descriptor) { acceptAll() }
       if usesRing { drain() }
@@ -182,7 +189,8 @@ struct Sensor: ~Copyable, @unchecked Sendable {
   /// Reads interfaces, addresses and services anew, and fits the kernel filter to them.
   private mutating func refresh() throws(Errno) {
     state.isSnapshotStale = false
-    nextRefresh = Clock.monotonic + (monitor == nil ? 1 : 10) * 1_000_000_000
+    lastRefresh = Clock.monotonic
+    nextRefresh = lastRefresh + (monitor == nil ? 1 : 10) * 1_000_000_000
     var exposure = state.detector.exposure
     let wasServed = exposure.servedAnywhere(.tcp)
     try sockets.readServices(into: &exposure)
@@ -193,7 +201,10 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     }
     try chooseInterfaces()
     guard usesRing else { return }
-    try ring.attach(filter())
+    let filter = filter()
+    guard filter != attached else { return }
+    try ring.attach(filter)
+    attached = filter
   }
 
   private mutating func chooseInterfaces() throws(Errno) {
@@ -220,6 +231,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
   }
 
   private var unwatched: [Int32] = []
+  private var attached: KernelFilter?
 
   private func filter() -> KernelFilter {
     let settings = state.settings.detector

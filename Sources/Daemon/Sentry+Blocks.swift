@@ -177,7 +177,7 @@ extension Sentry {
   }
 
   private func sayBlocked(_ job: Job, _ means: BlockedBy) {
-    say(.blocked(job.block.network.address, by: means, in: dialect), after: job.probe)
+    say(.blocked(job.block.network, by: means, in: dialect), after: job.probe)
   }
 
   private func succeeded(_ job: inout Job, _ method: BlockMethod) {
@@ -211,7 +211,7 @@ extension Sentry {
       case .job(let source): commandEnded(result, source)
       case .release(let network):
         if result.outcome != .succeeded {
-          say(.couldNotRelease(network.address, because: "`\(result.command)` \(result.outcome)", in: dialect))
+          say(.couldNotRelease(network, because: "`\(result.command)` \(result.outcome)", in: dialect))
         }
       case .restore(let network):
         if result.outcome != .succeeded {
@@ -302,9 +302,9 @@ extension Sentry {
         recorded[RecordedSource(address: block.network.address, transport: transport)] = nil
       }
       if problems.isEmpty {
-        say(.released(block.network.address, reason, in: dialect))
+        say(.released(block.network, reason, in: dialect))
       } else {
-        say(.couldNotRelease(block.network.address, because: problems.joined(separator: "; "), in: dialect))
+        say(.couldNotRelease(block.network, because: problems.joined(separator: "; "), in: dialect))
       }
     }
     blockedFilesDirty = true
@@ -350,6 +350,7 @@ extension Sentry {
       if contents.damagedLines > 0 {
         note("\(store.path): \(contents.damagedLines) lines could not be read and were left out", isError: true)
       }
+      table.reserve(contents.records.count)
       let isReboot = contents.bootID != BlockStore.bootID
       var over: [Block.Record] = []
       for record in contents.records.values {
@@ -372,6 +373,7 @@ extension Sentry {
     }
     blockedFilesDirty = true
     reconcile()
+    hasStarted = true
   }
 
   private func recallEntry(_ record: Block.Record) {
@@ -457,8 +459,9 @@ extension Sentry {
   }
 
   private func reconcileTable() throws(ResponderError) -> Int {
-    try blocker.prepareTable()
-    let inForce = try blocker.tableContents()
+    // A table made this moment is empty; reading a large one takes the kernel a while.
+    let isNew = try blocker.prepareTable() && !hasStarted
+    let inForce = isNew ? [:] : try blocker.tableContents()
     let now = Clock.now
     let missing = table.unordered.filter { $0.methods.contains(.nftables) && inForce[$0.network] == nil }
     let extra = inForce.keys.filter { table[$0]?.methods.contains(.nftables) != true }
@@ -493,9 +496,6 @@ extension Sentry {
     }
     return hasStarted ? missing : 0
   }
-
-  /// At the start everything is missing, which is nobody's doing.
-  private var hasStarted: Bool { Clock.now - started > .seconds(2) }
 
   // MARK: The predecessors' blocked files
 

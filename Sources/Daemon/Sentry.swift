@@ -88,6 +88,8 @@ package final class Sentry {
   var nextReconcile: Int64 = 0
   private var nextSafeList: Int64 = 0
   var reconcileFailed = false
+  /// The blocks of before are in force; before that everything is missing, which is nobody's doing.
+  var hasStarted = false
   private var reportedQueueDrops: UInt64 = 0
   private var storeFailed = false
 
@@ -202,8 +204,7 @@ package final class Sentry {
     for transport in TransportProtocol.allCases { try announce(transport, failed) }
     restoreBlocks()
     say(.active(in: dialect))
-    let interfaces = link.currentStatistics().interfaces
-    notifier.ready("watching \(interfaces.joined(separator: ", "))")
+    notifyReady()
     if let interval = notifier.watchdogInterval { nextWatchdog = Clock.monotonic + interval.wholeNanoseconds }
     flush()
   }
@@ -301,7 +302,7 @@ package final class Sentry {
     nextTick = now + 1_000_000_000
     if now >= nextSafeList {
       refreshSafeList()
-      nextSafeList = now + 10_000_000_000
+      nextSafeList = now + 30_000_000_000
     }
     if retries.count > 10_000 { retries = [:] }
     if refusals.count > 10_000 { refusals = [:] }
@@ -509,7 +510,11 @@ package final class Sentry {
       link.update { $0.settings = settings }
       note("configuration read again: \(plan.configurationPath ?? "built-in settings")")
     }
-    notifier.ready("watching")
+    notifyReady()
+  }
+
+  private func notifyReady() {
+    notifier.ready("watching \(link.currentStatistics().interfaces.joined(separator: ", "))")
   }
 }
 

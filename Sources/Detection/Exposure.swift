@@ -62,6 +62,12 @@ package struct Exposure: Sendable, Equatable {
     }
   }
 
+  /// Whether anything serves this port, over either transport, on any address.
+  package func servesAnywhere(_ port: UInt16) -> Bool {
+    wildcardTCPv4.contains(port) || wildcardTCPv6.contains(port) || wildcardUDPv4.contains(port)
+      || wildcardUDPv6.contains(port) || specific.contains { $0.port == port }
+  }
+
   /// The ports served on one address only, by address.
   package func specific(_ transport: TransportProtocol) -> [IPAddress: PortSet] {
     var result: [IPAddress: PortSet] = [:]

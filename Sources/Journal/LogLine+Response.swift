@@ -25,7 +25,7 @@ package enum ReleaseReason: Equatable, Sendable {
 
 extension LogLine {
   /// `attackalert: Host IP has been blocked via …`
-  package static func blocked(_ address: IPAddress, by means: BlockedBy, in dialect: Dialect) -> LogLine {
+  package static func blocked(_ network: IPNetwork, by means: BlockedBy, in dialect: Dialect) -> LogLine {
     let how =
       switch means {
       case .hostsDeny(let line): "wrappers with string: \"\(line)\""
@@ -33,7 +33,7 @@ extension LogLine {
       case .nftables(let set, let duration): "nftables using set: \"\(set)\" (\(term(duration)))"
       case .blackholeRoute(let duration): "blackhole route (\(term(duration)))"
       }
-    return LogLine("attackalert: Host \(address) has been blocked via \(how)", in: dialect)
+    return LogLine("attackalert: Host \(network) has been blocked via \(how)", in: dialect)
   }
 
   /// `KILL_RUN_CMD` has been run.
@@ -76,19 +76,19 @@ extension LogLine {
   }
 
   /// A block has ended.
-  package static func released(_ address: IPAddress, _ reason: ReleaseReason, in dialect: Dialect) -> LogLine {
+  package static func released(_ network: IPNetwork, _ reason: ReleaseReason, in dialect: Dialect) -> LogLine {
     let why =
       switch reason {
       case .expired: "expired"
       case .byOperator: "by operator"
       case .nowIgnored: "now on the ignore list"
       }
-    return admin("Host \(address) has been released (\(why))", in: dialect)
+    return admin("Host \(network) has been released (\(why))", in: dialect)
   }
 
   /// An address could not be released and is still shut out.
-  package static func couldNotRelease(_ address: IPAddress, because reason: String, in dialect: Dialect) -> LogLine {
-    admin("ERROR: Could not release host \(address): \(reason)", .error, in: dialect)
+  package static func couldNotRelease(_ network: IPNetwork, because reason: String, in dialect: Dialect) -> LogLine {
+    admin("ERROR: Could not release host \(network): \(reason)", .error, in: dialect)
   }
 
   /// A response command has no `$TARGET$`.

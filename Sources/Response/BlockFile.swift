@@ -36,52 +36,93 @@ package enum BlockFile {
   /// Reads a file of any content; what cannot be read is counted, not fatal.
   package static func parse(_ bytes: [UInt8]) -> Contents {
     var contents = Contents()
-    for (number, line) in bytes.split(separator: UInt8(ascii: "\n")).enumerated() {
+    // A line has some sixty bytes; more than what a sentry may hold is not reserved for.
+    contents.records.reserveCapacity(min(bytes.count / 64, 131_072))
+    var start = 0
+    // A hundred thousand lines are read before the sentry is ready: no strings but those that are kept.
+    while start < bytes.count {
+      let end = bytes[start...].firstIndex(of: newline) ?? bytes.count
+      let line = bytes[start..<end]
+      start = end + 1
+      guard !line.isEmpty else { continue }
       contents.lines += 1
-      if number == 0, line.starts(with: "portsentry-blocks 1".utf8) {
-        contents.bootID = line.split(separator: UInt8(ascii: " ")).dropFirst(2).first.map {
-          String(decoding: $0, as: UTF8.self)
-        }
-        continue
-      }
-      let fields = line.split(separator: UInt8(ascii: "\t"), maxSplits: 8, omittingEmptySubsequences: false)
-      guard let first = fields.first, fields.count >= 2,
-        let network = IPNetwork(String(decoding: fields[1], as: UTF8.self))
-      else {
-        contents.damagedLines += 1
-        continue
-      }
-      if first.elementsEqual("-".utf8), fields.count == 2 {
-        contents.records[network] = nil
-      } else if first.elementsEqual("+".utf8), let record = record(network, fields) {
-        contents.records[network] = record
-      } else {
+      if contents.lines == 1, line.starts(with: "portsentry-blocks 1".utf8) {
+        contents.bootID = line.split(separator: UInt8(ascii: " ")).dropFirst(2).first.map(text)
+      } else if !parse(line, into: &contents.records) {
         contents.damagedLines += 1
       }
     }
     return contents
   }
 
-  private static func record(_ network: IPNetwork, _ fields: [ArraySlice<UInt8>]) -> Block.Record? {
-    guard fields.count == 9, let since = Int64(text(fields[2])), let port = UInt16(text(fields[5])) else { return nil }
-    let until = Int64(text(fields[3]))
-    guard until != nil || fields[3].elementsEqual("-".utf8) else { return nil }
+  private static let newline = UInt8(ascii: "\n")
+  private static let tab = UInt8(ascii: "\t")
+
+  private static func parse(_ line: ArraySlice<UInt8>, into records: inout [IPNetwork: Block.Record]) -> Bool {
+    var rest = line
+    func field() -> ArraySlice<UInt8> {
+      let end = rest.firstIndex(of: tab) ?? rest.endIndex
+      defer { rest = rest[min(end + 1, rest.endIndex)...] }
+      return rest[..<end]
+    }
+    let sign = field()
+    guard sign.count == 1, let network = network(field()) else { return false }
+    switch sign.first {
+    case UInt8(ascii: "-"):
+      guard rest.isEmpty else { return false }
+      records[network] = nil
+      return true
+    case UInt8(ascii: "+"):
+      guard let since = number(field()) else { return false }
+      let end = field()
+      let until = number(end)
+      guard until != nil || end.elementsEqual("-".utf8), let methods = methods(field()), let port = number(field()),
+        let port = UInt16(exactly: port), let transport = transport(field())
+      else { return false }
+      let mode = text(field())
+      guard !mode.isEmpty, !rest.isEmpty else { return false }
+      records[network] = Block.Record(
+        network: network, since: Timestamp(nanoseconds: since), until: until.map(Timestamp.init(nanoseconds:)),
+        methods: methods, port: port, transport: transport, modeName: mode, reason: text(rest))
+      return true
+    default:
+      return false
+    }
+  }
+
+  private static func network(_ bytes: ArraySlice<UInt8>) -> IPNetwork? {
+    guard let slash = bytes.firstIndex(of: UInt8(ascii: "/")) else { return AddressText.parse(bytes).map(IPNetwork.init) }
+    guard let address = AddressText.parse(bytes[..<slash]), let length = number(bytes[(slash + 1)...]) else { return nil }
+    return Int(exactly: length).flatMap { IPNetwork(address, length: $0) }
+  }
+
+  /// A decimal number without sign; nil for anything else and beyond 63 bits.
+  private static func number(_ bytes: ArraySlice<UInt8>) -> Int64? {
+    guard (1...19).contains(bytes.count) else { return nil }
+    var value: Int64 = 0
+    for byte in bytes {
+      guard (0x30...0x39).contains(byte) else { return nil }
+      let (product, isOver) = value.multipliedReportingOverflow(by: 10)
+      let (sum, isOverToo) = product.addingReportingOverflow(Int64(byte - 0x30))
+      if isOver || isOverToo { return nil }
+      value = sum
+    }
+    return value
+  }
+
+  private static func methods(_ bytes: ArraySlice<UInt8>) -> [BlockMethod]? {
+    if bytes.elementsEqual("-".utf8) { return [] }
+    if bytes.elementsEqual("nftables".utf8) { return [.nftables] }
     var methods: [BlockMethod] = []
-    if !fields[4].elementsEqual("-".utf8) {
-      for name in fields[4].split(separator: UInt8(ascii: ",")) {
-        guard let method = BlockMethod(rawValue: text(name)) else { return nil }
-        methods.append(method)
-      }
+    for name in bytes.split(separator: UInt8(ascii: ",")) {
+      guard let method = BlockMethod(rawValue: text(name)) else { return nil }
+      methods.append(method)
     }
-    let transport: TransportProtocol
-    switch text(fields[6]) {
-    case "TCP": transport = .tcp
-    case "UDP": transport = .udp
-    default: return nil
-    }
-    return Block.Record(
-      network: network, since: Timestamp(nanoseconds: since), until: until.map(Timestamp.init(nanoseconds:)),
-      methods: methods, port: port, transport: transport, modeName: text(fields[7]), reason: text(fields[8]))
+    return methods
+  }
+
+  private static func transport(_ bytes: ArraySlice<UInt8>) -> TransportProtocol? {
+    TransportProtocol.allCases.first { bytes.elementsEqual($0.name.utf8) }
   }
 
   private static func text(_ bytes: ArraySlice<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }

@@ -10,6 +10,12 @@ package struct BlockTable: Sendable {
 
   package init() {}
 
+  /// Makes room for as many, before they are restored.
+  package mutating func reserve(_ count: Int) {
+    blocks.reserveCapacity(count)
+    ends.reserveCapacity(count)
+  }
+
   package var count: Int { blocks.count }
   /// All blocks, the newest first.
   package var all: [Block] { blocks.values.sorted { ($0.record.since, $0.network) > ($1.record.since, $1.network) } }

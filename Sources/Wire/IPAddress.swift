@@ -80,69 +80,8 @@ extension IPAddress: Comparable {
 extension IPAddress: LosslessStringConvertible {
   /// Reads dotted IPv4 or any RFC 4291 text form of IPv6, upper or lower case, without a zone.
   package init?(_ text: some StringProtocol) {
-    if text.contains(":") {
-      self.init(v6Text: text)
-    } else {
-      guard let bits = Self.v4Bits(of: text) else { return nil }
-      self.init(v4: bits)
-    }
-  }
-
-  private static func v4Bits(of text: some StringProtocol) -> UInt32? {
-    let parts = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-    guard parts.count == 4 else { return nil }
-    var bits: UInt32 = 0
-    for part in parts {
-      guard (1...3).contains(part.count), part.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
-      let value = part.reduce(0) { $0 * 10 + UInt32($1 - 0x30) }
-      guard value <= 255 else { return nil }
-      bits = bits << 8 | value
-    }
-    return bits
-  }
-
-  private init?(v6Text text: some StringProtocol) {
-    var groups: [UInt16] = []
-    var gap: Int?
-    var rest = Substring(text)
-    if rest.hasPrefix("::") {
-      gap = 0
-      rest = rest.dropFirst(2)
-    } else if rest.hasPrefix(":") {
-      return nil
-    }
-    while !rest.isEmpty {
-      let end = rest.firstIndex(of: ":") ?? rest.endIndex
-      let part = rest[..<end]
-      if part.contains(".") {
-        guard end == rest.endIndex, let bits = Self.v4Bits(of: part) else { return nil }
-        groups.append(UInt16(bits >> 16))
-        groups.append(UInt16(truncatingIfNeeded: bits))
-        rest = ""
-        break
-      }
-      guard (1...4).contains(part.utf8.count), part.allSatisfy(\.isHexDigit), let group = UInt16(part, radix: 16)
-      else { return nil }
-      groups.append(group)
-      rest = rest[end...]
-      guard !rest.isEmpty else { break }
-      rest = rest.dropFirst()
-      if rest.hasPrefix(":") {
-        guard gap == nil else { return nil }
-        gap = groups.count
-        rest = rest.dropFirst()
-      } else if rest.isEmpty {
-        return nil
-      }
-    }
-    if let gap {
-      guard groups.count <= 7 else { return nil }
-      groups.insert(contentsOf: repeatElement(0, count: 8 - groups.count), at: gap)
-    }
-    guard groups.count == 8 else { return nil }
-    self.init(
-      high: groups[..<4].reduce(0) { $0 << 16 | UInt64($1) },
-      low: groups[4...].reduce(0) { $0 << 16 | UInt64($1) })
+    guard let address = AddressText.parse(Array(text.utf8)[...]) else { return nil }
+    self = address
   }
 }
 

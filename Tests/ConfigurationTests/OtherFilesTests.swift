@@ -284,7 +284,7 @@ import Wire
         TCP, mode stcp: watches packets to 3 ports (1,11,15), as long as no service uses the port.
         UDP: off.
         Trigger: the first touch of a watched port counts as a scan.
-        Never acted on: this host's own addresses, and 2 addresses and networks named in '/i'.
+        Never acted on: this host's own addresses, its gateways and resolvers, peers of established connections, and 2 addresses and networks named in '/i'.
         On a TCP scan: it is logged. Nobody is blocked (BLOCK_TCP="0").
         Files: history '/h' (the form of 1.2), blocked '/b', state '/var/lib/portsentry'.
 
@@ -308,7 +308,7 @@ import Wire
         TCP, mode atcp: watches packets to every port from 0 to 1023 that no service uses.
         UDP, mode udp: listens on port 7. Scanners see these ports as open.
         Trigger: a source is a scanner from its touch number 3 of watched ports on.
-        Never acted on: this host's own addresses, and 1 address or network named in '/i'.
+        Never acted on: this host's own addresses, its gateways and resolvers, peers of established connections, and 1 address or network named in '/i'.
         On a TCP or UDP scan: the source is BLOCKED (BLOCK_TCP="1", BLOCK_UDP="1"): runs '/bin/mailme'; then adds 'ALL: $TARGET$' to '/etc/hosts.deny'; then runs '/sbin/route add -host $TARGET$ reject'.
         A block lasts until you lift it with: portsentry unblock ADDRESS. At most 131072 blocks, at most 1000 new ones in a minute.
         Files: history '/h' (the form of 1.2), blocked '/b', state '/var/lib/portsentry'.

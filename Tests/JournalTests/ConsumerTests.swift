@@ -74,10 +74,10 @@ import Wire
     ]
     lines += techniques.map { .scan(probe($0, .stealth, $1), name: "attacker.example") }
     lines += [
-      .blocked(host, by: .hostsDeny("ALL: 10.77.0.1 : DENY"), in: .classic),
-      .blocked(host, by: .command("/sbin/route add -host 10.77.0.1 reject"), in: .classic),
-      .blocked(host, by: .nftables(set: "inet portsentry banned4", .seconds(86_400)), in: .classic),
-      .blocked(host, by: .blackholeRoute(nil), in: .classic),
+      .blocked(IPNetwork(host), by: .hostsDeny("ALL: 10.77.0.1 : DENY"), in: .classic),
+      .blocked(IPNetwork(host), by: .command("/sbin/route add -host 10.77.0.1 reject"), in: .classic),
+      .blocked(IPNetwork(host), by: .nftables(set: "inet portsentry banned4", .seconds(86_400)), in: .classic),
+      .blocked(IPNetwork(host), by: .blackholeRoute(nil), in: .classic),
       .alreadyBlocked(probe(.syn), in: .classic), .alreadyBlocked(probe(.connect, .connect), in: .classic),
     ]
     let input = lines.map { "Nov 22 08:21:11 host portsentry[42]: \($0.text)\n" }.joined()

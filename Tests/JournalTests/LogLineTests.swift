@@ -78,19 +78,19 @@ import Wire
     "What is said of responses",
     arguments: [
       (
-        LogLine.blocked(host, by: .hostsDeny("ALL: 10.77.0.1 : DENY"), in: .classic),
+        LogLine.blocked(IPNetwork(host), by: .hostsDeny("ALL: 10.77.0.1 : DENY"), in: .classic),
         "attackalert: Host 10.77.0.1 has been blocked via wrappers with string: \"ALL: 10.77.0.1 : DENY\""
       ),
       (
-        LogLine.blocked(host, by: .command("/bin/true 10.77.0.1 11 stcp"), in: .modern),
+        LogLine.blocked(IPNetwork(host), by: .command("/bin/true 10.77.0.1 11 stcp"), in: .modern),
         "attackalert: Host 10.77.0.1 has been blocked via dropped route using command: \"/bin/true 10.77.0.1 11 stcp\""
       ),
       (
-        LogLine.blocked(host, by: .nftables(set: "inet portsentry banned4", .seconds(86_400)), in: .classic),
+        LogLine.blocked(IPNetwork(host), by: .nftables(set: "inet portsentry banned4", .seconds(86_400)), in: .classic),
         "attackalert: Host 10.77.0.1 has been blocked via nftables using set: \"inet portsentry banned4\" (for 24h)"
       ),
       (
-        LogLine.blocked(host, by: .blackholeRoute(nil), in: .classic),
+        LogLine.blocked(IPNetwork(host), by: .blackholeRoute(nil), in: .classic),
         "attackalert: Host 10.77.0.1 has been blocked via blackhole route (until released)"
       ),
       (
@@ -133,8 +133,8 @@ import Wire
         LogLine.refused(host, because: "it is the default gateway", in: .classic),
         "adminalert: Host 10.77.0.1 is not blocked: it is the default gateway"
       ),
-      (LogLine.released(host, .expired, in: .classic), "adminalert: Host 10.77.0.1 has been released (expired)"),
-      (LogLine.released(host, .byOperator, in: .modern), "Host 10.77.0.1 has been released (by operator)"),
+      (LogLine.released(IPNetwork(host), .expired, in: .classic), "adminalert: Host 10.77.0.1 has been released (expired)"),
+      (LogLine.released(IPNetwork(host), .byOperator, in: .modern), "Host 10.77.0.1 has been released (by operator)"),
       (
         LogLine.ipOptions(probe(.syn)),
         "attackalert: Packet from host: 10.77.0.1/10.77.0.1 to TCP port: 11 has IP options set"

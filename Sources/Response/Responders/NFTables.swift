@@ -167,15 +167,8 @@ package struct NFTables: ~Copyable {
   /// Hosts that go to the kernel as one change.
   private static let hostsInChange = 16_000
 
-  /// From so many on it pays to try the short way first. When that fails the kernel waits for all its readers, some 15 ms;
-  /// the sure way takes two or three times as long, but never waits.
-  private static let hostsWorthATry = 1_000
 
   private mutating func addHosts(_ blocks: [(IPNetwork, Duration?)], to set: AddressSet) throws(ResponderError) {
-    if blocks.count < Self.hostsWorthATry {
-      let elements = blocks.map { SetElement(key: $0.0.address.setKey, timeout: $0.1.map(\.setMilliseconds) ?? 0) }
-      return try replaceHosts(elements, in: set)
-    }
     var start = 0
     while start < blocks.count {
       let end = min(start + Self.hostsInChange, blocks.count)

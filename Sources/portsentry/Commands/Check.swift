@@ -14,6 +14,7 @@ struct Check: ParsableCommand {
   func run() throws {
     let plan = Plan.make(settings.options())
     for problem in plan.diagnostics { Console.error("\(problem)") }
+    if plan.configurationPath == nil, settings.configuration != nil { throw ExitCode(78) }
     let source = plan.configurationPath ?? "built-in settings (there is no \(RunOptions.defaultConfigurationPath))"
     Console.print("Configuration: \(source), read as PortSentry \(plan.configuration.dialect.rawValue)")
     Console.print("Modes from: \(plan.modesFrom)")

@@ -180,7 +180,6 @@ struct Run: ParsableCommand {
         Console.error("portsentry: \(transport): \(reply.text)", terminator: "")
         throw ExitCode(reply.exitCode)
       }
-      Console.print(reply.text, terminator: "")
     }
     return true
   }

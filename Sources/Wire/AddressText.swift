@@ -1,10 +1,8 @@
-import Wire
-
 /// Addresses as bytes of text, for files of a hundred thousand lines and floods of as many packets: the same texts as
 /// `IPAddress.init?(_:)` and `description`, without a string for each.
-enum AddressText {
+package enum AddressText {
   /// Adds the same text as `IPAddress.description`.
-  static func append(_ address: IPAddress, to text: inout [UInt8]) {
+  package static func append(_ address: IPAddress, to text: inout [UInt8]) {
     guard address.isV4 else {
       text += address.description.utf8
       return
@@ -16,7 +14,7 @@ enum AddressText {
   }
 
   /// Adds a decimal number of 0...65,535.
-  static func append(_ number: Int, to text: inout [UInt8]) {
+  package static func append(_ number: Int, to text: inout [UInt8]) {
     var divisor = 10_000
     while divisor > 1, number < divisor { divisor /= 10 }
     while divisor > 0 {
@@ -25,7 +23,8 @@ enum AddressText {
     }
   }
 
-  static func parse(_ text: ArraySlice<UInt8>) -> IPAddress? {
+  /// The address that the whole of `text` spells; nil for anything else.
+  package static func parse(_ text: ArraySlice<UInt8>) -> IPAddress? {
     guard (2...45).contains(text.count) else { return nil }
     return text.contains(colon) ? v6(text) : v4Bits(text).map { IPAddress(v4: $0) }
   }
