@@ -83,6 +83,7 @@ package final class Sentry {
   private var nextBlockedWrite: Int64 = 0
   var blockedStamps: [String: Files.Stamp] = [:]
   private var ignoreStamp: Files.Stamp?
+  private var nextIgnoreLook: Int64 = 0
   private var nextTick: Int64 = 0
   private var nextWatchdog: Int64 = .max
   var nextReconcile: Int64 = 0
@@ -366,7 +367,14 @@ package final class Sentry {
         nextTick = min(nextTick, nextBlockedWrite)
       }
     } else if !blockedAppends.isEmpty {
-      appendBlockedFiles()
+      // People and scripts read these files, nothing that counts milliseconds: ten writes a second will do.
+      let now = Clock.monotonic
+      if now >= nextBlockedWrite {
+        appendBlockedFiles()
+        nextBlockedWrite = now + 100_000_000
+      } else {
+        nextTick = min(nextTick, nextBlockedWrite)
+      }
     }
     flushStore()
   }
@@ -420,7 +428,9 @@ package final class Sentry {
 
   /// The ignore file counts from the moment it is changed.
   func refreshIgnoreFile() {
-    guard let path = plan.configuration.ignoreFile else { return }
+    let now = Clock.monotonic
+    guard let path = plan.configuration.ignoreFile, now >= nextIgnoreLook else { return }
+    nextIgnoreLook = now + 20_000_000
     let stamp = Files.stamp(path)
     guard stamp != ignoreStamp else { return }
     ignoreStamp = stamp

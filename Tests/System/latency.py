@@ -174,7 +174,12 @@ def restore(lab):
     L.check(done, "%d of 10 sampled sources get through 15 s after the start" % len(through))
     took = done - sentry.exec_time
     sentry.wait_ready()
-    held = lab.nft_elements()
+    # While the kernel still grows its hash table a listing may leave elements out.
+    for _ in range(5):
+        held = lab.nft_elements()
+        if set(sources) <= held:
+            break
+        time.sleep(1)
     L.check(set(sources) <= held, "only %d of %d are in the kernel again" % (len(set(sources) & held), count))
     text = "%d blocks in force %.2f s after exec, following kill -9 and a flushed ruleset; resident %.1f MB" % (
         count, took, L.resident_kib(sentry.pid) / 1024)
