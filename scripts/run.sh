@@ -33,7 +33,7 @@ echo "    sudo $PWD/$binary status --control-socket $here/control.sock"
 echo "What it sees is also kept in $here/portsentry.history. Ctrl-C ends it."
 echo
 # Loopback and our own address too (-i ALL -L), so that it can be tried without a second machine.
-set -- run -atcp -audp --foreground -i ALL -L -l stdout -c "$here/portsentry.conf"
+set -- run -atcp -audp --foreground -i ALL -L -l stdout --log-format 2 -c "$here/portsentry.conf"
 if [ "$(id -u)" -eq 0 ]; then exec "$binary" "$@"; fi
 echo "Capturing packets needs root: sudo may ask for your password."
 exec sudo "$binary" "$@"

@@ -485,16 +485,12 @@ extension Sentry {
   }
 
   private func reconcileHostsDeny() throws(ResponderError) -> Int {
-    var missing = 0
-    for block in table.unordered where block.methods.contains(.hostsDeny) {
-      let record = block.record
-      guard let line = blocker.hostsDenyLine(record.network, port: record.port, mode: record.modeName) else { continue }
-      if try !blocker.hostsDeny.contains(line) {
-        try blocker.hostsDeny.add(line)
-        missing += 1
-      }
+    let lines = table.unordered.filter { $0.methods.contains(.hostsDeny) }.compactMap {
+      blocker.hostsDenyLine($0.network, port: $0.record.port, mode: $0.record.modeName)
     }
-    return hasStarted ? missing : 0
+    let missing = try blocker.hostsDeny.missing(of: lines)
+    for line in missing { try blocker.hostsDeny.add(line) }
+    return hasStarted ? missing.count : 0
   }
 
   // MARK: The predecessors' blocked files

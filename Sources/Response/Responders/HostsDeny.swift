@@ -46,6 +46,13 @@ package struct HostsDeny: Sendable, Equatable {
     try contents().map { Self.ranges(of: line, in: $0).isEmpty == false } ?? false
   }
 
+  /// Those of `lines` that the file lacks; it is read once for all of them.
+  package func missing(of lines: [String]) throws(ResponderError) -> [String] {
+    guard !lines.isEmpty else { return [] }
+    let present = Set((try contents() ?? []).split(separator: Self.newline))
+    return lines.filter { !present.contains(Array($0.utf8)[...]) }
+  }
+
   /// Appends the line, unless the file has it. Creates the file (0644) when it is missing.
   ///
   /// - Throws: `.readOnly`, `.worldWritable`, `.unacceptable` (a line the wrappers could not read), `.failed`.
