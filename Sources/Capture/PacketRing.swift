@@ -68,23 +68,11 @@ package struct PacketRing: ~Copyable {
   /// Replaces the kernel filter; packets already in the ring stay.
   package func attach(_ filter: KernelFilter) throws(Errno) {
     do throws(Errno) {
-      try attach(program: filter.program())
+      try socket.attach(filter.program())
     } catch {
       // Older kernels charge filters to a small budget (net.core.optmem_max).
       guard error.code == ENOMEM || error.code == EINVAL else { throw error }
-      try attach(program: filter.program(ranges: 16))
-    }
-  }
-
-  private func attach(program: [sock_filter]) throws(Errno) {
-    var program = program
-    let count = UInt16(program.count)
-    try check("setsockopt", "SO_ATTACH_FILTER") {
-      unsafe program.withUnsafeMutableBufferPointer {
-        var description = unsafe sock_fprog(len: count, filter: $0.baseAddress)
-        return unsafe setsockopt(
-          socket.raw, SOL_SOCKET, SO_ATTACH_FILTER, &description, socklen_t(MemoryLayout<sock_fprog>.size))
-      }
+      try socket.attach(filter.program(ranges: 16))
     }
   }
 

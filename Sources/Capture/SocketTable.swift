@@ -158,7 +158,7 @@ package struct SocketMonitor: ~Copyable {
     // SKNLGRP_INET_TCP_DESTROY, _UDP_, INET6_TCP_, INET6_UDP_ (linux/sock_diag.h).
     let netlink = try NetlinkSocket(NETLINK_SOCK_DIAG, groups: [1, 2, 3, 4])
     // idiag_dport, two bytes at 16 (header) + 4 (family, state, timer, retrans) + 2 (sport), is 0 for a socket without peer.
-    try netlink.attach([
+    try netlink.file.attach([
       sock_filter(code: 0x28, jt: 0, jf: 0, k: 22),
       sock_filter(code: 0x15, jt: 0, jf: 1, k: 0),
       sock_filter(code: 0x06, jt: 0, jf: 0, k: 0xffff),

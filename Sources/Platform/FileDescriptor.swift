@@ -35,6 +35,19 @@ package struct FileDescriptor: ~Copyable, Sendable {
     }
   }
 
+  /// Lets only those datagrams into a socket that a classic BPF program accepts (`SO_ATTACH_FILTER`, socket(7)).
+  package func attach(_ program: [sock_filter]) throws(Errno) {
+    var program = program
+    let count = UInt16(program.count)
+    try check("setsockopt", "SO_ATTACH_FILTER") {
+      unsafe program.withUnsafeMutableBufferPointer {
+        var description = unsafe sock_fprog(len: count, filter: $0.baseAddress)
+        return unsafe setsockopt(
+          raw, SOL_SOCKET, SO_ATTACH_FILTER, &description, socklen_t(MemoryLayout<sock_fprog>.size))
+      }
+    }
+  }
+
   package func setNonBlocking() throws(Errno) {
     let flags = try check("fcntl") { CLinux_fcntl_int(raw, F_GETFL, 0) }
     try check("fcntl") { CLinux_fcntl_int(raw, F_SETFL, flags | O_NONBLOCK) }

@@ -201,19 +201,6 @@ package struct NetlinkSocket: ~Copyable, Sendable {
     }
   }
 
-  /// Lets only those datagrams through that a classic BPF program accepts; it sees the first message from its header on.
-  package func attach(_ program: [sock_filter]) throws(Errno) {
-    var program = program
-    let count = UInt16(program.count)
-    try check("setsockopt", "SO_ATTACH_FILTER") {
-      unsafe program.withUnsafeMutableBufferPointer {
-        var description = unsafe sock_fprog(len: count, filter: $0.baseAddress)
-        return unsafe setsockopt(
-          file.raw, SOL_SOCKET, SO_ATTACH_FILTER, &description, socklen_t(MemoryLayout<sock_fprog>.size))
-      }
-    }
-  }
-
   /// Reads one datagram of messages into `buffer` and lends them. Blocks unless `wait` is false.
   ///
   /// - Returns: false when nothing was there and `wait` is false.

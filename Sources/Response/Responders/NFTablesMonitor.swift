@@ -19,7 +19,7 @@ package struct NFTablesMonitor: ~Copyable {
     socket = try NetlinkSocket.netfilter(groups: [Int32(NFNLGRP_NFTABLES.rawValue)])
     // Our own changes do not even wake us: nlmsg_pid, at 12 of the header, says whose a message is. Where the filter is
     // refused, `drain` leaves them out.
-    try? socket.attach([
+    try? socket.file.attach([
       sock_filter(code: 0x20, jt: 0, jf: 0, k: 12),
       sock_filter(code: 0x15, jt: 0, jf: 1, k: ownPort.bigEndian),
       sock_filter(code: 0x06, jt: 0, jf: 0, k: 0),
