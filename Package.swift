@@ -46,7 +46,7 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "TestSupport", dependencies: ["CLinux", "Wire", "Platform"], path: "Tests/TestSupport", swiftSettings: settings),
-    tests("WireTests", ["Wire"]),
+    tests("WireTests", ["Wire", "CLinux"]),
     tests("PlatformTests", ["Platform", "CLinux", "Wire"]),
     tests("DetectionTests", ["Detection", "Wire"]),
     tests("CaptureTests", ["Capture", "Wire", "Detection", "Platform", "CLinux"]),

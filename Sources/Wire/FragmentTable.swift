@@ -39,8 +39,12 @@ struct FragmentTable: Sendable {
   private var slots: [Slot] = []
 
   /// Adds a fragment; returns the header once its first `wanted` bytes are there, and then never again for the same datagram.
+  ///
+  /// - Parameters:
+  ///   - payload: what was captured of it.
+  ///   - length: how long it is by its IP header.
   mutating func add(
-    _ payload: RawSpan, at offset: Int, isLast: Bool, key: Key, wanted: Int, time: Timestamp
+    _ payload: RawSpan, at offset: Int, length: Int, isLast: Bool, key: Key, wanted: Int, time: Timestamp
   ) -> Header? {
     guard offset < 64 else { return nil }
     if slots.isEmpty { slots = Array(repeating: Slot(), count: Self.capacity) }
@@ -53,9 +57,9 @@ struct FragmentTable: Sendable {
     guard !slots[index].isDone else { return nil }
     let count = min(payload.byteCount, 64 - offset)
     for position in 0..<count { slots[index].bytes[offset + position] = payload.u8(at: position) }
-    if isLast { slots[index].length = offset + payload.byteCount }
+    if isLast { slots[index].length = offset + length }
     // A last fragment's odd tail fills its unit; any other fragment is a multiple of 8 bytes (RFC 791 section 3.2).
-    let units = isLast ? (count + 7) / 8 : count / 8
+    let units = isLast && payload.byteCount == length ? (count + 7) / 8 : count / 8
     for unit in 0..<units { slots[index].units |= 1 << UInt8(offset / 8 + unit) }
     let contiguous = min((~slots[index].units).trailingZeroBitCount, 8) * 8
     let available = min(contiguous, slots[index].length ?? contiguous)

@@ -86,6 +86,9 @@ package struct PacketDecoder: Sendable {
     guard bytes.byteCount >= 40 else { return .truncated }
     packet.source = IPAddress(high: bytes.u64(at: 8), low: bytes.u64(at: 16))
     packet.target = IPAddress(high: bytes.u64(at: 24), low: bytes.u64(at: 32))
+    // IPv4-mapped addresses belong to the programming interface (RFC 4291 section 2.5.5.2). On the wire Linux drops
+    // them; here one would accuse an IPv4 host that sent nothing.
+    guard !packet.source.isV4, !packet.target.isV4 else { return .malformed }
     packet.hopLimit = bytes.u8(at: 7)
     packet.hasIPOptions = false
     packet.wasFragmented = false
@@ -140,7 +143,8 @@ package struct PacketDecoder: Sendable {
     let key = FragmentTable.Key(
       source: packet.source, target: packet.target, identification: identification, protocol: number)
     guard
-      let header = fragments.add(payload, at: offset, isLast: !more, key: key, wanted: headerLength, time: packet.time)
+      let header = fragments.add(
+        payload, at: offset, length: length, isLast: !more, key: key, wanted: headerLength, time: packet.time)
     else { return .fragment }
     packet.wasFragmented = true
     return unsafe decodeTransport(
@@ -171,7 +175,12 @@ package struct PacketDecoder: Sendable {
       packet.window = 0
       packet.sequence = 0
       packet.acknowledgment = 0
-      packet.payloadLength = UInt16(clamping: length &- 8)
+      // The datagram may end before the IP packet does (surplus area, RFC 9868), never after it. A length of 0 is a
+      // jumbogram over IPv6 (RFC 2675 section 4), and nothing over IPv4.
+      let own = Int(payload.u16(at: 4))
+      let datagram = own == 0 && !packet.source.isV4 ? length : own
+      guard datagram >= 8, datagram <= length || !isWhole else { return .malformed }
+      packet.payloadLength = UInt16(clamping: datagram &- 8)
     default:
       return .otherProtocol
     }
@@ -184,14 +193,16 @@ package struct PacketDecoder: Sendable {
   private func checksum(
     of payload: RawSpan, _ number: UInt8, _ length: Int, _ isWhole: Bool, _ packet: Packet
   ) -> ChecksumState {
-    guard isWhole, payload.byteCount == length else { return .unknown }
+    // A UDP checksum covers what UDP says is its own.
+    let length = number == 17 ? Int(packet.payloadLength) &+ 8 : length
+    guard isWhole, payload.byteCount >= length else { return .unknown }
     // A UDP checksum of zero means "none" over IPv4 (RFC 768) and is forbidden over IPv6 (RFC 8200 section 8.1).
     if number == 17, payload.u16(at: 6) == 0 { return packet.source.isV4 ? .valid : .wrong }
     var sum = InternetChecksum()
     sum.add(packet.source)
     sum.add(packet.target)
     sum.sum &+= UInt64(number) &+ UInt64(length)
-    sum.add(payload)
+    sum.add(payload.extracting(0..<length))
     return sum.folded == 0xffff ? .valid : .wrong
   }
 }

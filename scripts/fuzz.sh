@@ -1,0 +1,45 @@
+#!/bin/sh
+# Fuzzes every parser of foreign bytes: `fuzz.sh SECONDS [TARGET...]`. One line for each target; exit 1 on a finding,
+# whose input stays in .build/fuzz/findings. What it learns is kept in .build/fuzz/learnt; the seeds are in Fuzz/corpus.
+set -eu
+cd "$(dirname "$0")/.."
+seconds=${1:-8}
+[ $# -gt 0 ] && shift
+[ $# -gt 0 ] || set -- $(ls Fuzz/corpus)
+out=.build/fuzz
+mkdir -p "$out/findings"
+
+# Built without SwiftPM: `-sanitize=fuzzer` brings its own main, and all modules must be instrumented. The package name
+# gives access to what is `package`.
+if [ ! -x "$out/fuzz" ] || [ -n "$(find Fuzz/*.swift Sources "$0" -newer "$out/fuzz" -type f | head -n 1)" ]; then
+  printf 'module CLinux { header "%s/Sources/CLinux/include/CLinux.h" export * }\n' "$PWD" > "$out/module.modulemap"
+  flags="-swift-version 6 -package-name portsentry -parse-as-library -O -wmo -sanitize=fuzzer,address -enable-experimental-feature Lifetimes
+    -I $out -Xcc -fmodule-map-file=$out/module.modulemap -Xcc -ISources/CLinux/include -suppress-warnings"
+  objects=""
+  for module in Wire Platform Detection Response Journal Configuration Daemon; do
+    sources=$(find "Sources/$module" -name '*.swift')
+    # Of the daemon only what reads messages.
+    [ "$module" = Daemon ] && sources="Sources/Daemon/ControlSocket.swift Sources/Daemon/ServiceNotifier.swift"
+    swiftc $flags -module-name "$module" -emit-module -emit-module-path "$out/$module.swiftmodule" -c \
+      -o "$out/$module.o" $sources
+    objects="$objects $out/$module.o"
+  done
+  swiftc $flags -use-ld=lld -module-name Fuzz -o "$out/fuzz" Fuzz/*.swift $objects
+fi
+
+failed=0
+for target in "$@"; do
+  mkdir -p "$out/learnt/$target"
+  log=$out/$target.log
+  if SWIFT_BACKTRACE=enable=no FUZZ_TARGET=$target "$out/fuzz" -max_total_time="$seconds" -rss_limit_mb=1024 -timeout=10 -max_len=4096 \
+    -artifact_prefix="$out/findings/$target-" -print_final_stats=1 "$out/learnt/$target" "Fuzz/corpus/$target" > "$log" 2>&1
+  then
+    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    echo "fuzz $target: $runs executions, nothing found"
+  else
+    failed=1
+    echo "fuzz $target: FOUND something: $(ls -t "$out/findings/$target-"* 2>/dev/null | head -n 1) (see $log)"
+    grep -m 3 -E "Fatal error|ERROR|SUMMARY" "$log" || tail -n 5 "$log"
+  fi
+done
+exit $failed
