@@ -41,7 +41,7 @@ let package = Package(
     .executableTarget(
       name: "portsentry",
       dependencies: [
-        "Daemon", "Configuration", "Detection", "Journal", "Platform", "Response", "Wire",
+        "Capture", "Daemon", "Configuration", "Detection", "Journal", "Platform", "Response", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),
@@ -55,6 +55,6 @@ let package = Package(
     tests("JournalTests", ["Journal", "Response", "Wire", "Detection", "Platform"]),
     tests("ConfigurationTests", ["Configuration", "Response", "Wire", "Detection", "Platform"]),
     tests("DocumentationTests", ["Configuration", "Journal", "Platform", "Wire", "Detection"]),
-    tests("DaemonTests", ["Daemon", "Configuration", "Journal", "Response", "Wire", "Detection", "Platform"]),
+    tests("DaemonTests", ["Daemon", "Capture", "Configuration", "Journal", "Response", "Wire", "Detection", "Platform"]),
   ]
 )

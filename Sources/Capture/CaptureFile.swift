@@ -32,6 +32,17 @@ package struct CaptureFile: ~Copyable {
     package var direction = LinkLayer.Direction.unknown
     /// The interface within the section of a pcapng file; 0 in pcap.
     package var interface: UInt32 = 0
+
+    package init(
+      time: Timestamp, linkType: UInt32, originalLength: UInt32, direction: LinkLayer.Direction = .unknown,
+      interface: UInt32 = 0
+    ) {
+      self.time = time
+      self.linkType = linkType
+      self.originalLength = originalLength
+      self.direction = direction
+      self.interface = interface
+    }
   }
 
   /// What may be wrong with a file.
