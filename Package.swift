@@ -27,10 +27,11 @@ let package = Package(
   ],
   targets: [
     .target(name: "CLinux"),
+    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     module("Wire"),
     module("Platform", ["CLinux", "Wire"]),
     module("Detection", ["Wire"]),
-    module("Capture", ["CLinux", "Platform", "Wire", "Detection"]),
+    module("Capture", ["CLinux", "CZlib", "Platform", "Wire", "Detection"]),
     module("Response", ["CLinux", "Wire", "Detection", "Platform"]),
     module("Journal", ["Wire", "Detection", "Response", "Platform"]),
     module("Configuration", ["Wire", "Detection", "Response", "Platform"]),
@@ -40,7 +41,7 @@ let package = Package(
     .executableTarget(
       name: "portsentry",
       dependencies: [
-        "Daemon", "Configuration", "Detection", "Journal", "Platform", "Response", "Wire",
+        "Capture", "Daemon", "Configuration", "Detection", "Journal", "Platform", "Response", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),
@@ -49,11 +50,11 @@ let package = Package(
     tests("WireTests", ["Wire", "CLinux"]),
     tests("PlatformTests", ["Platform", "CLinux", "Wire"]),
     tests("DetectionTests", ["Detection", "Wire"]),
-    tests("CaptureTests", ["Capture", "Wire", "Detection", "Platform", "CLinux"]),
+    tests("CaptureTests", ["Capture", "CZlib", "Wire", "Detection", "Platform", "CLinux"]),
     tests("ResponseTests", ["Response", "CLinux", "Wire", "Detection", "Platform"]),
     tests("JournalTests", ["Journal", "Response", "Wire", "Detection", "Platform"]),
     tests("ConfigurationTests", ["Configuration", "Response", "Wire", "Detection", "Platform"]),
     tests("DocumentationTests", ["Configuration", "Journal", "Platform", "Wire", "Detection"]),
-    tests("DaemonTests", ["Daemon", "Configuration", "Journal", "Response", "Wire", "Detection", "Platform"]),
+    tests("DaemonTests", ["Daemon", "Capture", "Configuration", "Journal", "Response", "Wire", "Detection", "Platform"]),
   ]
 )

@@ -24,6 +24,7 @@ fi
 need gcc gcc
 need make make
 need git git
+need /usr/include/zlib.h zlib1g-dev
 if [ "${1:-build}" = test ]; then
   need ip iproute2
   need nmap nmap

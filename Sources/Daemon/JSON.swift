@@ -1,8 +1,12 @@
+import Wire
+
 /// A JSON value (RFC 8259), for `--json`. Objects keep the order they were written in.
 enum JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral {
   case null
   case bool(Bool)
   case number(Int64)
+  /// Seconds since 1970, with microseconds.
+  case time(Timestamp)
   case string(String)
   case array([JSON])
   case members([(String, JSON)])
@@ -22,11 +26,19 @@ enum JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleB
     case .null: "null"
     case .bool(let value): value ? "true" : "false"
     case .number(let value): String(value)
+    case .time(let value): Self.seconds(value)
     case .string(let value): Self.quoted(value)
     case .array(let values): "[" + values.map(\.text).joined(separator: ",") + "]"
     case .members(let members):
       "{" + members.map { "\(Self.quoted($0.0)):\($0.1.text)" }.joined(separator: ",") + "}"
     }
+  }
+
+  private static func seconds(_ time: Timestamp) -> String {
+    let micros = time.nanoseconds.magnitude / 1000
+    let digits = String(micros % 1_000_000)
+    let sign = time.nanoseconds < 0 && micros > 0 ? "-" : ""
+    return "\(sign)\(micros / 1_000_000).\(String(repeating: "0", count: 6 - digits.count))\(digits)"
   }
 
   private static func quoted(_ text: String) -> String {

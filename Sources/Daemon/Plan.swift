@@ -53,6 +53,13 @@ package struct Plan: Sendable {
     return plan
   }
 
+  /// Built-in settings, whatever lies in /etc.
+  package static func embedded(_ mode: Mode) -> Plan {
+    var plan = Plan(configuration: .embedded, logDialect: .modern, configurationPath: nil, modesFrom: "built-in settings")
+    plan.setBoth(mode)
+    return plan
+  }
+
   private static let ENOENT_code: Int32 = 2
 
   /// Whether the modes came from /etc/default/portsentry.

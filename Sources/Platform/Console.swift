@@ -5,6 +5,9 @@ package enum Console {
   package static func print(_ text: String, terminator: String = "\n") { write(1, text + terminator) }
   package static func error(_ text: String, terminator: String = "\n") { write(2, text + terminator) }
 
+  /// Whether standard error is a terminal.
+  package static var errorIsTerminal: Bool { isatty(2) == 1 }
+
   private static func write(_ fd: Int32, _ text: String) {
     var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
