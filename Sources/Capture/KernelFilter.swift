@@ -55,9 +55,14 @@ package struct KernelFilter: Sendable, Equatable {
       code.jump(to: drop)
       code.place(known)
     }
-    // A tagged frame passes once more on its VLAN interface, where the tag is off.
+    // A tagged frame passes once more on its VLAN interface, where the tag is off. One tagged with VLAN 0 bears only a
+    // priority (IEEE 802.1Q section 9.6): the host takes it, and it passes here and nowhere else.
+    let untagged = code.label()
     code.load(.word, Self.ancillary(SKF_AD_VLAN_TAG_PRESENT))
-    code.jump(.set, 0xffff_ffff, to: drop)
+    code.jump(.equal, 0, to: untagged)
+    code.load(.word, Self.ancillary(SKF_AD_VLAN_TAG))
+    code.jump(.set, 0x0fff, to: drop)
+    code.place(untagged)
     let outgoing = code.label()
     code.load(.word, Self.ancillary(SKF_AD_PKTTYPE))
     code.jump(.equal, UInt32(PACKET_OUTGOING), to: outgoing)
@@ -142,7 +147,7 @@ package struct KernelFilter: Sendable, Equatable {
       notEphemeral(&code, drop: drop)
       code.place(opening)
       code.loadIndexed(.half, 2)
-      tree(&code, tcpV4, limit, inside: accept, outside: drop)
+      tree(&code, Self.coarsened(tcpV4.ranges, to: limit), inside: accept, outside: drop)
     } else {
       code.place(tcp)
     }
@@ -150,7 +155,7 @@ package struct KernelFilter: Sendable, Equatable {
     if watchesUDP {
       code.loadHeaderLength(at: 0)
       code.loadIndexed(.half, 2)
-      tree(&code, udpV4, limit, inside: accept, outside: drop)
+      tree(&code, Self.coarsened(udpV4.ranges, to: limit), inside: accept, outside: drop)
     } else {
       code.jump(to: drop)
     }
@@ -185,12 +190,12 @@ package struct KernelFilter: Sendable, Equatable {
       notEphemeral(&code, drop: drop)
       code.place(opening)
       code.load(.half, 42)
-      tree(&code, tcpV6, limit, inside: accept, outside: drop)
+      tree(&code, Self.coarsened(tcpV6.ranges, to: limit), inside: accept, outside: drop)
     }
     code.place(udp)
     if watchesUDP {
       code.load(.half, 42)
-      tree(&code, udpV6, limit, inside: accept, outside: drop)
+      tree(&code, Self.coarsened(udpV6.ranges, to: limit), inside: accept, outside: drop)
     } else {
       code.jump(to: drop)
     }
@@ -215,7 +220,7 @@ package struct KernelFilter: Sendable, Equatable {
     code.place(udp)
     if watchesUDP {
       code.loadIndexed(.half, 0)
-      tree(&code, servedUDPv4, limit, inside: drop, outside: accept)
+      tree(&code, Self.largest(servedUDPv4.ranges, limit), inside: drop, outside: accept)
     }
   }
 
@@ -234,7 +239,7 @@ package struct KernelFilter: Sendable, Equatable {
     code.place(udp)
     if watchesUDP {
       code.load(.half, 40)
-      tree(&code, servedUDPv6, limit, inside: drop, outside: accept)
+      tree(&code, Self.largest(servedUDPv6.ranges, limit), inside: drop, outside: accept)
     }
   }
 
@@ -274,9 +279,9 @@ package struct KernelFilter: Sendable, Equatable {
   }
 
   /// A binary search for the port in the accumulator.
-  private func tree(_ code: inout Assembler, _ ports: PortSet, _ limit: Int, inside: Label, outside: Label) {
+  private func tree(_ code: inout Assembler, _ ranges: [ClosedRange<UInt16>], inside: Label, outside: Label) {
     var edges: [UInt32] = []
-    for range in Self.coarsened(ports.ranges, to: limit) {
+    for range in ranges {
       edges.append(UInt32(range.lowerBound))
       edges.append(UInt32(range.upperBound) + 1)
     }
@@ -297,6 +302,12 @@ package struct KernelFilter: Sendable, Equatable {
     branch(&code, edges, span.lowerBound..<middle, inside, outside)
     code.place(right)
     branch(&code, edges, middle + 1..<span.upperBound, inside, outside)
+  }
+
+  /// The largest `limit` ranges in rising order: for what is dropped, where a gap must never be closed.
+  static func largest(_ ranges: [ClosedRange<UInt16>], _ limit: Int) -> [ClosedRange<UInt16>] {
+    guard ranges.count > limit else { return ranges }
+    return ranges.sorted { $0.count > $1.count }.prefix(limit).sorted { $0.lowerBound < $1.lowerBound }
   }
 
   /// At most `limit` ranges that hold all of `ranges`: the smallest gaps are closed.

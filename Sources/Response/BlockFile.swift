@@ -36,9 +36,15 @@ package enum BlockFile {
   /// Reads a file of any content; what cannot be read is counted, not fatal.
   package static func parse(_ bytes: [UInt8]) -> Contents {
     var contents = Contents()
-    for (number, line) in bytes.split(separator: UInt8(ascii: "\n")).enumerated() {
+    let end = bytes.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
+    if end < bytes.count {
+      // Without its newline a line is torn, even if it can be read: `- 10.0.0.1` may have been `- 10.0.0.12`.
       contents.lines += 1
-      if number == 0, line.starts(with: "portsentry-blocks 1".utf8) {
+      contents.damagedLines += 1
+    }
+    for (number, line) in bytes[..<end].split(separator: UInt8(ascii: "\n")).enumerated() {
+      contents.lines += 1
+      if number == 0, line.starts(with: "portsentry-blocks 1 ".utf8) {
         contents.bootID = line.split(separator: UInt8(ascii: " ")).dropFirst(2).first.map {
           String(decoding: $0, as: UTF8.self)
         }
