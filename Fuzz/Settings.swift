@@ -10,7 +10,8 @@ func fuzzConfiguration(_ bytes: [UInt8]) {
 }
 
 func fuzzIgnoreFile(_ bytes: [UInt8]) {
-  let (networks, diagnostics) = IgnoreFile.parse(bytes, path: "fuzz.ignore", dialect: bytes.count % 2 == 0 ? .classic : .modern)
+  let (networks, diagnostics) = IgnoreFile.parse(
+    bytes, path: "fuzz.ignore", dialect: bytes.count % 2 == 0 ? .classic : .modern)
   for network in networks.sorted { precondition(networks.contains(network.address)) }
   check(diagnostics)
 }

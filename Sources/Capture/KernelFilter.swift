@@ -58,9 +58,14 @@ package struct KernelFilter: Sendable, Equatable {
       code.jump(to: drop)
       code.place(known)
     }
-    // A tagged frame passes once more on its VLAN interface, where the tag is off.
+    // A tagged frame passes once more on its VLAN interface, where the tag is off. One tagged with VLAN 0 bears only a
+    // priority (IEEE 802.1Q section 9.6): the host takes it, and it passes here and nowhere else.
+    let untagged = code.label()
     code.load(.word, Self.ancillary(SKF_AD_VLAN_TAG_PRESENT))
-    code.jump(.set, 0xffff_ffff, to: drop)
+    code.jump(.equal, 0, to: untagged)
+    code.load(.word, Self.ancillary(SKF_AD_VLAN_TAG))
+    code.jump(.set, 0x0fff, to: drop)
+    code.place(untagged)
     let outgoing = code.label()
     code.load(.word, Self.ancillary(SKF_AD_PKTTYPE))
     code.jump(.equal, UInt32(PACKET_OUTGOING), to: outgoing)
@@ -223,7 +228,7 @@ package struct KernelFilter: Sendable, Equatable {
     if watchesUDP {
       unlessServedThere(&code, specificUDP, v4: true, at: 12, port: { $0.loadIndexed(.half, 0) }, served: drop)
       code.loadIndexed(.half, 0)
-      tree(&code, Array(servedUDPv4.ranges.prefix(limit)), inside: drop, outside: accept)
+      tree(&code, Self.largest(servedUDPv4.ranges, limit), inside: drop, outside: accept)
     }
   }
 
@@ -243,7 +248,7 @@ package struct KernelFilter: Sendable, Equatable {
     if watchesUDP {
       unlessServedThere(&code, specificUDP, v4: false, at: 8, port: { $0.load(.half, 40) }, served: drop)
       code.load(.half, 40)
-      tree(&code, Array(servedUDPv6.ranges.prefix(limit)), inside: drop, outside: accept)
+      tree(&code, Self.largest(servedUDPv6.ranges, limit), inside: drop, outside: accept)
     }
   }
 
@@ -297,7 +302,7 @@ package struct KernelFilter: Sendable, Equatable {
         compareV6(&code, address, at: offset, otherwise: next)
       }
       port(&code)
-      tree(&code, Array(ports.ranges.prefix(16)), inside: served, outside: goOn)
+      tree(&code, Self.largest(ports.ranges, 16), inside: served, outside: goOn)
       code.place(next)
     }
     code.place(goOn)
@@ -335,6 +340,12 @@ package struct KernelFilter: Sendable, Equatable {
     branch(&code, edges, span.lowerBound..<middle, inside, outside)
     code.place(right)
     branch(&code, edges, middle + 1..<span.upperBound, inside, outside)
+  }
+
+  /// The largest `limit` ranges in rising order: for what is dropped, where a gap must never be closed.
+  static func largest(_ ranges: [ClosedRange<UInt16>], _ limit: Int) -> [ClosedRange<UInt16>] {
+    guard ranges.count > limit else { return ranges }
+    return ranges.sorted { $0.count > $1.count }.prefix(limit).sorted { $0.lowerBound < $1.lowerBound }
   }
 
   /// At most `limit` ranges that hold all of `ranges`: the smallest gaps are closed.

@@ -41,12 +41,17 @@ package enum BlockFile {
     var start = 0
     // A hundred thousand lines are read before the sentry is ready: no strings but those that are kept.
     while start < bytes.count {
-      let end = bytes[start...].firstIndex(of: newline) ?? bytes.count
+      guard let end = bytes[start...].firstIndex(of: newline) else {
+        // Without its newline a line is torn, even if it can be read: `- 10.0.0.1` may have been `- 10.0.0.12`.
+        contents.lines += 1
+        contents.damagedLines += 1
+        break
+      }
       let line = bytes[start..<end]
       start = end + 1
       guard !line.isEmpty else { continue }
       contents.lines += 1
-      if contents.lines == 1, line.starts(with: "portsentry-blocks 1".utf8) {
+      if contents.lines == 1, line.starts(with: "portsentry-blocks 1 ".utf8) {
         contents.bootID = line.split(separator: UInt8(ascii: " ")).dropFirst(2).first.map(text)
       } else if !parse(line, into: &contents.records) {
         contents.damagedLines += 1

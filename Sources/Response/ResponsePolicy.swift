@@ -47,7 +47,8 @@ package struct ResponsePolicy: Sendable {
     let network = IPNetwork(probe.source)
     try check(network, inForce: inForce)
     if settings.perMinute > 0 {
-      while oldest < recent.count, now - recent[oldest] > .seconds(60) { oldest += 1 }
+      // Those of the future were made before the clock was set back.
+      while oldest < recent.count, now - recent[oldest] > .seconds(60) || recent[oldest] > now { oldest += 1 }
       if oldest > 1024 {
         recent.removeFirst(oldest)
         oldest = 0

@@ -22,7 +22,9 @@ private func filter(_ change: (inout KernelFilter) -> Void = { _ in }) -> Kernel
   return filter
 }
 
-private func tcp(_ flags: TCPFlags = .syn, to port: UInt16 = 23, _ change: (inout PacketBuilder) -> Void = { _ in }) -> PacketBuilder {
+private func tcp(_ flags: TCPFlags = .syn, to port: UInt16 = 23, _ change: (inout PacketBuilder) -> Void = { _ in })
+  -> PacketBuilder
+{
   PacketBuilder(to: host, port, flags: flags).with(change)
 }
 
@@ -86,7 +88,8 @@ extension PacketBuilder {
       #expect(Self.passes(filter(), frame) == row.passes, "\(row.sentence) from \(builder.source)")
     }
     let withOptions = row.builder.with { $0.ipOptions = [0x94, 4, 0, 0] }
-    #expect(Self.passes(filter(), FilterFrame(datagram: withOptions.datagram)) == row.passes, "\(row.sentence), IP options")
+    #expect(
+      Self.passes(filter(), FilterFrame(datagram: withOptions.datagram)) == row.passes, "\(row.sentence), IP options")
   }
 
   @Test func whatIsNotToUs() {
@@ -96,7 +99,9 @@ extension PacketBuilder {
       frame.type = UInt32(type)
       #expect(Self.passes(filter(), frame) == false)
     }
-    let others = [tcp { $0.target = IPAddress("192.0.2.11")! }, tcp().overV6.with { $0.target = IPAddress("2001:db8::11")! }]
+    let others = [
+      tcp { $0.target = IPAddress("192.0.2.11")! }, tcp().overV6.with { $0.target = IPAddress("2001:db8::11")! },
+    ]
     for builder in others {
       let frame = FilterFrame(datagram: builder.datagram, isV6: !builder.source.isV4)
       #expect(Self.passes(filter(), frame) == false)
@@ -110,7 +115,8 @@ extension PacketBuilder {
   @Test func interfaces() {
     var frame = FilterFrame(datagram: tcp().datagram)
     for (rule, passing) in [
-      (KernelFilter.Interfaces.except([]), [1, 2, 3]), (.except([1]), [2, 3]), (.except([1, 3]), [2]), (.only([2]), [2]),
+      (KernelFilter.Interfaces.except([]), [1, 2, 3]), (.except([1]), [2, 3]), (.except([1, 3]), [2]),
+      (.only([2]), [2]),
       (.only([1, 3]), [1, 3]), (.only([]), []),
     ] as [(KernelFilter.Interfaces, [UInt32])] {
       for index in 1...3 as ClosedRange<UInt32> {
@@ -134,8 +140,11 @@ extension PacketBuilder {
   }
 
   @Test func fragments() {
-    func passes(_ datagram: [UInt8], _ isV6: Bool = false) -> Bool? { Self.passes(filter(), FilterFrame(datagram: datagram, isV6: isV6)) }
-    #expect(tcp(to: 99).fragments(of: 8).map { passes($0) } == [true, true, true], "flags and port are in other pieces")
+    func passes(_ datagram: [UInt8], _ isV6: Bool = false) -> Bool? {
+      Self.passes(filter(), FilterFrame(datagram: datagram, isV6: isV6))
+    }
+    #expect(
+      tcp(to: 99).fragments(of: 8).map { passes($0) } == [true, true, true], "flags and port are in other pieces")
     #expect(passes(tcp().fragment([0, 0, 0, 0, 0, 0, 0, 0], at: 56, more: true)) == true)
     #expect(passes(tcp().fragment([0, 0, 0, 0, 0, 0, 0, 0], at: 64, more: true)) == false)
     #expect(passes(udp().fragments(of: 8)[0]) == true)
@@ -161,7 +170,8 @@ extension PacketBuilder {
 
   @Test func whatWeSend() {
     func passes(_ builder: PacketBuilder, _ filter: KernelFilter = filter()) -> Bool? {
-      Self.passes(filter, FilterFrame(datagram: builder.datagram, isV6: !builder.source.isV4, type: UInt32(PACKET_OUTGOING)))
+      Self.passes(
+        filter, FilterFrame(datagram: builder.datagram, isV6: !builder.source.isV4, type: UInt32(PACKET_OUTGOING)))
     }
     for builder in [tcp().reversed, tcp().overV6.reversed] {
       #expect(passes(builder) == true)
@@ -206,7 +216,8 @@ extension PacketBuilder {
   @Test func coarserRangesHoldAllOfTheFiner() {
     var random = SeededGenerator(seed: 11)
     for _ in 0..<100 {
-      let ports = PortSet((0..<Int.random(in: 0...300, using: &random)).map { _ in UInt16.random(in: 0...2000, using: &random) })
+      let ports = PortSet(
+        (0..<Int.random(in: 0...300, using: &random)).map { _ in UInt16.random(in: 0...2000, using: &random) })
       for limit in [1, 2, 16, 80] {
         let coarse = KernelFilter.coarsened(ports.ranges, to: limit)
         #expect(coarse.count == min(limit, ports.ranges.count))
@@ -233,12 +244,13 @@ extension PacketBuilder {
     var random = SeededGenerator(seed: 12)
     var candidates = 0
     var remembered = 0
-    for round in 0..<60 {
+    for round in 0..<30 {
       func ports() -> PortSet {
-        PortSet(ranges: (0..<Int.random(in: 1...120, using: &random)).map { _ in
-          let start = UInt16.random(in: 0...400, using: &random)
-          return start...start + UInt16.random(in: 0...3, using: &random)
-        })
+        PortSet(
+          ranges: (0..<Int.random(in: 1...120, using: &random)).map { _ in
+            let start = UInt16.random(in: 0...400, using: &random)
+            return start...start + UInt16.random(in: 0...3, using: &random)
+          })
       }
       var settings = Detector.Settings()
       if random.chance(85) { settings.tcp = Detector.Watch(mode: .advanced, ports: ports()) }
@@ -262,7 +274,7 @@ extension PacketBuilder {
       let program = kernel.program(ranges: random.chance(50) ? 80 : 8)
       #expect(FilterMachine.isAcceptable(program))
       for _ in 0..<400 {
-        let (builder, datagrams, isOutgoing) = Self.randomPacket(&random)
+        let (builder, datagrams, size, isOutgoing) = Self.randomPacket(&random)
         // A detector of its own for each: memory of flows makes it dismiss more.
         var detector = Detector(settings, exposure: exposure, key: (1, 2))
         var decoder = PacketDecoder()
@@ -273,7 +285,7 @@ extension PacketBuilder {
           guard outcome == .packet else { continue }
           if case .candidate = detector.consider(packet) { isWanted = true }
           if isOutgoing, !builder.flags.contains(.rst), settings.watch(builder.transport) != nil,
-            exposure.isLocal(builder.source), builder.extensions.isEmpty, datagrams.count == 1,
+            exposure.isLocal(builder.source), builder.extensions.isEmpty, size == nil,
             builder.transport == .tcp
               ? builder.flags.intersection([.syn, .ack]) == .syn
               : !exposure.wildcard(.udp, v4: builder.source.isV4).contains(builder.sourcePort)
@@ -284,17 +296,20 @@ extension PacketBuilder {
         }
         guard isWanted else { continue }
         candidates += 1
-        for datagram in datagrams {
+        // No header reaches beyond the first 64 bytes.
+        for datagram in datagrams.prefix(size.map { 64 / $0 } ?? 1) {
           let frame = FilterFrame(
             datagram: datagram, isV6: !builder.source.isV4, type: UInt32(isOutgoing ? PACKET_OUTGOING : PACKET_HOST))
           #expect(FilterMachine.run(program, frame) == KernelFilter.snapLength, "round \(round): \(builder)")
         }
       }
     }
-    #expect(candidates > 2_000 && remembered > 100)
+    #expect(candidates > 1_000 && remembered > 50)
   }
 
-  private static func randomPacket(_ random: inout SeededGenerator) -> (PacketBuilder, [[UInt8]], Bool) {
+  private static func randomPacket(_ random: inout SeededGenerator) -> (
+    PacketBuilder, datagrams: [[UInt8]], size: Int?, isOutgoing: Bool
+  ) {
     var builder = PacketBuilder(random.chance(60) ? .tcp : .udp, to: random.chance(95) ? host : "192.0.2.11")
     if random.chance(40) { builder = builder.overV6 }
     builder.sourcePort = UInt16.random(in: 0...410, using: &random)
@@ -305,15 +320,21 @@ extension PacketBuilder {
     if random.chance(20) { builder.payload = random.bytes(Int.random(in: 1...60, using: &random)) }
     if random.chance(10) { builder.transportChecksum = .wrong }
     if builder.source.isV4 {
-      if random.chance(15) { builder.ipOptions = [UInt8](repeating: 1, count: 4 * Int.random(in: 1...10, using: &random)) }
+      if random.chance(15) {
+        builder.ipOptions = [UInt8](repeating: 1, count: 4 * Int.random(in: 1...10, using: &random))
+      }
     } else if random.chance(25) {
       builder.extensions = (0..<Int.random(in: 1...4, using: &random)).map { _ in
-        ([0, 43, 51, 60, 135, 139, 140].randomElement(using: &random)!, [UInt8](repeating: 0, count: 8 * Int.random(in: 1...3, using: &random)))
+        (
+          [0, 43, 51, 60, 135, 139, 140].randomElement(using: &random)!,
+          [UInt8](repeating: 0, count: 8 * Int.random(in: 1...3, using: &random))
+        )
       }
     }
     let isOutgoing = random.chance(20)
     if isOutgoing { builder = builder.reversed }
-    guard random.chance(15) else { return (builder, [builder.datagram], isOutgoing) }
-    return (builder, builder.fragments(of: 8 * Int.random(in: 1...3, using: &random)), isOutgoing)
+    guard random.chance(15) else { return (builder, [builder.datagram], nil, isOutgoing) }
+    let size = 8 * Int.random(in: 1...3, using: &random)
+    return (builder, builder.fragments(of: size), size, isOutgoing)
   }
 }

