@@ -163,7 +163,7 @@ import Wire
 
   static func gzip(_ bytes: [UInt8], level: Int32 = 6) -> [UInt8] {
     var stream = unsafe z_stream()
-    let size = Int32(MemoryLayout<z_stream>.size)
+    let size = unsafe Int32(MemoryLayout<z_stream>.size)
     let begun = unsafe deflateInit2_(&stream, level, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY, zlibVersion(), size)
     #expect(begun == Z_OK)
     var input = bytes
