@@ -4,6 +4,7 @@ import CLinux
 /// promises beyond that it checks by `precondition`.
 private let targets: [String: @Sendable ([UInt8]) -> Void] = [
   "frame": fuzzFrame,
+  "capturefile": fuzzCaptureFile,
   "configuration": fuzzConfiguration,
   "ignore-file": fuzzIgnoreFile,
   "defaults-file": fuzzDefaultsFile,

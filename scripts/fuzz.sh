@@ -13,13 +13,16 @@ mkdir -p "$out/findings"
 # gives access to what is `package`.
 if [ ! -x "$out/fuzz" ] || [ -n "$(find Fuzz/*.swift Sources "$0" -newer "$out/fuzz" -type f | head -n 1)" ]; then
   printf 'module CLinux { header "%s/Sources/CLinux/include/CLinux.h" export * }\n' "$PWD" > "$out/module.modulemap"
+  printf 'module CZlib { header "%s/Sources/CZlib/CZlib.h" link "z" export * }\n' "$PWD" > "$out/zlib.modulemap"
   flags="-swift-version 6 -package-name portsentry -parse-as-library -O -wmo -sanitize=fuzzer,address -enable-experimental-feature Lifetimes
-    -I $out -Xcc -fmodule-map-file=$out/module.modulemap -Xcc -ISources/CLinux/include -suppress-warnings"
+    -I $out -Xcc -fmodule-map-file=$out/module.modulemap -Xcc -fmodule-map-file=$out/zlib.modulemap -Xcc -ISources/CLinux/include -suppress-warnings"
   objects=""
-  for module in Wire Platform Detection Response Journal Configuration Daemon; do
+  for module in Wire Platform Detection Capture Response Journal Configuration Daemon; do
     sources=$(find "Sources/$module" -name '*.swift')
     # Of the daemon only what reads messages.
     [ "$module" = Daemon ] && sources="Sources/Daemon/ControlSocket.swift Sources/Daemon/ServiceNotifier.swift"
+    # Of capture only what reads files.
+    [ "$module" = Capture ] && sources="Sources/Capture/ByteStream.swift Sources/Capture/CaptureFile.swift"
     swiftc $flags -module-name "$module" -emit-module -emit-module-path "$out/$module.swiftmodule" -c \
       -o "$out/$module.o" $sources
     objects="$objects $out/$module.o"

@@ -141,7 +141,7 @@ import Wire
     }
   }
 
-  @Test(arguments: ["run", "check", "status", "blocked", "block", "unblock"])
+  @Test(arguments: ["run", "check", "status", "blocked", "block", "unblock", "replay"])
   func `Help has every option of the subcommand`(_ name: String) throws {
     let command = try #require(try Self.described.get().subcommands?.first { $0.commandName == name })
     let (help, status) = try Self.run(Self.program, ["help", name])
@@ -175,7 +175,7 @@ import Wire
   @Test func `The manual has every exit status that help tells`() throws {
     let manual = try Self.text(Self.manual)
     let part = try #require(manual.components(separatedBy: ".Sh ").first { $0.hasPrefix("EXIT STATUS") })
-    for name in ["run", "check", "status"] {
+    for name in ["run", "check", "status", "replay"] {
       let help = try Self.run(Self.program, ["help", name]).output.split(whereSeparator: \.isWhitespace).joined(
         separator: " ")
       let sentence = try #require(help.firstMatch(of: #/Exit status: ([^.]*)\./#)).output.1
