@@ -26,7 +26,7 @@ package struct LineOutput: ~Copyable, Sendable {
 
   /// Takes a line; it is written at the next `flush()`, or once a good deal has collected.
   package mutating func write(_ line: String) {
-    if pending.count > 32 << 10 { flush() }
+    if pending.count > 32 << 10 || pending.count + line.utf8.count + 1 > capacity { flush() }
     if lost > 0 || pending.count + line.utf8.count + 1 > capacity {
       lost += 1
       return

@@ -64,17 +64,19 @@ package enum BlockFile {
   private static let tab = UInt8(ascii: "\t")
 
   private static func parse(_ line: ArraySlice<UInt8>, into records: inout [IPNetwork: Block.Record]) -> Bool {
-    var rest = line
+    // What follows the last field taken; nil once the line is used up.
+    var rest: ArraySlice<UInt8>? = line
     func field() -> ArraySlice<UInt8> {
-      let end = rest.firstIndex(of: tab) ?? rest.endIndex
-      defer { rest = rest[min(end + 1, rest.endIndex)...] }
-      return rest[..<end]
+      guard let text = rest else { return [] }
+      let end = text.firstIndex(of: tab)
+      rest = end.map { text[($0 + 1)...] }
+      return text[..<(end ?? text.endIndex)]
     }
     let sign = field()
     guard sign.count == 1, let network = network(field()) else { return false }
     switch sign.first {
     case UInt8(ascii: "-"):
-      guard rest.isEmpty else { return false }
+      guard rest == nil else { return false }
       records[network] = nil
       return true
     case UInt8(ascii: "+"):
@@ -85,10 +87,10 @@ package enum BlockFile {
         let port = UInt16(exactly: port), let transport = transport(field())
       else { return false }
       let mode = text(field())
-      guard !mode.isEmpty, !rest.isEmpty else { return false }
+      guard let reason = rest else { return false }
       records[network] = Block.Record(
         network: network, since: Timestamp(nanoseconds: since), until: until.map(Timestamp.init(nanoseconds:)),
-        methods: methods, port: port, transport: transport, modeName: mode, reason: text(rest))
+        methods: methods, port: port, transport: transport, modeName: mode, reason: text(reason))
       return true
     default:
       return false

@@ -40,7 +40,7 @@ private struct Run: Decodable {
     "03-upstream-2.x.conf": (1, ":85: warning: BLOCKED_FILE lies in a directory"),
     "07-bleplat-duplicate-ports.conf": (2, ":38: warning: TCP_PORTS is already set on line 34"),
     "11-krnick-first-vs-last.conf": (3, ":170: warning: KILL_ROUTE is already set on line 166"),
-    "13-thdelmas-all-indented.conf": (21, ":90: warning: BLOCKED_FILE is indented"),
+    "13-thdelmas-all-indented.conf": (20, ":90: warning: BLOCKED_FILE is indented"),
     "17-cuxonet-trailing-comment-utf8.conf": (6, ":18: warning: TCP_PORTS: 1.2 read only the first port of a range"),
     "21-ezouz-double-double-quote.conf": (2, ":275: warning: KILL_RUN_CMD has its first quote doubled"),
     "25-marxskud-kill-route-twice.conf": (1, ":213: warning: KILL_ROUTE is indented"),

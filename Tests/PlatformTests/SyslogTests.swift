@@ -155,6 +155,7 @@ import Wire
     let writer = FileDescriptor(owning: ends[1])
     var output = LineOutput(fd: writer.raw)
     for _ in 0..<3 { output.write("x") }
+    output.flush()
     let (lost, isWaiting) = (output.lost, output.isWaiting)
     #expect(lost == 3)
     #expect(!isWaiting)
