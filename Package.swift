@@ -46,7 +46,8 @@ let package = Package(
       ],
       swiftSettings: settings),
     .target(
-      name: "TestSupport", dependencies: ["CLinux", "Wire", "Platform"], path: "Tests/TestSupport", swiftSettings: settings),
+      name: "TestSupport", dependencies: ["CLinux", "Wire", "Platform"], path: "Tests/TestSupport",
+      swiftSettings: settings),
     tests("WireTests", ["Wire", "CLinux"]),
     tests("PlatformTests", ["Platform", "CLinux", "Wire"]),
     tests("DetectionTests", ["Detection", "Wire"]),
@@ -55,6 +56,7 @@ let package = Package(
     tests("JournalTests", ["Journal", "Response", "Wire", "Detection", "Platform"]),
     tests("ConfigurationTests", ["Configuration", "Response", "Wire", "Detection", "Platform"]),
     tests("DocumentationTests", ["Configuration", "Journal", "Platform", "Wire", "Detection"]),
-    tests("DaemonTests", ["Daemon", "Capture", "Configuration", "Journal", "Response", "Wire", "Detection", "Platform"]),
+    tests(
+      "DaemonTests", ["Daemon", "Capture", "Configuration", "Journal", "Response", "Wire", "Detection", "Platform"]),
   ]
 )

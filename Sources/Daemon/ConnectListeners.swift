@@ -107,12 +107,14 @@ struct ConnectListeners: ~Copyable {
     var events = unsafe [epoll_event](repeating: epoll_event(), count: 64)
     let count = unsafe epoll_wait(epoll.raw, &events, 64, 0)
     guard count > 0 else { return }
-    for unsafe event in unsafe events.prefix(Int(count)) {
-      let fd = unsafe event.data.fd
+    let ready = unsafe events.prefix(Int(count)).map { unsafe $0.data.fd }
+    for fd in ready {
       guard let listener = listeners[fd] else { continue }
       for _ in 0..<4 {
-        guard let probe = listener.transport == .tcp ? acceptTCP(fd, listener, banner, deserves)
-          : receiveUDP(fd, listener, banner, deserves)
+        guard
+          let probe = listener.transport == .tcp
+            ? acceptTCP(fd, listener, banner, deserves)
+            : receiveUDP(fd, listener, banner, deserves)
         else { break }
         body(probe)
       }

@@ -55,7 +55,8 @@ package struct Plan: Sendable {
 
   /// Built-in settings, whatever lies in /etc.
   package static func embedded(_ mode: Mode) -> Plan {
-    var plan = Plan(configuration: .embedded, logDialect: .modern, configurationPath: nil, modesFrom: "built-in settings")
+    var plan = Plan(
+      configuration: .embedded, logDialect: .modern, configurationPath: nil, modesFrom: "built-in settings")
     plan.setBoth(mode)
     return plan
   }
@@ -74,14 +75,18 @@ package struct Plan: Sendable {
       modesFrom = "the command line"
       return false
     }
-    if configurationPath == nil || configuration.dialect == .classic, let bytes = try? Files.read(options.defaultsPath, limit: 1 << 20) {
+    if configurationPath == nil || configuration.dialect == .classic,
+      let bytes = try? Files.read(options.defaultsPath, limit: 1 << 20)
+    {
       let (tcp, udp, problems) = DefaultsFile.parse(bytes, path: options.defaultsPath)
       diagnostics += problems
       if tcp == nil, udp == nil, !problems.contains(where: { $0.severity == .error }) {
         diagnostics.append(
           Diagnostic(
             severity: .error, file: options.defaultsPath, line: 0,
-            message: "neither TCP_MODE nor UDP_MODE is set, so nothing would be watched: set TCP_MODE=\"atcp\" or UDP_MODE=\"audp\""))
+            message:
+              "neither TCP_MODE nor UDP_MODE is set, so nothing would be watched: set TCP_MODE=\"atcp\" or UDP_MODE=\"audp\""
+          ))
       }
       (tcpMode, udpMode) = (tcp, udp)
       modesFrom = options.defaultsPath
@@ -133,7 +138,8 @@ package struct Plan: Sendable {
     if tcpMode == nil, udpMode == nil, !hasErrors {
       diagnostics.append(
         Diagnostic(
-          severity: .error, file: path, line: 0, message: "neither TCP_PORTS nor UDP_PORTS names a port: nothing would be watched"))
+          severity: .error, file: path, line: 0,
+          message: "neither TCP_PORTS nor UDP_PORTS names a port: nothing would be watched"))
     }
   }
 

@@ -265,8 +265,12 @@ struct Sensor: ~Copyable, @unchecked Sendable {
   }
 
   private mutating func openListeners() {
-    let tcp = listeners.listen(.tcp, state.settings.connectTCP ?? PortSet()).map { (TransportProtocol.tcp, $0.port, $0.error) }
-    let udp = listeners.listen(.udp, state.settings.connectUDP ?? PortSet()).map { (TransportProtocol.udp, $0.port, $0.error) }
+    let tcp = listeners.listen(.tcp, state.settings.connectTCP ?? PortSet()).map {
+      (TransportProtocol.tcp, $0.port, $0.error)
+    }
+    let udp = listeners.listen(.udp, state.settings.connectUDP ?? PortSet()).map {
+      (TransportProtocol.udp, $0.port, $0.error)
+    }
     for (transport, port, error) in tcp + udp { link.notify(.listenerFailed(transport, port, error)) }
   }
 

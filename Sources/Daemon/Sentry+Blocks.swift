@@ -50,8 +50,9 @@ extension Sentry {
       refuse(probe, error)
       return
     }
-    start(Job(
-      probe: probe, block: block, action: action, isOrder: false, steps: steps(block, action)))
+    start(
+      Job(
+        probe: probe, block: block, action: action, isOrder: false, steps: steps(block, action)))
   }
 
   /// The evidence in words: what was seen, from whom the words came (us), nothing from the network.
@@ -63,7 +64,11 @@ extension Sentry {
     counters.refused += 1
     let now = Clock.monotonic
     // Once a minute for a source, and once a minute for all when a limit is the reason.
-    let isLimit = switch refusal { case .tableFull, .tooFast: true; case .safe, .ignored: false }
+    let isLimit =
+      switch refusal {
+      case .tableFull, .tooFast: true
+      case .safe, .ignored: false
+      }
     let key = isLimit ? IPAddress.unspecified : probe.source
     if (refusals[key] ?? 0) <= now {
       refusals[key] = now + 60_000_000_000
@@ -328,7 +333,8 @@ extension Sentry {
           break
         }
         guard
-          let undo = settings.unkillRoute.map(CommandTemplate.init) ?? settings.killRoute.flatMap({ CommandTemplate($0).undo })
+          let undo = settings.unkillRoute.map(CommandTemplate.init)
+            ?? settings.killRoute.flatMap({ CommandTemplate($0).undo })
         else { return "it is not known how to undo KILL_ROUTE: set UNKILL_ROUTE, and undo this one by hand" }
         let command = undo.command(target: block.network, port: record.port, mode: record.modeName)
         if !submit(command, .release(block.network)) { return "too many commands wait already" }
@@ -364,7 +370,9 @@ extension Sentry {
       }
       endWhileAway(over)
       if contents.bootID == nil, contents.records.isEmpty { takeOverPredecessor() }
-      if contents.bootID == nil || isReboot || !over.isEmpty || contents.damagedLines > 0 || contents.lines > 2 * table.count + 1000 {
+      if contents.bootID == nil || isReboot || !over.isEmpty || contents.damagedLines > 0
+        || contents.lines > 2 * table.count + 1000
+      {
         try store.rewrite(table)
       }
       if table.count > 0 { note("\(table.count) blocks of before are in force again") }
@@ -438,7 +446,8 @@ extension Sentry {
     nextReconcile = Clock.monotonic + 60_000_000_000
     let wantsTable =
       blocker.hasTable || table.unordered.contains { $0.methods.contains(.nftables) }
-      || (policy.settings.methods.contains(.nftables) && (policy.settings.tcp == .block || policy.settings.udp == .block))
+      || (policy.settings.methods.contains(.nftables)
+        && (policy.settings.tcp == .block || policy.settings.udp == .block))
     do throws(ResponderError) {
       var mended = 0
       if wantsTable { mended += try reconcileTable() }
@@ -513,7 +522,11 @@ extension Sentry {
     }
     for transport in TransportProtocol.allCases {
       guard let file = blockedPath(transport) else { continue }
-      writeBlockedFile(file, recorded.values.filter { $0.transport == transport }.sorted { ($0.time ?? .distantPast) < ($1.time ?? .distantPast) })
+      writeBlockedFile(
+        file,
+        recorded.values.filter { $0.transport == transport }.sorted {
+          ($0.time ?? .distantPast) < ($1.time ?? .distantPast)
+        })
     }
   }
 

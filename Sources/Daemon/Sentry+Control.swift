@@ -29,7 +29,8 @@ extension Sentry {
     let duration: Duration? = seconds.map { $0 == 0 ? nil : .seconds($0) } ?? policy.settings.duration
     do throws(ResponsePolicy.Refusal) {
       let block = try policy.order(
-        network, duration: duration, reason: reason.isEmpty ? "by operator" : SafeText.line(reason), inForce: table.count,
+        network, duration: duration, reason: reason.isEmpty ? "by operator" : SafeText.line(reason),
+        inForce: table.count,
         now: Clock.now)
       let probe = Probe(
         time: Clock.now, source: network.address, sourcePort: 0, target: .unspecified, targetPort: 0, transport: .tcp,
@@ -89,7 +90,8 @@ extension Sentry {
         let settings = plan.sensorSettings(options)
         link.update { $0.settings = settings }
         note("Watching \(transport.name) too, in mode \(name), by a second call")
-        return ControlReply("the running sentry (process \(Version.processID)) watches \(transport.name) too, in mode \(name)\n")
+        return ControlReply(
+          "the running sentry (process \(Version.processID)) watches \(transport.name) too, in mode \(name)\n")
       }
     }
     return .usage("\(name) is no mode")
@@ -124,7 +126,10 @@ extension Sentry {
       ("response", responseText()),
       ("probes", "\(c.probes) seen: \(c.alerts) alerts, \(c.untriggered) below SCAN_TRIGGER, \(c.ignored) ignored"),
       ("lost", dropped == 0 ? "nothing" : "\(s.ringDropped) in the kernel, \(probesRefused) in the queue"),
-      ("blocks", "\(table.count) in force, \(c.blocks) made, \(c.releases) released, \(c.refused) refused, \(c.failed) failed"),
+      (
+        "blocks",
+        "\(table.count) in force, \(c.blocks) made, \(c.releases) released, \(c.refused) refused, \(c.failed) failed"
+      ),
       ("ignored", "\(plan.ignored.count) networks of the ignore file"),
     ]
     let safe = policy.safe.entries
@@ -156,7 +161,9 @@ extension Sentry {
     let s = link.currentStatistics()
     let c = counters
     let sorted = c.latencies.sorted()
-    func percentile(_ p: Int) -> JSON { sorted.isEmpty ? .null : JSON(Int(sorted[min(sorted.count - 1, sorted.count * p / 100)])) }
+    func percentile(_ p: Int) -> JSON {
+      sorted.isEmpty ? .null : JSON(Int(sorted[min(sorted.count - 1, sorted.count * p / 100)]))
+    }
     func reasons(_ values: [UInt64], _ name: (Int) -> String) -> JSON {
       .members(values.enumerated().filter { $0.element > 0 }.map { (name($0.offset), JSON($0.element)) })
     }
@@ -200,12 +207,15 @@ extension Sentry {
   private func blockedText() -> String {
     let blocks = table.all
     if blocks.isEmpty { return "nothing is blocked\n" }
-    let rows = [["ADDRESS", "SINCE", "ENDS", "BY", "BECAUSE"]] + blocks.map { block in
-      [
-        "\(block.network)", LocalTime.short(block.record.since), block.until.map { "in \(Term.text($0 - Clock.now))" } ?? "never",
-        block.methods.map(\.rawValue).joined(separator: ","), block.record.reason,
-      ]
-    }
+    let rows =
+      [["ADDRESS", "SINCE", "ENDS", "BY", "BECAUSE"]]
+      + blocks.map { block in
+        [
+          "\(block.network)", LocalTime.short(block.record.since),
+          block.until.map { "in \(Term.text($0 - Clock.now))" } ?? "never",
+          block.methods.map(\.rawValue).joined(separator: ","), block.record.reason,
+        ]
+      }
     let widths = (0..<5).map { column in rows.map { $0[column].count }.max() ?? 0 }
     return rows.map { row in
       var line = ""

@@ -391,7 +391,9 @@ package final class Sentry {
       nextStoreTry = Clock.monotonic + 1_000_000_000
       if !storeFailed {
         storeFailed = true
-        note("cannot write \(store.path): \(error.reason); blocks stay in force but would not survive a restart", isError: true)
+        note(
+          "cannot write \(store.path): \(error.reason); blocks stay in force but would not survive a restart",
+          isError: true)
       }
     }
   }
@@ -413,7 +415,9 @@ package final class Sentry {
         note("no interface to watch is up: NOTHING IS SEEN until one is", isError: true)
       case .watchingAgain: note("an interface is up: watching")
       case .ringOverflow(let count):
-        note("\(count) packets were lost in the kernel, because they came faster than they could be looked at", isError: true)
+        note(
+          "\(count) packets were lost in the kernel, because they came faster than they could be looked at",
+          isError: true)
       case .listenerFailed(let transport, let port, let error):
         failed.append(Endpoint(transport, .unspecified, port))
         say(.couldNotBind(transport, port: port, in: dialect))
@@ -468,8 +472,9 @@ package final class Sentry {
     if now >= connectedPeersUntil, let connections {
       connectedPeersUntil = now + 1_000_000_000
       // When the kernel does not tell, the safe list is one reason shorter; that is no reason to block nobody.
-      connectedPeers = (try? connections.value.establishedPeers(
-        except: plan.tcpMode == .connect ? plan.ports(.tcp) : PortSet())) ?? []
+      connectedPeers =
+        (try? connections.value.establishedPeers(
+          except: plan.tcpMode == .connect ? plan.ports(.tcp) : PortSet())) ?? []
     }
     return connectedPeers.contains(address)
   }

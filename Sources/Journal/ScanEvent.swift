@@ -70,7 +70,9 @@ package struct ScanEvent: Equatable, Sendable {
     AddressText.append(source, to: &text)
     let address = start..<text.count
     text += "] (".utf8
-    if let name = name.flatMap({ SafeText.hostName($0) }) { text += name.utf8 } else {
+    if let name = name.flatMap({ SafeText.hostName($0) }) {
+      text += name.utf8
+    } else {
       // Copied first: appending a slice of an array to itself copies the whole array.
       text += Array(text[address])
     }

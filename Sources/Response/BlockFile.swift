@@ -14,7 +14,8 @@ package enum BlockFile {
     let methods = record.methods.map(\.rawValue).joined(separator: ",")
     // The reason is our own text; a tab or newline in it would break the line.
     let reason = String(record.reason.map { $0.isNewline || $0 == "\t" ? " " : $0 })
-    return "+\t\(record.network)\t\(record.since.nanoseconds)\t\(until)\t\(methods.isEmpty ? "-" : methods)\t\(record.port)"
+    return
+      "+\t\(record.network)\t\(record.since.nanoseconds)\t\(until)\t\(methods.isEmpty ? "-" : methods)\t\(record.port)"
       + "\t\(record.transport.name)\t\(record.modeName)\t\(reason)\n"
   }
 
@@ -98,8 +99,12 @@ package enum BlockFile {
   }
 
   private static func network(_ bytes: ArraySlice<UInt8>) -> IPNetwork? {
-    guard let slash = bytes.firstIndex(of: UInt8(ascii: "/")) else { return AddressText.parse(bytes).map(IPNetwork.init) }
-    guard let address = AddressText.parse(bytes[..<slash]), let length = number(bytes[(slash + 1)...]) else { return nil }
+    guard let slash = bytes.firstIndex(of: UInt8(ascii: "/")) else {
+      return AddressText.parse(bytes).map(IPNetwork.init)
+    }
+    guard let address = AddressText.parse(bytes[..<slash]), let length = number(bytes[(slash + 1)...]) else {
+      return nil
+    }
     return Int(exactly: length).flatMap { IPNetwork(address, length: $0) }
   }
 

@@ -38,7 +38,8 @@ package struct IPAddress: Hashable, Sendable, BitwiseCopyable {
 
   /// The address in network byte order: 4 bytes for IPv4, 16 for IPv6.
   package var bytes: [UInt8] {
-    let all = (0..<8).map { UInt8(truncatingIfNeeded: high >> (56 - 8 * $0)) }
+    let all =
+      (0..<8).map { UInt8(truncatingIfNeeded: high >> (56 - 8 * $0)) }
       + (0..<8).map { UInt8(truncatingIfNeeded: low >> (56 - 8 * $0)) }
     return isV4 ? Array(all[12...]) : all
   }

@@ -131,7 +131,9 @@ package enum LinkLayer {
     // PPP in HDLC-like framing; Cisco's own begins with 0f 00 or 8f 00 and has an EtherType.
     if frame.byteCount >= offset &+ 2 {
       let head = frame.u16(at: offset)
-      if head == 0xff03 { offset &+= 2 } else if head == 0x0f00 || head == 0x8f00 {
+      if head == 0xff03 {
+        offset &+= 2
+      } else if head == 0x0f00 || head == 0x8f00 {
         return typed(frame, at: offset &+ 2, direction)
       }
     }

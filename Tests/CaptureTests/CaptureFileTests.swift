@@ -138,26 +138,33 @@ import Wire
     var w = Writer(isLittle: little)
     w.section()
     w.interface(1, options: w.option(2, Array("eth0".utf8)) + w.option(9, [9]) + w.option(0, []))
-    w.interface(101, snap: 2, options: w.option(9, [0x80 | 10]) + w.option(14, w.of { $0.bytes += little ? [100, 0, 0, 0, 0, 0, 0, 0] : [0, 0, 0, 0, 0, 0, 0, 100] }))
+    w.interface(
+      101, snap: 2,
+      options: w.option(9, [0x80 | 10])
+        + w.option(14, w.of { $0.bytes += little ? [100, 0, 0, 0, 0, 0, 0, 0] : [0, 0, 0, 0, 0, 0, 0, 100] }))
     w.block(0x0bad, [1, 2, 3])
     w.packet(0, 1_700_000_000_123_456_789, [1, 2, 3], options: w.option(2, w.of { $0.u32(2) }))
     w.packet(1, 5 << 10 | 512, [4])
     w.block(5, [UInt8](repeating: 7, count: 400))
-    w.block(2, w.of {
-      $0.u16(1)
-      $0.u16(3)
-      $0.u32(0)
-      $0.u32(7 << 10)
-      $0.u32(2)
-      $0.u32(9)
-      $0.bytes += [8, 9, 0, 0]
-    })
+    w.block(
+      2,
+      w.of {
+        $0.u16(1)
+        $0.u16(3)
+        $0.u32(0)
+        $0.u32(7 << 10)
+        $0.u32(2)
+        $0.u32(9)
+        $0.bytes += [8, 9, 0, 0]
+      })
     w.section()
     w.interface(113, snap: 2)
-    w.block(3, w.of {
-      $0.u32(60)
-      $0.bytes += [5, 6, 0, 0]
-    })
+    w.block(
+      3,
+      w.of {
+        $0.u32(60)
+        $0.bytes += [5, 6, 0, 0]
+      })
     return w.bytes
   }
 
@@ -300,7 +307,10 @@ import Wire
       "a packet of 4 GiB", { $0.block(6, [1], length: 0xffff_fffc) }, [.recordTooLong: 1, .truncated: 1], 1
     ),
     ("two lengths that disagree", { $0.block(5, [1], trailing: 99) }, [:], 2),
-    ("a packet whose lengths disagree", { $0.block(1, [0, 0, 0, 0, 0, 0, 0, 0], trailing: 99) }, [.lengthsDisagree: 1], 2),
+    (
+      "a packet whose lengths disagree", { $0.block(1, [0, 0, 0, 0, 0, 0, 0, 0], trailing: 99) }, [.lengthsDisagree: 1],
+      2
+    ),
     ("captured more than the block holds", { $0.packet(0, 1, [1], captured: 5) }, [.badBlock: 1], 2),
     ("captured 4 GiB", { $0.packet(0, 1, [1], captured: .max) }, [.badBlock: 1], 2),
     ("an interface nobody described", { $0.packet(7, 1, [1]) }, [.unknownInterface: 1], 2),
@@ -332,7 +342,9 @@ import Wire
   @Test func `Every resolution gives a time, and none traps`() throws {
     for resolution: UInt8 in 0...255 {
       for units: UInt64 in [0, 1, 1_700_000_000, .max / 2, .max] {
-        for offset: [UInt8] in [[0, 0, 0, 0, 0, 0, 0, 1], [127] + .init(repeating: 255, count: 7), [128] + .init(repeating: 0, count: 7)] {
+        for offset: [UInt8] in [
+          [0, 0, 0, 0, 0, 0, 0, 1], [127] + .init(repeating: 255, count: 7), [128] + .init(repeating: 0, count: 7),
+        ] {
           var w = Writer(isLittle: false)
           w.section()
           w.interface(1, options: w.option(9, [resolution]) + w.option(14, offset))
@@ -368,7 +380,9 @@ import Wire
 
   @Test func `Compressed data that is damaged in the middle gives what comes before`() throws {
     let plain = Self.pcap(little: true) { w in
-      for index in 0..<50_000 { Self.record(&w, UInt32(index), UInt32(truncatingIfNeeded: index &* 7919), [UInt8(index & 255)]) }
+      for index in 0..<50_000 {
+        Self.record(&w, UInt32(index), UInt32(truncatingIfNeeded: index &* 7919), [UInt8(index & 255)])
+      }
     }
     var bytes = Self.gzip(plain)
     for index in bytes.count / 2..<bytes.count / 2 + 64 { bytes[index] ^= 0xff }
@@ -405,7 +419,9 @@ import Wire
       Self.record(&$0, 1, 0, [1, 2, 3])
       Self.record(&$0, 2, 0, [4])
     }
-    for plain in [classic, Self.odd(little: true), Self.odd(little: false), Self.gzip(classic), Self.gzip(Self.odd(little: true))] {
+    for plain in [
+      classic, Self.odd(little: true), Self.odd(little: false), Self.gzip(classic), Self.gzip(Self.odd(little: true)),
+    ] {
       let whole = try Self.read(plain).frames
       for length in 0..<plain.count {
         guard let (frames, damage) = try? Self.read(Array(plain[..<length])) else {
@@ -420,7 +436,10 @@ import Wire
   }
 
   @Test func `Flipped bytes trap nowhere`() throws {
-    for plain in [Self.odd(little: true), Self.gzip(Self.odd(little: true)), Self.pcap(little: false) { Self.record(&$0, 1, 2, [3, 4]) }] {
+    for plain in [
+      Self.odd(little: true), Self.gzip(Self.odd(little: true)),
+      Self.pcap(little: false) { Self.record(&$0, 1, 2, [3, 4]) },
+    ] {
       for index in plain.indices {
         for value: UInt8 in [0, 1, 0x7f, 0x80, 0xff] {
           var bytes = plain
@@ -431,10 +450,12 @@ import Wire
     }
   }
 
-  @Test(arguments: [
-    [], [0xd4], Array("#!/bin/sh\necho a capture this is not\n".utf8), [UInt8](repeating: 0, count: 100),
-    [0x1f, 0x8b], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14],
-  ] as [[UInt8]]) func `What is no capture is refused`(_ bytes: [UInt8]) {
+  @Test(
+    arguments: [
+      [], [0xd4], Array("#!/bin/sh\necho a capture this is not\n".utf8), [UInt8](repeating: 0, count: 100),
+      [0x1f, 0x8b], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14],
+    ] as [[UInt8]]) func `What is no capture is refused`(_ bytes: [UInt8])
+  {
     #expect(throws: CaptureFileError.notACapture("memory")) { _ = try Self.read(bytes) }
   }
 
@@ -485,7 +506,8 @@ import Wire
         if file.isDamaged {
           rows[folder]!.damaged += 1
           if folder != "malformed" {
-            print("\(url.lastPathComponent): \(CaptureFile.Damage.allCases.filter { file.count($0) > 0 }.map(\.reason))")
+            print(
+              "\(url.lastPathComponent): \(CaptureFile.Damage.allCases.filter { file.count($0) > 0 }.map(\.reason))")
           }
         }
       } catch {
@@ -495,7 +517,9 @@ import Wire
     }
     guard !rows.isEmpty else { return print("skipped: no captures beside the checkout") }
     for (folder, row) in rows.sorted(by: { $0.key < $1.key }) {
-      print("\(folder): \(row.files) files, \(row.frames) frames, \(row.ip) with IP, \(row.damaged) damaged, \(row.refused) refused")
+      print(
+        "\(folder): \(row.files) files, \(row.frames) frames, \(row.ip) with IP, \(row.damaged) damaged, \(row.refused) refused"
+      )
     }
   }
 }

@@ -133,7 +133,10 @@ import Wire
         LogLine.refused(host, because: "it is the default gateway", in: .classic),
         "adminalert: Host 10.77.0.1 is not blocked: it is the default gateway"
       ),
-      (LogLine.released(IPNetwork(host), .expired, in: .classic), "adminalert: Host 10.77.0.1 has been released (expired)"),
+      (
+        LogLine.released(IPNetwork(host), .expired, in: .classic),
+        "adminalert: Host 10.77.0.1 has been released (expired)"
+      ),
       (LogLine.released(IPNetwork(host), .byOperator, in: .modern), "Host 10.77.0.1 has been released (by operator)"),
       (
         LogLine.ipOptions(probe(.syn)),

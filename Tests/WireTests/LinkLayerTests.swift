@@ -21,7 +21,8 @@ import Wire
     ("QinQ by 802.1ad", 1, macs + [0x88, 0xa8, 0, 5, 0x81, 0, 0, 6, 0x86, 0xdd], .ip(offset: 22, .unknown)),
     (
       "five tags, one of the old number", 1,
-      macs + [0x91, 0, 0, 1] + [0x81, 0, 0, 1, 0x81, 0, 0, 2, 0x81, 0, 0, 3, 0x81, 0, 0, 4] + [0x08, 0], .ip(offset: 34, .unknown)
+      macs + [0x91, 0, 0, 1] + [0x81, 0, 0, 1, 0x81, 0, 0, 2, 0x81, 0, 0, 3, 0x81, 0, 0, 4] + [0x08, 0],
+      .ip(offset: 34, .unknown)
     ),
     ("tags without end", 1, macs + (0..<50).flatMap { _ in [0x81, 0, 0, 1] as [UInt8] }, .truncated),
     ("802.3 with LLC and SNAP", 1, macs + [0, 46, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0], .ip(offset: 22, .unknown)),

@@ -167,7 +167,6 @@ package struct NFTables: ~Copyable {
   /// Hosts that go to the kernel as one change.
   private static let hostsInChange = 16_000
 
-
   private mutating func addHosts(_ blocks: [(IPNetwork, Duration?)], to set: AddressSet) throws(ResponderError) {
     var start = 0
     while start < blocks.count {

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Configuration
-import Platform
 import Daemon
+import Platform
 import Wire
 
 struct Check: ParsableCommand {

@@ -6,12 +6,16 @@ import Wire
 
 /// Where a running sentry is asked.
 struct ControlOptions: ParsableArguments {
-  @Option(name: .customLong("control-socket"), help: ArgumentHelp(
-    "Ask the sentry that answers here.", valueName: "path"))
+  @Option(
+    name: .customLong("control-socket"),
+    help: ArgumentHelp(
+      "Ask the sentry that answers here.", valueName: "path"))
   var controlSocket: String?
 
-  @Option(name: [.customShort("c", allowingJoined: true), .customLong("configfile")], help: ArgumentHelp(
-    "Take CONTROL_SOCKET from this configuration.", valueName: "path"))
+  @Option(
+    name: [.customShort("c", allowingJoined: true), .customLong("configfile")],
+    help: ArgumentHelp(
+      "Take CONTROL_SOCKET from this configuration.", valueName: "path"))
   var configuration: String?
 
   /// Sends a message and prints the answer.
@@ -34,12 +38,17 @@ struct ControlOptions: ParsableArguments {
       Console.error("portsentry: \(error)")
       throw ExitCode(69)
     }
-    if reply.exitCode == 0 { Console.print(reply.text, terminator: "") } else { Console.error(reply.text, terminator: "") }
+    if reply.exitCode == 0 {
+      Console.print(reply.text, terminator: "")
+    } else {
+      Console.error(reply.text, terminator: "")
+    }
     if reply.exitCode != 0 { throw ExitCode(reply.exitCode) }
   }
 }
 
-private let exitCodes = "Exit status: 0 done; 1 not done, and it says why; 64 wrong usage; 69 no sentry runs; 77 no permission."
+private let exitCodes =
+  "Exit status: 0 done; 1 not done, and it says why; 64 wrong usage; 69 no sentry runs; 77 no permission."
 
 struct Status: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -71,7 +80,9 @@ struct Block: ParsableCommand {
   @OptionGroup var control: ControlOptions
   @Argument(help: "An IPv4 or IPv6 address, or a network such as 198.51.100.0/24.")
   var target: String
-  @Option(help: ArgumentHelp("How long, e.g. 30m, 12h, 7d; forever: until unblocked. Otherwise BLOCK_TIME.", valueName: "time"))
+  @Option(
+    help: ArgumentHelp(
+      "How long, e.g. 30m, 12h, 7d; forever: until unblocked. Otherwise BLOCK_TIME.", valueName: "time"))
   var time: String?
   @Option(help: ArgumentHelp("What `portsentry blocked` shows as the reason.", valueName: "text"))
   var reason = ""

@@ -23,18 +23,23 @@ struct Replay: ParsableCommand {
   @Flag(help: "Print a JSON object a line instead of a table.")
   var json = false
 
-  @Option(parsing: .singleValue, help: ArgumentHelp(
-    "An address or network of the host that captured; may be repeated. Otherwise this is found out.",
-    valueName: "address"))
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "An address or network of the host that captured; may be repeated. Otherwise this is found out.",
+      valueName: "address"))
   var local: [String] = []
 
-  @Option(help: ArgumentHelp(
-    "Watch the ports of TCP_PORTS and UDP_PORTS, or all below ADVANCED_PORTS_TCP and ADVANCED_PORTS_UDP.",
-    valueName: "stealth|advanced"))
+  @Option(
+    help: ArgumentHelp(
+      "Watch the ports of TCP_PORTS and UDP_PORTS, or all below ADVANCED_PORTS_TCP and ADVANCED_PORTS_UDP.",
+      valueName: "stealth|advanced"))
   var mode: ReplayMode?
 
-  @Option(name: [.customShort("c", allowingJoined: true), .customLong("configfile")], help: ArgumentHelp(
-    "Watch, count and ignore as this configuration says. Otherwise all ports are watched.", valueName: "path"))
+  @Option(
+    name: [.customShort("c", allowingJoined: true), .customLong("configfile")],
+    help: ArgumentHelp(
+      "Watch, count and ignore as this configuration says. Otherwise all ports are watched.", valueName: "path"))
   var configuration: String?
 
   @Argument(help: "Capture files, read in this order as one.")

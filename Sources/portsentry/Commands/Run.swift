@@ -7,12 +7,16 @@ import Response
 
 /// What `run` and `check` share: where the settings come from.
 struct SettingsOptions: ParsableArguments {
-  @Option(name: [.customShort("c", allowingJoined: true), .customLong("configfile")], help: ArgumentHelp(
-    "Read this configuration instead of \(RunOptions.defaultConfigurationPath).", valueName: "path"))
+  @Option(
+    name: [.customShort("c", allowingJoined: true), .customLong("configfile")],
+    help: ArgumentHelp(
+      "Read this configuration instead of \(RunOptions.defaultConfigurationPath).", valueName: "path"))
   var configuration: String?
 
-  @Option(name: .customLong("dialect"), help: ArgumentHelp(
-    "Read the configuration as PortSentry 1.2 or 2.x did (1.2, 2). Otherwise this is found out.", valueName: "1.2|2"))
+  @Option(
+    name: .customLong("dialect"),
+    help: ArgumentHelp(
+      "Read the configuration as PortSentry 1.2 or 2.x did (1.2, 2). Otherwise this is found out.", valueName: "1.2|2"))
   var dialect: Dialect?
 
   @Flag(name: .customLong("tcp", withSingleDash: true), help: "1.2: listen on TCP_PORTS with real sockets.")
@@ -23,9 +27,11 @@ struct SettingsOptions: ParsableArguments {
   var stcp = false
   @Flag(name: .customLong("sudp", withSingleDash: true), help: "1.2: watch UDP_PORTS by packet capture.")
   var sudp = false
-  @Flag(name: .customLong("atcp", withSingleDash: true), help: "1.2: watch all unused TCP ports below ADVANCED_PORTS_TCP.")
+  @Flag(
+    name: .customLong("atcp", withSingleDash: true), help: "1.2: watch all unused TCP ports below ADVANCED_PORTS_TCP.")
   var atcp = false
-  @Flag(name: .customLong("audp", withSingleDash: true), help: "1.2: watch all unused UDP ports below ADVANCED_PORTS_UDP.")
+  @Flag(
+    name: .customLong("audp", withSingleDash: true), help: "1.2: watch all unused UDP ports below ADVANCED_PORTS_UDP.")
   var audp = false
 
   @Flag(name: .customLong("stealth"), help: "2.x: watch TCP_PORTS and UDP_PORTS by packet capture (the default).")
@@ -33,15 +39,20 @@ struct SettingsOptions: ParsableArguments {
   @Flag(name: .customLong("connect"), help: "2.x: listen on TCP_PORTS and UDP_PORTS with real sockets.")
   var connect = false
 
-  @Option(name: .customLong("log-format"), help: ArgumentHelp(
-    "Speak as 1.2 or as 2.x, whichever way it was started (1.2, 2).", valueName: "1.2|2"))
+  @Option(
+    name: .customLong("log-format"),
+    help: ArgumentHelp(
+      "Speak as 1.2 or as 2.x, whichever way it was started (1.2, 2).", valueName: "1.2|2"))
   var logFormat: Dialect?
 
-  @Option(name: .customLong("state-dir"), help: ArgumentHelp("Keep blocks here instead of in STATE_DIR.", valueName: "dir"))
+  @Option(
+    name: .customLong("state-dir"), help: ArgumentHelp("Keep blocks here instead of in STATE_DIR.", valueName: "dir"))
   var stateDirectory: String?
 
-  @Option(name: .customLong("control-socket"), help: ArgumentHelp(
-    "Answer `portsentry status` and its kin here instead of at CONTROL_SOCKET.", valueName: "path"))
+  @Option(
+    name: .customLong("control-socket"),
+    help: ArgumentHelp(
+      "Answer `portsentry status` and its kin here instead of at CONTROL_SOCKET.", valueName: "path"))
   var controlSocket: String?
 
   func validate() throws {
@@ -82,7 +93,9 @@ extension LogSink.Output: ExpressibleByArgument {}
 struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Watch, log and respond (the default).",
-    discussion: "Exit status: 0 ended by TERM or INT; 1 could not start; 64 wrong usage; 77 no permission; 78 the configuration has errors.")
+    discussion:
+      "Exit status: 0 ended by TERM or INT; 1 could not start; 64 wrong usage; 77 no permission; 78 the configuration has errors."
+  )
 
   enum Method: String, ExpressibleByArgument {
     case pcap, raw
@@ -90,13 +103,17 @@ struct Run: ParsableCommand {
 
   @OptionGroup var settings: SettingsOptions
 
-  @Option(name: [.customShort("i", allowingJoined: true), .customLong("interface")], parsing: .singleValue, help: ArgumentHelp(
-    "Watch this interface; may be repeated. ALL_NLO: all but loopback (the default); ALL or any: all.",
-    valueName: "interface"))
+  @Option(
+    name: [.customShort("i", allowingJoined: true), .customLong("interface")], parsing: .singleValue,
+    help: ArgumentHelp(
+      "Watch this interface; may be repeated. ALL_NLO: all but loopback (the default); ALL or any: all.",
+      valueName: "interface"))
   var interfaces: [String] = []
 
-  @Option(name: [.customShort("l", allowingJoined: true), .customLong("logoutput")], parsing: .singleValue, help: ArgumentHelp(
-    "Log to stdout or syslog; repeat it for both.", valueName: "stdout|syslog"))
+  @Option(
+    name: [.customShort("l", allowingJoined: true), .customLong("logoutput")], parsing: .singleValue,
+    help: ArgumentHelp(
+      "Log to stdout or syslog; repeat it for both.", valueName: "stdout|syslog"))
   var outputs: [LogSink.Output] = []
 
   @Flag(name: [.customShort("D"), .customLong("daemon")], help: "Go to the background and log to syslog.")
@@ -105,14 +122,21 @@ struct Run: ParsableCommand {
   @Flag(name: .customLong("foreground"), help: "Stay in the foreground, also with 1.2's arguments.")
   var foreground = false
 
-  @Flag(name: [.customShort("L"), .customLong("disable-local-check")], help: "Also act when a probe comes from this host itself.")
+  @Flag(
+    name: [.customShort("L"), .customLong("disable-local-check")],
+    help: "Also act when a probe comes from this host itself.")
   var disableLocalCheck = false
 
-  @Flag(name: [.customShort("S"), .customLong("disable-service-check")], help: "Also report ports that a service has bound.")
+  @Flag(
+    name: [.customShort("S"), .customLong("disable-service-check")], help: "Also report ports that a service has bound."
+  )
   var disableServiceCheck = false
 
-  @Option(name: [.customShort("m", allowingJoined: true), .customLong("method")], help: ArgumentHelp(
-    "pcap or raw: taken for 2.x's sake. There is one way of capturing, which needs no libpcap.", valueName: "pcap|raw"))
+  @Option(
+    name: [.customShort("m", allowingJoined: true), .customLong("method")],
+    help: ArgumentHelp(
+      "pcap or raw: taken for 2.x's sake. There is one way of capturing, which needs no libpcap.", valueName: "pcap|raw"
+    ))
   var method: Method = .pcap
 
   @Flag(name: [.customShort("d"), .customLong("debug")], help: "Say everything.")
