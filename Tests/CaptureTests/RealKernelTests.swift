@@ -52,7 +52,7 @@ extension Owned where Value == SocketTable {
 }
 
 extension Owned where Value == SocketMonitor {
-  fileprivate func drain() -> Bool { value.drain() }
+  fileprivate func drain() -> Bool { value.drain { _ in true } }
   fileprivate var descriptor: Int32 { value.descriptor }
 }
 
