@@ -8,7 +8,7 @@ import Wire
 @Suite struct ReplayTests {
   /// An IPv4 datagram with TCP (flags) or UDP (nil), checksums left at zero and wrong.
   private static func datagram(_ source: [UInt8], _ target: [UInt8], _ port: UInt16, _ flags: UInt8?) -> [UInt8] {
-    let length: UInt8 = flags == nil ? 28 : 40
+    let length: UInt8 = flags == nil ? 28 : 44
     var ip: [UInt8] = [0x45, 0, 0, length, 0, 1, 0, 0, 64, flags == nil ? 17 : 6, 0, 0] + source + target
     var sum = 0
     for index in stride(from: 0, to: 20, by: 2) { sum += Int(ip[index]) << 8 | Int(ip[index + 1]) }
