@@ -28,7 +28,7 @@ struct BlockStore: ~Copyable {
     }
   }
 
-  mutating func add(_ block: Block) { pending += Array(BlockFile.line(block.record).utf8) }
+  mutating func add(_ block: Block) { BlockFile.append(block.record, to: &pending) }
   mutating func remove(_ network: IPNetwork) { pending += Array(BlockFile.line(released: network).utf8) }
 
   var isDirty: Bool { !pending.isEmpty || isBehind }
@@ -58,7 +58,7 @@ struct BlockStore: ~Copyable {
     pending = []
     file = nil
     var bytes = Array(BlockFile.header(bootID: Self.bootID).utf8)
-    for block in table.unordered { bytes += Array(BlockFile.line(block.record).utf8) }
+    for block in table.unordered { BlockFile.append(block.record, to: &bytes) }
     do throws(Errno) {
       try Files.replace(path, with: bytes)
     } catch {

@@ -130,8 +130,9 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       if state.probes &+ state.connects != before {
         link.toSentry.signal()
       } else if ready.contains(ring.descriptor) {
-        credit = min(100, credit + Int((now - creditTime) / 10_000_000))
-        creditTime = now
+        let earned = (now - creditTime) / 10_000_000
+        creditTime += earned * 10_000_000
+        credit = min(100, credit + Int(earned))
         if credit > 0 { credit -= 1 } else { Clock.sleep(.milliseconds(10)) }
       }
       publishIfDue(now)

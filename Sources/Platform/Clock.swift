@@ -33,12 +33,12 @@ package enum Poll {
   ///
   /// - Parameter milliseconds: -1 waits for ever.
   /// - Returns: those that are readable, or have an error or a hang-up to be read.
-  package static func readable(_ descriptors: [Int32], milliseconds: Int32) -> Set<Int32> {
+  package static func readable(_ descriptors: [Int32], milliseconds: Int32) -> [Int32] {
     var fds = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
     let count = unsafe fds.withUnsafeMutableBufferPointer {
       unsafe poll($0.baseAddress, nfds_t($0.count), milliseconds)
     }
-    guard count > 0 else { return [] }
-    return Set(fds.lazy.filter { $0.revents != 0 }.map(\.fd))
+    // A handful: looking one up in an array is cheaper than making a set.
+    return count > 0 ? fds.compactMap { $0.revents != 0 ? $0.fd : nil } : []
   }
 }

@@ -8,15 +8,32 @@ import Wire
 package enum BlockFile {
   package static func header(bootID: String) -> String { "portsentry-blocks 1 \(bootID)\n" }
 
+  /// Adds the line for a block made.
+  package static func append(_ record: Block.Record, to text: inout [UInt8]) {
+    func field(_ value: some Sequence<UInt8>) {
+      text.append(tab)
+      text += value
+    }
+    text.append(UInt8(ascii: "+"))
+    text.append(tab)
+    AddressText.append(record.network.address, to: &text)
+    if !record.network.isHost { text += "/\(record.network.length)".utf8 }
+    field(String(record.since.nanoseconds).utf8)
+    field((record.until.map { String($0.nanoseconds) } ?? "-").utf8)
+    field((record.methods.isEmpty ? "-" : record.methods.map(\.rawValue).joined(separator: ",")).utf8)
+    field(String(record.port).utf8)
+    field(record.transport.name.utf8)
+    field(record.modeName.utf8)
+    // The reason is our own text; a tab or newline in it would break the line.
+    field(record.reason.utf8.lazy.map { $0 < 0x20 ? UInt8(ascii: " ") : $0 })
+    text.append(newline)
+  }
+
   /// The line for a block made.
   package static func line(_ record: Block.Record) -> String {
-    let until = record.until.map { String($0.nanoseconds) } ?? "-"
-    let methods = record.methods.map(\.rawValue).joined(separator: ",")
-    // The reason is our own text; a tab or newline in it would break the line.
-    let reason = String(record.reason.map { $0.isNewline || $0 == "\t" ? " " : $0 })
-    return
-      "+\t\(record.network)\t\(record.since.nanoseconds)\t\(until)\t\(methods.isEmpty ? "-" : methods)\t\(record.port)"
-      + "\t\(record.transport.name)\t\(record.modeName)\t\(reason)\n"
+    var text: [UInt8] = []
+    append(record, to: &text)
+    return String(decoding: text, as: UTF8.self)
   }
 
   /// The line for a block released.
