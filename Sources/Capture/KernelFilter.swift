@@ -226,9 +226,9 @@ package struct KernelFilter: Sendable, Equatable {
     code.jump(to: drop)
     code.place(udp)
     if watchesUDP {
-      unlessServedThere(&code, specificUDP, v4: true, at: 12, port: { $0.loadIndexed(.half, 0) }, served: drop)
+      unlessServedThere(&code, sending(specificUDP), v4: true, at: 12, port: { $0.loadIndexed(.half, 0) }, served: drop)
       code.loadIndexed(.half, 0)
-      tree(&code, Self.largest(servedUDPv4.ranges, limit), inside: drop, outside: accept)
+      tree(&code, Self.largest(sending(servedUDPv4).ranges, limit), inside: drop, outside: accept)
     }
   }
 
@@ -246,10 +246,17 @@ package struct KernelFilter: Sendable, Equatable {
     code.jump(to: drop)
     code.place(udp)
     if watchesUDP {
-      unlessServedThere(&code, specificUDP, v4: false, at: 8, port: { $0.load(.half, 40) }, served: drop)
+      unlessServedThere(&code, sending(specificUDP), v4: false, at: 8, port: { $0.load(.half, 40) }, served: drop)
       code.load(.half, 40)
-      tree(&code, Self.largest(servedUDPv6.ranges, limit), inside: drop, outside: accept)
+      tree(&code, Self.largest(sending(servedUDPv6).ranges, limit), inside: drop, outside: accept)
     }
+  }
+
+  /// Of the ports with sockets those that servers have. A socket on a port of the moment is mostly a client's: what it
+  /// asks must be remembered, for the answer may come when it is closed.
+  private func sending(_ ports: PortSet) -> PortSet { ports.subtracting(PortSet(ranges: [ephemeralPorts])) }
+  private func sending(_ ports: [IPAddress: PortSet]) -> [IPAddress: PortSet] {
+    ports.mapValues { sending($0) }.filter { !$0.value.isEmpty }
   }
 
   private func notEphemeral(_ code: inout Assembler, drop: Label) {

@@ -158,7 +158,7 @@ package final class Sentry {
       umask(0o022)
       let signals = try takeSignals()
       let link = try SensorLink()
-      let queue = BoundedQueue<Probe>(capacity: 32_768)
+      let queue = BoundedQueue<Probe>(capacity: 65_536)
       var sensor = try Sensor.open(plan.sensorSettings(options), queue: queue.makeProducer(), link: link)
       let control = try ControlServer(path: plan.configuration.controlSocket)
       sentry = Sentry(plan, options, link: link, probes: queue.makeConsumer(), control: control, signals: signals)

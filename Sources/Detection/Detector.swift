@@ -63,6 +63,7 @@ package struct Detector: Sendable {
     if !exposure.isLocal(packet.target) { return .notOurs }
     if packet.source.isUnspecified || packet.source.isMulticast || packet.source.isLimitedBroadcast
       || (packet.source.isLoopback && !packet.target.isLoopback)
+      || (packet.target.isLoopback && !packet.source.isLoopback && !exposure.isLocal(packet.source))
     {
       return .impossibleSource
     }

@@ -43,6 +43,7 @@ package struct BlockTable: Sendable {
       lengths[Self.lengthKey(block.network), default: 0] += 1
     }
     if let until = block.until { push((until, block.network)) }
+    trimEnds()
   }
 
   @discardableResult
@@ -52,8 +53,7 @@ package struct BlockTable: Sendable {
       let key = Self.lengthKey(network)
       lengths[key] = lengths[key]! == 1 ? nil : lengths[key]! - 1
     }
-    // Released blocks leave their ends behind; when those outnumber the blocks the heap is made anew.
-    if ends.count > 1024, ends.count > 2 * blocks.count { rebuild() }
+    trimEnds()
     return block
   }
 
@@ -74,7 +74,9 @@ package struct BlockTable: Sendable {
 
   private static func lengthKey(_ network: IPNetwork) -> Int { network.length + (network.isV4 ? 1000 : 0) }
 
-  private mutating func rebuild() {
+  /// Released and replaced blocks leave their ends behind; when those outnumber the blocks the heap is made anew.
+  private mutating func trimEnds() {
+    guard ends.count > 1024, ends.count > 2 * blocks.count else { return }
     ends = []
     for block in blocks.values {
       if let until = block.until { push((until, block.network)) }

@@ -55,7 +55,7 @@ import Wire
     record.reason = "a\tb\nc\r\nd\re\u{2028}f"
     let line = BlockFile.line(record)
     #expect(line.utf8.count { $0 == 0x0a } == 1)
-    #expect(Self.parse(Self.header + line).records[record.network]?.reason == "a b c d e f")
+    #expect(Self.parse(Self.header + line).records[record.network]?.reason == "a b c  d e f")
   }
 
   /// What a power cut may leave: the last line in part. A release cut short could name another host.
