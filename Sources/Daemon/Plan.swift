@@ -35,7 +35,7 @@ package struct Plan: Sendable {
       diagnostics += problems
       foundPath = path
     } catch {
-      if options.configurationPath != nil || error.code != ENOENT_code {
+      if options.configurationPath != nil || !error.isMissing {
         diagnostics.append(
           Diagnostic(severity: .error, file: path, line: 0, message: "cannot read it: \(error.reason)"))
       }
@@ -60,8 +60,6 @@ package struct Plan: Sendable {
     plan.setBoth(mode)
     return plan
   }
-
-  private static let ENOENT_code: Int32 = 2
 
   /// Whether the modes came from /etc/default/portsentry.
   private mutating func chooseModes(_ options: RunOptions) -> Bool {

@@ -140,7 +140,8 @@ package struct HistoryFile: ~Copyable {
       partial = 0
       open.size = Int64(info.st_size)
       // A half line of whoever wrote last gets its line end, so that it spoils no line of ours.
-      if info.st_mode & 0o170000 == 0o100000 /* a regular file */, info.st_size > 0 {
+      // 0o100000: a regular file (inode(7)).
+      if info.st_mode & 0o170000 == 0o100000, info.st_size > 0 {
         var last: UInt8 = 0
         let count = unsafe pread(open.descriptor.raw, &last, 1, info.st_size - 1)
         if count == 1, last != UInt8(ascii: "\n") {

@@ -140,7 +140,9 @@ package final class ChildProcess {
   ) -> Int32 {
     var copies: [UnsafeMutablePointer<CChar>?] = unsafe strings.map { unsafe strdup($0) }
     unsafe copies.append(nil)
-    defer { unsafe copies.forEach { unsafe free($0) } }
+    defer {
+      for index in copies.indices { unsafe free(copies[index]) }
+    }
     return unsafe copies.withUnsafeBufferPointer { unsafe body($0.baseAddress!) }
   }
 }

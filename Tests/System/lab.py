@@ -42,7 +42,8 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 TARGET4, TARGET6, ATTACKER4, ATTACKER6 = "10.77.0.2", "fd77::2", "10.77.0.1", "fd77::1"
 TARGET_MAC, ATTACKER_MAC = "02:00:00:77:00:02", "02:00:00:77:00:01"
 FIRST_SPARE, LAST_SPARE = 101, 250
-DEBIAN = "/usr/sbin/portsentry"
+# PortSentry 1.2 as Debian ships it: unpacked by scripts/install-missing.sh, not installed.
+DEBIAN = os.path.join(ROOT, ".build", "portsentry-1.2", "usr", "sbin", "portsentry")
 
 verbose = False
 binary = None
@@ -437,8 +438,11 @@ class Sentry:
             sources.append((s, channel))
         mounts = self.extra_mounts
         if self.predecessor:
-            mounts += "\nmount --bind %s /etc/portsentry\nmount -t tmpfs none /var/lib/portsentry\n" \
-                      "mount --bind %s /etc/hosts.deny" % (shlex.quote(self.folder), shlex.quote(self.hosts_deny))
+            # 1.2's paths are fixed, and need not exist here: they are made in copies that only this sentry sees.
+            copy = shlex.quote(self.folder + "/etc")
+            mounts += ("\ncp -a /etc %s\nmount --bind %s /etc\nmkdir -p /etc/portsentry\ntouch /etc/hosts.deny\n"
+                       "mount --bind %s /etc/portsentry\nmount -t tmpfs none /var/lib\nmkdir /var/lib/portsentry\n"
+                       "mount --bind %s /etc/hosts.deny" % (copy, copy, shlex.quote(self.folder), shlex.quote(self.hosts_deny)))
         for key, value in self.environment.items():
             mounts += "\nexport %s=%s" % (key, shlex.quote(value))
         environment = {**os.environ, "LAB_LOG": log, "LAB_MOUNTS": mounts, "LAB_STARTED": self.folder + "/started",
