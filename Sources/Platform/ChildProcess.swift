@@ -141,7 +141,7 @@ package final class ChildProcess {
     var copies: [UnsafeMutablePointer<CChar>?] = unsafe strings.map { unsafe strdup($0) }
     unsafe copies.append(nil)
     defer {
-      for index in copies.indices { unsafe free(copies[index]) }
+      for index in unsafe copies.indices { unsafe free(copies[index]) }
     }
     return unsafe copies.withUnsafeBufferPointer { unsafe body($0.baseAddress!) }
   }
