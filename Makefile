@@ -1,7 +1,7 @@
 # What one can do here. `make run` and `make test` install what is missing first.
 RELEASE = swift build -c release --static-swift-stdlib
 
-.PHONY: run test build demo coverage fuzz lint format install clean
+.PHONY: run test build demo coverage bench fuzz lint format install clean
 
 run: build ## watch this host now, log only
 	@sh scripts/run.sh
@@ -17,6 +17,9 @@ demo: dependencies-test build ## two namespaces, a real nmap, an alert, a block 
 
 coverage: dependencies-test build ## measure docs/coverage.md anew
 	python3 Tests/System/coverage.py --binary .build/release/portsentry
+
+bench: dependencies-test build ## the README's figures, held to their limits; wants a quiet machine
+	PORTSENTRY_BENCH=1 python3 Tests/System/run.py --binary .build/release/portsentry footprint latency full_scan
 
 fuzz: ## each fuzzer for ten minutes (FUZZ_SECONDS=600)
 	sh scripts/fuzz.sh $${FUZZ_SECONDS:-600}

@@ -45,7 +45,7 @@ def start(lab):
         link.close()
     first, ready = sorted(f[0] for f in figures)[2], sorted(f[1] for f in figures)[2]
     text = "first packet watched %.1f ms after exec, ready after %.1f ms (medians of 5, all ports, both protocols)" % (first * 1e3, ready * 1e3)
-    L.check(first < 0.050, text)
+    L.check(first < L.bar(0.050), text)
     return text
 
 
@@ -142,7 +142,7 @@ for i in range(10000):
            "10,000 connections %.4f s); connected UDP server %.4f s per million" % (each, millions, wall, (cpu1 - cpu0) / ((packets1 - packets0) / 1e6),
                                            (cpu3 - cpu1) / ((packets3 - packets1) / 1e6), cpu2 - cpu3, connected)
     L.check(not sentry.find("attackalert|Scan from"), "honest traffic was called a scan: %s" % (sentry.texts()[-2:],))
-    L.check(each <= 0.005, text)
+    L.check(each <= L.bar(0.005), text)
     return text
 
 

@@ -60,6 +60,11 @@ class Skip(Exception):
     """A test cannot be done here; the text says why."""
 
 
+def bar(limit):
+    """A limit of time. `make bench` holds to it; the tests, which must pass on a busy machine too, allow five times as much."""
+    return limit if os.environ.get("PORTSENTRY_BENCH") else 5 * limit
+
+
 def check(condition, evidence):
     if not condition:
         raise Failure(evidence() if callable(evidence) else evidence)

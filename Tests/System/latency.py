@@ -38,7 +38,7 @@ class Prober:
                 return last
             last = max(last, struct.unpack("!I", data[:4])[0])
 
-    def latency(self, source, longest=1.0, step=50e-6):
+    def latency(self, source, longest=5.0, step=50e-6):
         """Seconds from the trigger to the first datagram that is lost; None when none is lost."""
         frames = self.frames(source, 400)
         trigger = P.segment(source, L.TARGET4, 40000, WATCHED)
@@ -103,7 +103,7 @@ def native(lab):
     text = "median of 200: %.2f ms%s (90%%: %.2f, worst %.2f); KILL_ROUTE with nft: %.2f ms%s" % (
         median * 1e3, ", by its own clock %.2f" % (own / 1e6) if own else "", sorted(ours)[180] * 1e3, max(ours) * 1e3, statistics.median(classic) * 1e3,
         "; PortSentry 1.2: %.2f ms" % (statistics.median(elder) * 1e3) if elder else "")
-    L.check(median < 0.001, text)
+    L.check(median < L.bar(0.001), text)
     return text
 
 
@@ -127,7 +127,7 @@ def cost(lab):
     burst = spent(invented(2000, "10.78.1.0"), 0)
     alone = spent(invented(1000, "10.79.1.0"), 0.002)
     text = "%.0f us a block in a burst of 2000, %.0f us where each wakes the sentry anew" % (burst * 1e6, alone * 1e6)
-    L.check(burst <= 100e-6, text)
+    L.check(burst <= L.bar(100e-6), text)
     return text
 
 
@@ -189,7 +189,7 @@ def restore(lab):
     L.check(set(sources) <= held, "only %d of %d are in the kernel again" % (len(set(sources) & held), count))
     text = "%d blocks in force %.2f s after exec, following kill -9 and a flushed ruleset; resident %.1f MB" % (
         count, took, L.resident_kib(sentry.pid) / 1024)
-    L.check(took < 1.0, text)
+    L.check(took < L.bar(1.0), text)
     return text
 
 
