@@ -29,6 +29,7 @@ if [ "${1:-build}" = test ]; then
   need ip iproute2
   need nmap nmap
   need hping3 hping3
+  need masscan masscan
   need nft nftables
   need iptables iptables
   need tcpdump tcpdump
@@ -41,6 +42,8 @@ if [ "${1:-build}" = test ]; then
   need ethtool ethtool
   need getcap libcap2-bin
   need ps procps
+  need strip binutils
+  need route net-tools
   need unshare util-linux
 fi
 if [ -n "$missing" ]; then
