@@ -25,9 +25,13 @@ extension Sentry {
     counters.alerts += 1
     // A response is under way: what comes of it decides about this one too. At most 256 wait for one response; of
     // more, the line is written at once.
-    if var job = jobs[probe.source], job.held.count < 256 {
-      job.held.append(probe)
-      jobs[probe.source] = job
+    if let job = jobs[probe.source] {
+      if job.held.count < 256 {
+        jobs[probe.source]?.held.append(probe)
+      } else {
+        alert(probe)
+        record(probe, .failed)
+      }
       return
     }
     if probe.isOwnAddress, !options.actsOnOwnAddress, dialect == .modern {
