@@ -5,6 +5,7 @@ import re
 import time
 
 import lab as L
+import packets as P
 
 ERROR = r"(?i)(error|fail|could not|cannot|not found|timed? ?out)"
 
@@ -37,6 +38,26 @@ def sleeping(lab):
     status = sentry.stop(timeout=10)
     L.check(status == 0, "exit %s" % status)
     return "the second source's alert after %.0f ms; TERM during the command took %.1f s" % (took * 1e3, time.monotonic() - begun)
+
+
+@L.test("commands.one_response_to_a_source_that_goes_on")
+def one_response(lab):
+    """More probes than are held while the command runs: still one command, and an alert for each probe."""
+    runs = os.path.join(lab.folder, "runs")
+    sentry = lab.sentry("-atcp", settings={"BLOCK_TCP": "2", "KILL_RUN_CMD": "echo $TARGET$ >> %s; sleep 2" % runs})
+    source = lab.new_source()[0]
+    link = lab.link()
+    for port in range(200, 700):
+        link.send(P.segment(source, L.TARGET4, 40000, port))
+    alert = re.compile("attackalert: TCP SYN/Normal scan from host: [^/]*/%s to" % re.escape(source))
+
+    def alerts():
+        return sum(1 for text in sentry.texts() if alert.search(text))
+    L.wait_for(lambda: alerts() >= 500, 8, lambda: "500 alerts; there are %d" % alerts(), 0.2)
+    with open(runs) as f:
+        count = len(f.readlines())
+    L.check(count == 1, "the command ran %d times" % count)
+    return "500 probes, one command"
 
 
 @L.test("commands.failing_command_is_not_called_a_block")
