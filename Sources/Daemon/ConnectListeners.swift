@@ -102,7 +102,7 @@ struct ConnectListeners: ~Copyable {
   ///
   /// - Parameter banner: sent to whoever `deserves` it.
   mutating func accept(
-    banner: String?, mode: Mode, deserves: (IPAddress) -> Bool, _ body: (Probe) -> Void
+    banner: String?, deserves: (IPAddress) -> Bool, _ body: (Probe) -> Void
   ) {
     var events = unsafe [epoll_event](repeating: epoll_event(), count: 64)
     let count = unsafe epoll_wait(epoll.raw, &events, 64, 0)

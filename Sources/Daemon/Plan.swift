@@ -161,7 +161,6 @@ package struct Plan: Sendable {
     settings.detector.scanTrigger = configuration.scanTrigger
     settings.detector.countsModesApart = logDialect == .classic
     settings.detector.checksServices = options.checksServices
-    settings.detector.actsOnOwnAddress = options.actsOnOwnAddress
     settings.detector.ephemeralPorts = Plan.ephemeralPorts
     switch tcpMode {
     case .connect: settings.connectTCP = ports(.tcp)

@@ -170,7 +170,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
 
   private mutating func acceptAll() {
     let ignored = ignored
-    listeners.accept(banner: state.settings.banner, mode: .connect, deserves: { !ignored.contains($0) }) { probe in
+    listeners.accept(banner: state.settings.banner, deserves: { !ignored.contains($0) }) { probe in
       state.connects &+= 1
       state.queue.push(state.detector.probe(probe))
     }

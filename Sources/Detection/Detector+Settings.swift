@@ -28,8 +28,6 @@ extension Detector {
     package var ephemeralPorts: ClosedRange<UInt16> = 32768...60999
     /// Whether packets without any listener count although a service is there (`-S`, 2.x).
     package var checksServices = true
-    /// Whether to take part when a packet has this host as its source as well (`-L`, 2.x).
-    package var actsOnOwnAddress = false
 
     package init() {}
 
