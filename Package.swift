@@ -33,15 +33,15 @@ let package = Package(
     module("Detection", ["Wire"]),
     module("Capture", ["CLinux", "CZlib", "Platform", "Wire", "Detection"]),
     module("Response", ["CLinux", "Wire", "Detection", "Platform"]),
-    module("Journal", ["Wire", "Detection", "Response", "Platform"]),
+    module("EventLog", ["Wire", "Detection", "Response", "Platform"]),
     module("Configuration", ["Wire", "Detection", "Response", "Platform"]),
     module(
       "Daemon",
-      ["CLinux", "Wire", "Platform", "Capture", "Detection", "Response", "Journal", "Configuration"]),
+      ["CLinux", "Wire", "Platform", "Capture", "Detection", "Response", "EventLog", "Configuration"]),
     .executableTarget(
       name: "portsentry",
       dependencies: [
-        "Capture", "Daemon", "Configuration", "Detection", "Journal", "Platform", "Response", "Wire",
+        "Capture", "Daemon", "Configuration", "Detection", "EventLog", "Platform", "Response", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),
@@ -53,10 +53,10 @@ let package = Package(
     tests("DetectionTests", ["Detection", "Wire"]),
     tests("CaptureTests", ["Capture", "CZlib", "Wire", "Detection", "Platform", "CLinux"]),
     tests("ResponseTests", ["Response", "CLinux", "Wire", "Detection", "Platform"]),
-    tests("JournalTests", ["Journal", "Response", "Wire", "Detection", "Platform"]),
+    tests("EventLogTests", ["EventLog", "Response", "Wire", "Detection", "Platform"]),
     tests("ConfigurationTests", ["Configuration", "Response", "Wire", "Detection", "Platform"]),
-    tests("DocumentationTests", ["Configuration", "Journal", "Platform", "Wire", "Detection"]),
+    tests("DocumentationTests", ["Configuration", "EventLog", "Platform", "Wire", "Detection"]),
     tests(
-      "DaemonTests", ["Daemon", "Capture", "Configuration", "Journal", "Response", "Wire", "Detection", "Platform"]),
+      "DaemonTests", ["Daemon", "Capture", "Configuration", "EventLog", "Response", "Wire", "Detection", "Platform"]),
   ]
 )

@@ -1,4 +1,4 @@
-import Journal
+import EventLog
 import Response
 import Wire
 

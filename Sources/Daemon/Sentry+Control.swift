@@ -1,6 +1,6 @@
 import Configuration
 import Detection
-import Journal
+import EventLog
 import Platform
 import Response
 import Wire

@@ -1,8 +1,8 @@
-import CLinux
 import Capture
+import CLinux
 import Configuration
 import Detection
-import Journal
+import EventLog
 import Platform
 import Response
 import Synchronization

@@ -1,10 +1,10 @@
 import Configuration
 import Detection
+import EventLog
 import Foundation
-import Journal
 import Platform
-import TestSupport
 import Testing
+import TestSupport
 import Wire
 
 /// What users read must name what there is, and nothing else.

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Daemon
 import Detection
-import Journal
+import EventLog
 import Platform
 import Response
 

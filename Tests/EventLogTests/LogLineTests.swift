@@ -1,5 +1,5 @@
 import Detection
-import Journal
+import EventLog
 import Platform
 import Response
 import Testing

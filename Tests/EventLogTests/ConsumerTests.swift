@@ -1,6 +1,6 @@
 import Detection
+import EventLog
 import Foundation
-import Journal
 import Platform
 import Response
 import Testing

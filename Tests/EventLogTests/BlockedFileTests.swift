@@ -1,6 +1,6 @@
 import Detection
+import EventLog
 import Foundation
-import Journal
 import Response
 import Testing
 import Wire
