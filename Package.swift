@@ -34,10 +34,14 @@ let package = Package(
     module("Capture", ["CLinux", "CZlib", "Platform", "Wire", "Detection"]),
     module("Response", ["CLinux", "Wire", "Detection", "Platform"]),
     module("EventLog", ["Wire", "Detection", "Response", "Platform"]),
+    module("Journal", ["Wire", "Detection", "Response"]),
     module("Configuration", ["Wire", "Detection", "Response", "Platform"]),
     module(
       "Daemon",
-      ["CLinux", "Wire", "Platform", "Capture", "Detection", "Response", "EventLog", "Configuration"]),
+      [
+        "CLinux", "Wire", "Platform", "Capture", "Detection", "Response", "EventLog", "Journal",
+        "Configuration",
+      ]),
     .executableTarget(
       name: "portsentry",
       dependencies: [

@@ -1,5 +1,6 @@
 import Detection
 import EventLog
+import Journal
 import Platform
 import Response
 import Wire
@@ -11,6 +12,7 @@ extension Sentry {
     var probe = seen
     counters.probes += 1
     probe.isIgnored = plan.ignored.contains(probe.source)
+    keep(.probe(probe))
     if probe.isIgnored {
       probe.isTriggered = false
       counters.ignored += 1
@@ -51,6 +53,9 @@ extension Sentry {
       respond(probe, action)
     }
   }
+
+  /// Hands an event to whoever keeps it. Never waits.
+  func keep(_ event: Event) {}
 
   func recordedKey(_ probe: Probe) -> RecordedSource {
     RecordedSource(address: probe.source, transport: dialect == .classic ? probe.transport : nil)

@@ -1,13 +1,16 @@
 import Wire
 
-/// One packet or connection that touched a watched port nothing serves: what the classic rule counts.
+/// One packet or connection that touched what nothing serves. The classic rule counts those that `isWatched`; the journal
+/// keeps them all.
 package struct Probe: Sendable, BitwiseCopyable {
   package var time: Timestamp
   /// The address it came from: a claim, not a proof, unless `technique` is `.connect` over TCP.
   package var source: IPAddress
   package var sourcePort: UInt16
   package var target: IPAddress
+  /// For `.ipProtocol` the protocol's number, for `.icmp` the message type.
   package var targetPort: UInt16
+  /// Says nothing where the technique is of another protocol (`protocolName`).
   package var transport: TransportProtocol
   package var mode: Mode
   package var technique: Technique
@@ -20,6 +23,8 @@ package struct Probe: Sendable, BitwiseCopyable {
   package var isIgnored: Bool
   /// Whether this host sent it to itself. Such a probe is never answered.
   package var isOwnAddress: Bool
+  /// Whether the modes in force watch its port: then it is an alert in the words of the predecessors.
+  package var isWatched = true
 
   package init(
     time: Timestamp, source: IPAddress, sourcePort: UInt16, target: IPAddress, targetPort: UInt16,
@@ -39,5 +44,15 @@ package struct Probe: Sendable, BitwiseCopyable {
     self.isTriggered = isTriggered
     self.isIgnored = isIgnored
     self.isOwnAddress = isOwnAddress
+  }
+
+  /// `TCP`, `UDP`, `SCTP`, `ICMP`, or `IP` for a protocol's number.
+  package var protocolName: String {
+    switch technique {
+    case .sctpInit, .sctpCookieEcho: "SCTP"
+    case .ipProtocol: "IP"
+    case .icmp: "ICMP"
+    default: transport.name
+    }
   }
 }

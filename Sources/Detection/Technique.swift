@@ -15,6 +15,14 @@ package enum Technique: UInt8, Sendable, BitwiseCopyable, CaseIterable {
   /// Any other set of flags.
   case oddFlags
   case udp
+  /// An SCTP INIT chunk (nmap -sY).
+  case sctpInit
+  /// An SCTP COOKIE ECHO chunk without an association (nmap -sZ).
+  case sctpCookieEcho
+  /// An IP protocol number tried (nmap -sO).
+  case ipProtocol
+  /// An ICMP request: echo, timestamp, address mask (nmap -PE -PP -PM).
+  case icmp
 
   /// The technique of a segment's flags. The order of the tests is that of PortSentry 1.2.
   package init(flags: TCPFlags) {
@@ -49,6 +57,20 @@ package enum Technique: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case .ack: "ack"
     case .oddFlags: "odd-flags"
     case .udp: "udp"
+    case .sctpInit: "sctp-init"
+    case .sctpCookieEcho: "sctp-cookie-echo"
+    case .ipProtocol: "ip-protocol"
+    case .icmp: "icmp"
     }
   }
+}
+
+/// Several techniques.
+package struct TechniqueSet: OptionSet, Hashable, Sendable, BitwiseCopyable {
+  package var rawValue: UInt16
+  package init(rawValue: UInt16) { self.rawValue = rawValue }
+  package init(_ technique: Technique) { rawValue = 1 << UInt16(technique.rawValue) }
+
+  /// The members in the order of `Technique`.
+  package var techniques: [Technique] { Technique.allCases.filter { contains(TechniqueSet($0)) } }
 }

@@ -114,6 +114,11 @@ extension Probe {
     case .maimon: return "TCP Maimon scan"
     case .ack: return "TCP ACK scan"
     case .udp: return "UDP"
+    // No mode of the predecessors watches these; the words are in the form of theirs all the same.
+    case .sctpInit: return "SCTP INIT scan"
+    case .sctpCookieEcho: return "SCTP COOKIE ECHO scan"
+    case .ipProtocol: return "IP protocol scan"
+    case .icmp: return "ICMP sweep"
     case .oddFlags:
       func bit(_ flag: TCPFlags) -> Int { flags.contains(flag) ? 1 : 0 }
       return "Unknown Type: TCP Packet Flags: SYN: \(bit(.syn)) FIN: \(bit(.fin)) ACK: \(bit(.ack))"

@@ -1,0 +1,51 @@
+/// One reason that speaks for or against a source being a scanner, with its weight.
+///
+/// Weights are log likelihood ratios in thousandths of a nat: what a scanner does often and an honest host seldom is
+/// positive. They add up to the score of a `Verdict`.
+package struct Evidence: Sendable, BitwiseCopyable, Equatable {
+  package enum Kind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
+    /// First touch of a port that nothing serves.
+    case unusedPort
+    /// Flags that no TCP sends to open or to carry on a connection.
+    case oddFlags
+    /// An ACK or FIN/ACK that belongs to no connection.
+    case strayAck
+    /// An IP protocol that this host does not speak.
+    case unusedProtocol
+    /// A search for hosts: an echo, timestamp or mask request to one more of our addresses.
+    case hostProbe
+    /// A service was touched and left without a word.
+    case silentTouch
+    /// A conversation with a service, words in it: speaks for the source.
+    case conversation
+    /// The packet bears the marks of a scanning tool.
+    case toolMarks
+
+    package var name: String {
+      switch self {
+      case .unusedPort: "unused port"
+      case .oddFlags: "odd flags"
+      case .strayAck: "stray ack"
+      case .unusedProtocol: "unused protocol"
+      case .hostProbe: "host probe"
+      case .silentTouch: "silent touch"
+      case .conversation: "conversation"
+      case .toolMarks: "tool marks"
+      }
+    }
+  }
+
+  package var kind: Kind
+  package var technique: Technique
+  /// The port touched; for `.ipProtocol` the protocol's number, for `.icmp` the message type.
+  package var port: UInt16
+  /// Thousandths of a nat; negative speaks for the source.
+  package var weight: Int16
+
+  package init(_ kind: Kind, _ technique: Technique, port: UInt16, weight: Int16) {
+    self.kind = kind
+    self.technique = technique
+    self.port = port
+    self.weight = weight
+  }
+}
