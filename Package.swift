@@ -50,6 +50,8 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),
+    .executableTarget(
+      name: "trace", dependencies: ["CLinux", "Platform"], path: "Benchmarks/Trace", swiftSettings: settings),
     .target(
       name: "TestSupport", dependencies: ["CLinux", "Wire", "Platform"], path: "Tests/TestSupport",
       swiftSettings: settings),

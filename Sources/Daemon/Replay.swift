@@ -1,3 +1,4 @@
+import Capture
 import Detection
 import Wire
 
@@ -44,34 +45,21 @@ package struct Replay: ~Copyable {
 
   /// Takes the next frame of a capture.
   @inline(__always)
-  package mutating func observe(
-    _ frame: RawSpan, linkType: UInt32, direction: LinkLayer.Direction, time: Timestamp
-  ) {
+  package mutating func observe(_ bytes: RawSpan, _ frame: CaptureFile.Frame) {
     frames &+= 1
-    decoder.decode(
-      frame, linkType: linkType, direction: direction, time: time, into: &packet,
-      isLocal: { detector.exposure.isLocal($0) }
-    ) { packet, bytes, outcome, found in
-      let isOurs = found != .incoming && detector.exposure.isLocal(packet.source)
-      if found == .outgoing || isOurs {
-        packet.isOutgoing = true
-        if outcome == .packet {
-          _ = detector.consider(&packet, in: bytes)
-        } else {
-          detector.considerOther(packet, outcome)
-        }
-        // Between two of our addresses it also arrives, as on the loopback interface of a live host.
-        guard found == .unknown, detector.exposure.isLocal(packet.target) else { return }
-        packet.checksum = .valid
-      }
-      packet.isOutgoing = false
-      if outcome == .packet {
-        if case .candidate = detector.consider(&packet, in: bytes) { detector.wait(packet) }
-      } else {
-        detector.considerOther(packet, outcome)
-      }
+    if frame.linkType == 1, frame.direction == .unknown, detector.passes(bytes, at: frame.time) { return }
+    judge(bytes, frame)
+  }
+
+  private mutating func judge(_ frame: RawSpan, _ record: CaptureFile.Frame) {
+    guard let place = decoder.locate(frame, linkType: record.linkType, direction: record.direction) else { return }
+    let bytes = frame.extracting(place.offset..<frame.byteCount)
+    var outcome = decoder.decode(bytes, time: record.time, isVouched: place.direction == .outgoing, into: &packet)
+    if outcome == .wrongHeaderChecksum, detector.isLocal(packet.source) {
+      outcome = decoder.decodeOwn(bytes, into: &packet)
     }
-    if detector.hasFound { take() }
+    guard outcome.isDecoded else { return }
+    if detector.observe(&packet, outcome, place.direction, in: bytes) { take() }
   }
 
   /// The capture is at its end: what still waits for an answer gets none.

@@ -12,13 +12,8 @@ package enum ReplayRun {
     /// Empty: found out from the files.
     package var local: [IPNetwork] = []
 
-    /// Every port of both protocols.
-    package init() {
-      let all = Detector.Watch(mode: .advanced, ports: PortSet(ranges: [0...65_535]))
-      detector.tcp = all
-      detector.udp = all
-      judgeAll()
-    }
+    /// The native rule alone, over all ports.
+    package init() { judgeAll() }
 
     /// What a live sentry would watch by this plan.
     ///
@@ -75,11 +70,7 @@ package enum ReplayRun {
     var replay = Replay(settings.detector, exposure: exposure, ignored: settings.ignored, key: key)
     for path in paths {
       var file = try CaptureFile(path: path)
-      while file.next({ bytes, frame in
-        replay.observe(bytes, linkType: frame.linkType, direction: frame.direction, time: frame.time)
-      }) {
-        if replay.frames & 0xffff == 0 { note(progress(path, "reading", file)) }
-      }
+      feed(&file, to: &replay) { note(.progress(path: path, step: "reading", part: $0)) }
       if file.isDamaged {
         note(.damaged(path: path, CaptureFile.Damage.allCases.map { ($0.reason, file.count($0)) }.filter { $0.1 > 0 }))
       }
@@ -88,33 +79,43 @@ package enum ReplayRun {
     return replay
   }
 
+  /// A function of its own, so that both stay where they are: a local variable is moved for every frame.
+  @inline(never)
+  private static func feed(_ file: inout CaptureFile, to replay: inout Replay, _ progress: (Double) -> Void) {
+    var consumed = 0
+    while true {
+      progress(file.part)
+      guard var run = file.nextRun(after: consumed) else { return }
+      while run.next() { replay.observe(run.span, run.frame) }
+      consumed = run.consumed
+    }
+  }
+
   private static func survey(
     _ paths: [String], key: (UInt64, UInt64), _ note: (Note) -> Void
   ) throws(CaptureFileError) -> (networks: [IPNetwork], evidence: CaptureSurvey.Evidence)? {
     var survey = CaptureSurvey(key: key)
     var decoder = FrameDecoder()
     var packet = Packet()
-    var frames: UInt64 = 0
     for path in paths {
       var file = try CaptureFile(path: path)
-      while file.next({ bytes, frame in
-        decoder.decode(
-          bytes, linkType: frame.linkType, direction: frame.direction, time: frame.time, into: &packet,
+      var consumed = 0
+      while true {
+        note(.progress(path: path, step: "looking whose it is", part: file.part))
+        guard var run = file.nextRun(after: consumed) else { break }
+        while run.next() {
+          let (bytes, frame) = (run.span, run.frame)
+          guard let place = decoder.locate(bytes, linkType: frame.linkType, direction: frame.direction) else { continue }
+          let datagram = bytes.extracting(place.offset..<bytes.byteCount)
           // Whatever was captured tells of the host, so checksums do not matter here.
-          isLocal: { _ in true }
-        ) { packet, _, outcome, direction in
-          if outcome == .packet { survey.observe(packet, direction) }
+          if decoder.decode(datagram, time: frame.time, isVouched: true, into: &packet) == .packet {
+            survey.observe(packet, place.direction)
+          }
         }
-      }) {
-        frames &+= 1
-        if frames & 0xffff == 0 { note(progress(path, "looking whose it is", file)) }
+        consumed = run.consumed
       }
     }
     return survey.inferredLocal()
-  }
-
-  private static func progress(_ path: String, _ step: String, _ file: borrowing CaptureFile) -> Note {
-    .progress(path: path, step: step, part: Double(file.consumed) / Double(max(file.size, 1)))
   }
 }
 

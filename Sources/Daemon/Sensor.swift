@@ -172,7 +172,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
           state.undecoded[Int(outcome.rawValue)] &+= 1
           return
         }
-        guard outcome == .packet else { return state.detector.considerOther(state.packet, outcome) }
+        guard outcome == .packet else { return state.detector.considerOther(&state.packet, outcome) }
         guard case .candidate = state.detector.consider(&state.packet, in: bytes) else { return }
         if state.settings.detector.checksServices, sockets.serves(state.packet) {
           state.detector.learnService(state.packet)

@@ -22,13 +22,26 @@ struct CampaignTable: ~Copyable {
   }
 
   /// By what a group is held together, besides the marks of the program.
-  enum Bond: UInt8, CaseIterable {
+  enum Bond: UInt8 {
     /// The program's marks alone: it is none that ordinary systems run.
     case marks
     case v4Prefix24
     case v6Prefix64
     case v6Prefix56
     case v6Prefix48
+
+    /// Those that may hold an address.
+    @inline(__always)
+    static func forEach(of source: IPAddress, _ body: (Bond) -> Void) {
+      body(.marks)
+      if source.isV4 {
+        body(.v4Prefix24)
+      } else {
+        body(.v6Prefix64)
+        body(.v6Prefix56)
+        body(.v6Prefix48)
+      }
+    }
 
     var prefixLength: Int {
       switch self {
@@ -91,8 +104,9 @@ struct CampaignTable: ~Copyable {
     let place = next
     next = (next + 1) % Self.memberCapacity
     if members[place].isUsed {
-      for bond in Bond.allCases {
-        if let key = key(of: members[place], bond) { leave(key) }
+      let old = members[place]
+      Bond.forEach(of: old.source) { bond in
+        if let key = key(of: old, bond) { leave(key) }
       }
     } else {
       used += 1
@@ -101,8 +115,8 @@ struct CampaignTable: ~Copyable {
     members[place].isUsed = true
     credit = min(credit + 64, 4 * Self.memberCapacity)
     var result: [Campaign] = []
-    for bond in Bond.allCases {
-      guard let key = key(of: member, bond), join(key), credit >= used else { continue }
+    Bond.forEach(of: member.source) { bond in
+      guard let key = key(of: member, bond), join(key), credit >= used else { return }
       credit -= used
       let index = index(key)
       groups[index].nextLook = groups[index].count + max(1, groups[index].count / 2)
@@ -115,9 +129,11 @@ struct CampaignTable: ~Copyable {
   /// The members that `belongs` says, the oldest first.
   private func crowd(_ belongs: (Member) -> Bool) -> [Member] {
     var result: [Member] = []
-    for offset in 0..<Self.memberCapacity {
-      let place = (next + offset) & (Self.memberCapacity - 1)
-      if members[place].isUsed, belongs(members[place]) { result.append(members[place]) }
+    // Once the ring is full, the oldest is where the next goes.
+    let start = used < Self.memberCapacity ? 0 : next
+    for offset in 0..<used {
+      let place = (start + offset) & (Self.memberCapacity - 1)
+      if belongs(members[place]) { result.append(members[place]) }
     }
     return result
   }
@@ -126,7 +142,7 @@ struct CampaignTable: ~Copyable {
   mutating func campaigns(threshold: Int32) -> [Campaign] {
     var crowds: [UInt64: (Bond, [Member])] = [:]
     for member in crowd({ _ in true }) {
-      for bond in Bond.allCases {
+      Bond.forEach(of: member.source) { bond in
         if let key = key(of: member, bond) { crowds[key, default: (bond, [])].1.append(member) }
       }
     }

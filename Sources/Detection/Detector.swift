@@ -16,7 +16,11 @@ package struct Detector: ~Copyable {
 
   package private(set) var settings: Settings
   /// What this host is and serves; replaced whenever the kernel says so.
-  package var exposure: Exposure
+  package var exposure: Exposure {
+    get { landscape.value }
+    set { landscape.take(newValue) }
+  }
+  private var landscape: Landscape
   /// How many packets were dismissed, by `Dismissal.rawValue`.
   private var dismissals = InlineArray<16, UInt64>(repeating: 0)
   private var flows: FlowMemory
@@ -34,7 +38,7 @@ package struct Detector: ~Copyable {
   /// - Parameter key: random, secret, and new for each process: it seeds the hashes of every table.
   package init(_ settings: Settings, exposure: Exposure = Exposure(), key: (UInt64, UInt64)) {
     self.settings = settings
-    self.exposure = exposure
+    landscape = Landscape(exposure)
     flows = FlowMemory(key: key)
     triggers = TriggerTable(key: (key.1, key.0))
     pending = PendingFlows(key: (key.0 ^ 0x7065_6e64, key.1))
@@ -83,6 +87,9 @@ package struct Detector: ~Copyable {
     }
   }
 
+  /// Whether a packet to `address` is for this host.
+  package func isLocal(_ address: IPAddress) -> Bool { landscape.isLocal(address) }
+
   // MARK: Packets
 
   /// Judges a TCP or UDP packet by all that is known here.
@@ -97,14 +104,93 @@ package struct Detector: ~Copyable {
     return .candidate
   }
 
+  /// Whether an Ethernet frame is from the middle of a connection and tells nothing: nearly all packets of nearly all
+  /// captures are. The same comes of them by the long way (`observe`), which asks more questions.
+  ///
+  /// - Parameter frame: of link type 1.
+  package mutating func passes(_ frame: RawSpan, at time: Timestamp) -> Bool {
+    guard frame.byteCount >= 54, time.nanoseconds < pending.due, settings.checksServices, let us = landscape.onlyV4
+    else { return false }
+    // The EtherType and the first two bytes of IPv4 with a header of 20 bytes.
+    let start = frame.u32(at: 12)
+    guard start & 0xffff_ff00 == 0x0800_4500 else { return false }
+    let first = frame.u64(at: 14)
+    let second = frame.u64(at: 22)
+    let flags = frame.u16(at: 46)
+    // No fragment; TCP; ACK, with or without PSH, and FIN.
+    guard first & 0x3fff == 0, second >> 48 & 0xff == 6, flags & 0xf6 == 0x10 else { return false }
+    let third = frame.u64(at: 30)
+    let source = UInt32(truncatingIfNeeded: second)
+    let target = UInt32(truncatingIfNeeded: third >> 32)
+    let sourcePort = UInt16(truncatingIfNeeded: third >> 16)
+    let targetPort = UInt16(truncatingIfNeeded: third)
+    if source == us {
+      guard target != us else { return false }
+      if !landscape.servesTCPv4(Int(sourcePort)) {
+        // Remembered now and then: see `noteOutgoing`.
+        guard settings.ephemeralPorts.contains(sourcePort), (frame.u32(at: 38) ^ frame.u32(at: 42)) & 7 != 0 else {
+          return false
+        }
+      }
+      dismissals[Int(Dismissal.outgoing.rawValue)] &+= 1
+      return true
+    }
+    // The end of a connection tells whether a word was said.
+    guard target == us, flags & 1 == 0 else { return false }
+    let isServed = landscape.servesTCPv4(Int(targetPort))
+    guard isServed || settings.ephemeralPorts.contains(targetPort) else { return false }
+    // A bare ACK may complete a handshake.
+    let headers = 20 &+ Int(flags >> 10 & 0x3c)
+    let end = 0xffff_0000_0000 | UInt64(source)
+    if !isServed {
+      guard !pending.mayAsk(end, sourcePort) else { return false }
+    } else if Int(truncatingIfNeeded: first >> 32) & 0xffff <= headers {
+      guard !pending.mayComplete(end, sourcePort) else { return false }
+    }
+    dismissals[Int((isServed ? Dismissal.served : .straggler).rawValue)] &+= 1
+    return true
+  }
+
+  /// Takes a packet of a capture, sent or received, and judges it by what follows in the capture.
+  ///
+  /// One call for all of it: a borrowed `Detector` is copied for each call from another module (Swift 6.3.1).
+  ///
+  /// - Parameters:
+  ///   - outcome: what the packet is; one of those that are decoded.
+  ///   - direction: as far as the capture tells.
+  /// - Returns: whether there is anything to take.
+  package mutating func observe(
+    _ packet: inout Packet, _ outcome: DecodeOutcome, _ direction: LinkLayer.Direction, in bytes: RawSpan
+  ) -> Bool {
+    if direction == .outgoing || (direction == .unknown && landscape.isLocal(packet.source)) {
+      packet.isOutgoing = true
+      judge(&packet, outcome, bytes)
+      // Between two of our addresses it also arrives, as on the loopback interface of a live host.
+      guard direction == .unknown, landscape.isLocal(packet.target) else { return hasFound }
+      packet.checksum = .valid
+    }
+    packet.isOutgoing = false
+    judge(&packet, outcome, bytes)
+    return hasFound
+  }
+
+  @inline(__always)
+  private mutating func judge(_ packet: inout Packet, _ outcome: DecodeOutcome, _ bytes: RawSpan) {
+    if outcome == .packet {
+      if case .candidate = consider(&packet, in: bytes) { wait(&packet) }
+    } else {
+      considerOther(&packet, outcome)
+    }
+  }
+
   @inline(__always)
   private mutating func dismissal(of packet: inout Packet, _ bytes: RawSpan) -> Dismissal? {
     if packet.isOutgoing {
-      if exposure.isLocal(packet.source) { noteOutgoing(packet) }
+      if landscape.isLocal(packet.source) { noteOutgoing(&packet) }
       return .outgoing
     }
     // Whatever is called local: what goes to many was not meant for us.
-    if !exposure.isLocal(packet.target) || packet.target.isMulticast || packet.target.isLimitedBroadcast {
+    if !landscape.isLocal(packet.target) || packet.target.isMulticast || packet.target.isLimitedBroadcast {
       return .notOurs
     }
     return packet.transport == .tcp ? tcpDismissal(&packet, bytes) : udpDismissal(&packet, bytes)
@@ -113,31 +199,37 @@ package struct Detector: ~Copyable {
   @inline(__always)
   private mutating func tcpDismissal(_ packet: inout Packet, _ bytes: RawSpan) -> Dismissal? {
     let flags = packet.flags
-    let isServed = settings.checksServices && exposure.serves(.tcp, packet.target, packet.targetPort)
+    let isServed = settings.checksServices && landscape.serves(.tcp, packet.target, packet.targetPort)
     if flags.contains(.ack), !flags.contains(.rst), !flags.contains(.syn) {
       // Nearly all packets of nearly all captures end here.
       if isServed {
-        if !pending.isEmpty, packet.payloadLength == 0 || flags.contains(.fin) { progress(packet) }
+        if flags.contains(.fin)
+          || (packet.payloadLength == 0 && pending.mayComplete(packet.source.low, packet.sourcePort))
+        {
+          progress(&packet)
+        }
         return .served
       }
       return acknowledgmentDismissal(&packet, bytes)
     }
     // Every answer to a packet of ours carries one of these (RFC 9293 section 3.10.7.1); so does backscatter.
     if flags.contains(.rst) || flags.isSuperset(of: .synAck) {
-      noteAnswer(packet, isServed: isServed)
+      noteAnswer(&packet, isServed: isServed)
       return .answer
     }
     if isServed { noteService(packet.targetPort, packet.time) }
     if isServed, flags.subtracting(.congestion) == .syn {
-      noteFlood(.syn, packet)
-      begin(packet, .answered)
+      if ToolMark.mayBeRaw(packet) { packet.readOptions(in: bytes) }
+      noteFlood(.syn, &packet)
+      begin(&packet, .answered)
       return .served
     }
     let interest = settings.interest(.tcp, packet.targetPort)
     if !interest.any { return .notWatched }
-    if isImpossible(packet) { return .impossibleSource }
+    if isImpossible(&packet) { return .impossibleSource }
     packet.verify(in: bytes)
     if packet.checksum == .wrong { return dismissWrong(packet) }
+    packet.readOptions(in: bytes)
     // Pieces that could not be put together whole may have been made to mean one thing here and another elsewhere.
     if packet.wasFragmented, packet.checksum == .unknown, !flags.contains(.syn) { return .straggler }
     if isServed {
@@ -145,62 +237,64 @@ package struct Detector: ~Copyable {
       charge(packet)
       return .served
     }
-    if flags.contains(.syn) { noteFlood(.syn, packet) } else { noteFlood(.stray, packet) }
+    if flags.contains(.syn) { noteFlood(.syn, &packet) } else { noteFlood(.stray, &packet) }
     return nil
   }
 
   /// An ACK or FIN/ACK to a port that nothing serves.
   private mutating func acknowledgmentDismissal(_ packet: inout Packet, _ bytes: RawSpan) -> Dismissal? {
-    if !pending.isEmpty, progress(packet) { return .served }
+    if pending.mayAsk(packet.source.low, packet.sourcePort), progress(&packet) { return .served }
     // A scanner's bare ACK comes from no connection: no data, no options. A real stack's last words mostly carry
     // timestamps (RFC 7323), and go to a port that was served or was ours a moment ago.
+    let isEphemeral = settings.ephemeralPorts.contains(packet.targetPort)
     if packet.payloadLength > 0 {
       // Data comes within a connection: perhaps only this direction of it is captured.
-      flows.insert(.tcp, localPort: packet.targetPort, peer: packet.source, at: packet.time)
+      if !isEphemeral { flows.insert(.tcp, localPort: packet.targetPort, peer: packet.source, at: packet.time) }
       return .straggler
     }
+    packet.readOptions(in: bytes)
     let isOSProbe = ToolMarks.isOSDetection(packet)
     if packet.tcpOptionsLength > 0, !isOSProbe { return .straggler }
     let interest = settings.interest(.tcp, packet.targetPort)
     if !interest.any { return .notWatched }
-    if settings.ephemeralPorts.contains(packet.targetPort) { return .straggler }
+    if isEphemeral { return .straggler }
     let seen = lastServed[Int(packet.targetPort)]
     if seen > 0, UInt32(truncatingIfNeeded: packet.time.seconds) &- seen <= FlowMemory.lifetime { return .straggler }
-    if isImpossible(packet) { return .impossibleSource }
+    if isImpossible(&packet) { return .impossibleSource }
     if flows.contains(.tcp, localPort: packet.targetPort, peer: packet.source, at: packet.time) { return .ownFlow }
     packet.verify(in: bytes)
     if packet.checksum == .wrong { return dismissWrong(packet) }
-    noteFlood(.stray, packet)
+    noteFlood(.stray, &packet)
     return nil
   }
 
   @inline(__always)
   private mutating func udpDismissal(_ packet: inout Packet, _ bytes: RawSpan) -> Dismissal? {
-    if settings.checksServices, exposure.serves(.udp, packet.target, packet.targetPort) {
-      noteFlood(.udp, packet)
+    if settings.checksServices, landscape.serves(.udp, packet.target, packet.targetPort) {
+      noteFlood(.udp, &packet)
       return .served
     }
     let interest = settings.interest(.udp, packet.targetPort)
     if !interest.any { return .notWatched }
     if flows.contains(.udp, localPort: packet.targetPort, peer: packet.source, at: packet.time) { return .ownFlow }
-    if isImpossible(packet) { return .impossibleSource }
+    if isImpossible(&packet) { return .impossibleSource }
     if Reflection.isAnswer(packet) {
       tell(oddities.count(.udpAnswer, packet))
-      noteFlood(.udp, packet)
+      noteFlood(.udp, &packet)
       // The classic rule knows no answers: a datagram to a watched port is an alert.
       return interest.watched ? nil : .answer
     }
-    if isTraceroute(packet) { return .traceroute }
+    if isTraceroute(&packet) { return .traceroute }
     packet.verify(in: bytes)
     if packet.checksum == .wrong { return dismissWrong(packet) }
-    noteFlood(.udp, packet)
+    noteFlood(.udp, &packet)
     return nil
   }
 
-  private func isImpossible(_ packet: Packet) -> Bool {
+  private func isImpossible(_ packet: inout Packet) -> Bool {
     packet.source.isUnspecified || packet.source.isMulticast || packet.source.isLimitedBroadcast
       || (packet.source.isLoopback && !packet.target.isLoopback)
-      || (packet.target.isLoopback && !packet.source.isLoopback && !exposure.isLocal(packet.source))
+      || (packet.target.isLoopback && !packet.source.isLoopback && !landscape.isLocal(packet.source))
   }
 
   private mutating func dismissWrong(_ packet: Packet) -> Dismissal {
@@ -209,13 +303,13 @@ package struct Detector: ~Copyable {
   }
 
   /// traceroute counts its ports up from 33,434, and what reaches us has hardly any hops left.
-  private func isTraceroute(_ packet: Packet) -> Bool {
+  private func isTraceroute(_ packet: inout Packet) -> Bool {
     (33_434...33_689).contains(packet.targetPort) && packet.hopLimit < 32
   }
 
   // MARK: The other direction
 
-  private mutating func noteOutgoing(_ packet: Packet) {
+  private mutating func noteOutgoing(_ packet: inout Packet) {
     if packet.transport == .udp {
       if !pending.isEmpty,
         let position = pending.find(
@@ -225,7 +319,7 @@ package struct Detector: ~Copyable {
         serve(.udp, packet.source, packet.sourcePort)
         pending.settle(position)
       }
-      guard !exposure.serves(.udp, packet.source, packet.sourcePort) else { return }
+      guard !landscape.serves(.udp, packet.source, packet.sourcePort) else { return }
       flows.insert(.udp, localPort: packet.sourcePort, peer: packet.target, at: packet.time)
       flows.insertFriend(packet.target, at: packet.time)
       return
@@ -240,7 +334,7 @@ package struct Detector: ~Copyable {
         return
       }
       if let position {
-        pending[position].state = .answered
+        pending.answer(position)
         pending[position].answerSequence = packet.sequence
         pending[position].knowsAnswer = true
       }
@@ -249,20 +343,26 @@ package struct Detector: ~Copyable {
     }
     if flags.contains(.syn) { flows.insertFriend(packet.target, at: packet.time) }
     // What a service says need not be remembered: its port is known.
-    guard !exposure.serves(.tcp, packet.source, packet.sourcePort) else { return }
+    guard !landscape.serves(.tcp, packet.source, packet.sourcePort) else { return }
+    // Of a connection that goes on, now and then is often enough.
+    if !flags.contains(.syn), settings.ephemeralPorts.contains(packet.sourcePort),
+      (packet.sequence ^ packet.acknowledgment) & 7 != 0
+    {
+      return
+    }
     flows.insert(.tcp, localPort: packet.sourcePort, peer: packet.target, at: packet.time)
   }
 
   /// A packet of ours shows that something serves this port.
   private mutating func serve(_ transport: TransportProtocol, _ address: IPAddress, _ port: UInt16) {
     if transport == .tcp { noteService(port, Timestamp(seconds: Int64(lastServed[Int(port)]))) }
-    exposure.learn(transport, address, port)
+    landscape.learn(transport, address, port)
   }
 
   // MARK: Connections
 
   /// Remembers the first packet of a flow until it is known what came of it.
-  private mutating func begin(_ packet: Packet, _ state: PendingFlows.State) {
+  private mutating func begin(_ packet: inout Packet, _ state: PendingFlows.State) {
     let key = pending.key(
       packet.source, packet.sourcePort, packet.target, packet.targetPort, packet.protocolNumber)
     if let position = pending.find(key) {
@@ -280,7 +380,8 @@ package struct Detector: ~Copyable {
     flow.transport = packet.transport
     flow.flags = packet.flags
     flow.hasIPOptions = packet.hasIPOptions
-    flow.mark = ToolMark(packet)
+    // Of honest clients' connections, which are nearly all to a service, nothing is written down.
+    if state == .asked || ToolMark.mayBeRaw(packet) { flow.mark = ToolMark(packet) }
     if state == .asked {
       flow.isWeightless = packet.transport == .udp && Reflection.isAnswer(packet)
       flow.isWatched = settings.interest(packet.transport, packet.targetPort).watched
@@ -292,19 +393,21 @@ package struct Detector: ~Copyable {
   ///
   /// - Returns: whether there is such a flow.
   @discardableResult
-  private mutating func progress(_ packet: Packet) -> Bool {
+  private mutating func progress(_ packet: inout Packet) -> Bool {
     let key = pending.key(packet.source, packet.sourcePort, packet.target, packet.targetPort, 6)
     guard let position = pending.find(key) else { return false }
     if pending[position].state == .asked {
       // Only this direction was captured: a client goes on only where it was answered.
       guard packet.sequence == pending[position].sequence &+ 1 else { return true }
-      pending[position].state = .answered
+      pending.answer(position)
       serve(.tcp, packet.target, packet.targetPort)
     }
-    if pending[position].knowsAnswer, packet.acknowledgment == pending[position].answerSequence &+ 1 {
-      native.prove(packet.source)
-      floods.uncount(.syn, packet.target, packet.targetPort)
-      pending[position].knowsAnswer = false
+    if !pending[position].isComplete {
+      if pending[position].knowsAnswer, packet.acknowledgment == pending[position].answerSequence &+ 1 {
+        native.prove(packet.source)
+        floods.uncount(.syn, packet.target, packet.targetPort)
+      }
+      if pending[position].state == .answered { pending.complete(position) }
     }
     let said = packet.sequence &- pending[position].sequence &- 1
     if packet.payloadLength > 0 || (said > 0 && said < 1 << 30) {
@@ -317,7 +420,7 @@ package struct Detector: ~Copyable {
   }
 
   /// RST or SYN/ACK from outside.
-  private mutating func noteAnswer(_ packet: Packet, isServed: Bool) {
+  private mutating func noteAnswer(_ packet: inout Packet, isServed: Bool) {
     if packet.flags.contains(.rst) {
       if !pending.isEmpty,
         let position = pending.find(
@@ -335,12 +438,12 @@ package struct Detector: ~Copyable {
         return
       }
       native.noteReset(packet)
-      if isServed { return noteFlood(.stray, packet) }
+      if isServed { return noteFlood(.stray, &packet) }
     }
     if flows.contains(.tcp, localPort: packet.targetPort, peer: packet.source, at: packet.time) { return }
     let seen = lastServed[Int(packet.targetPort)]
     if seen > 0, UInt32(truncatingIfNeeded: packet.time.seconds) &- seen <= FlowMemory.lifetime { return }
-    noteFlood(.stray, packet)
+    noteFlood(.stray, &packet)
     tell(oddities.count(packet.flags.contains(.rst) ? .reset : .synAck, packet))
   }
 
@@ -364,10 +467,10 @@ package struct Detector: ~Copyable {
   // MARK: Settling
 
   /// A candidate of which nobody can say yet whether something serves it: a capture tells by what came back.
-  package mutating func wait(_ packet: Packet) {
+  package mutating func wait(_ packet: inout Packet) {
     // Only a SYN and a datagram are answered by a service otherwise than by a closed port.
     if packet.transport == .udp || packet.flags.subtracting(.congestion) == .syn {
-      begin(packet, .asked)
+      begin(&packet, .asked)
     } else {
       accuse(packet)
     }
@@ -386,6 +489,8 @@ package struct Detector: ~Copyable {
   }
 
   private mutating func settleOldest() {
+    // By the time it is its turn, what is known of its source is there.
+    if let source = pending.upcoming(8) { native.prefetch(source) }
     guard let flow = pending.takeOldest() else { return }
     switch flow.state {
     case .asked: accuse(flow)
@@ -403,7 +508,7 @@ package struct Detector: ~Copyable {
 
   private mutating func accuse(_ flow: PendingFlows.Flow) {
     // Another flow may have shown in the meantime that the port is served.
-    if settings.checksServices, exposure.serves(flow.transport, flow.target, flow.targetPort) {
+    if settings.checksServices, landscape.serves(flow.transport, flow.target, flow.targetPort) {
       dismissals[Int(Dismissal.served.rawValue)] &+= 1
       return
     }
@@ -506,7 +611,7 @@ package struct Detector: ~Copyable {
   private mutating func record(_ event: Probe, isWatched: Bool) {
     var probe = event
     probe.isWatched = isWatched
-    probe.isOwnAddress = event.source == event.target || exposure.isLocal(event.source)
+    probe.isOwnAddress = event.source == event.target || landscape.isLocal(event.source)
     // 2.x: one count for all; 1.2: one process, and so one count, for each protocol.
     let scope: UInt8 = settings.countsModesApart ? event.transport.rawValue : 0
     probe.isTriggered =
@@ -517,19 +622,19 @@ package struct Detector: ~Copyable {
   // MARK: Other protocols
 
   /// Judges an ICMP message, an SCTP packet or one of another protocol.
-  package mutating func considerOther(_ packet: Packet, _ outcome: DecodeOutcome) {
+  package mutating func considerOther(_ packet: inout Packet, _ outcome: DecodeOutcome) {
     guard settings.judgesOtherProtocols else { return dismissOther() }
     if packet.isOutgoing {
       noteOtherOutgoing(packet, outcome)
       dismissals[Int(Dismissal.outgoing.rawValue)] &+= 1
       return
     }
-    guard exposure.isLocal(packet.target), !isImpossible(packet) else {
+    guard landscape.isLocal(packet.target), !isImpossible(&packet) else {
       dismissals[Int(Dismissal.notOurs.rawValue)] &+= 1
       return
     }
     switch outcome {
-    case .icmp: considerICMP(packet)
+    case .icmp: considerICMP(&packet)
     case .sctp: considerSCTP(packet)
     default:
       charge(packet, .ipProtocol, port: UInt16(packet.protocolNumber))
@@ -540,7 +645,7 @@ package struct Detector: ~Copyable {
 
   private mutating func noteOtherOutgoing(_ packet: Packet, _ outcome: DecodeOutcome) {
     if outcome == .sctp, packet.messageType == 2 {  // INIT ACK
-      exposure.learnSCTP(packet.sourcePort)
+      landscape.learnSCTP(packet.sourcePort)
     }
     // "Port unreachable" from us: what is asked for is not served. Its quoted source is whoever asked.
     guard outcome == .icmp, packet.quotedProtocol == 17, !pending.isEmpty else { return }
@@ -548,11 +653,11 @@ package struct Detector: ~Copyable {
     if let position = pending.find(key), pending[position].state == .asked { settle(position) }
   }
 
-  private mutating func considerICMP(_ packet: Packet) {
+  private mutating func considerICMP(_ packet: inout Packet) {
     let isV4 = packet.source.isV4
     switch packet.messageType {
     case 8 where isV4, 128 where !isV4:
-      noteFlood(.icmp, packet)
+      noteFlood(.icmp, &packet)
       charge(packet, .icmp, port: UInt16(packet.messageType))
     case 13 where isV4, 15 where isV4, 17 where isV4:
       charge(packet, .icmp, port: UInt16(packet.messageType))
@@ -562,7 +667,7 @@ package struct Detector: ~Copyable {
         packet.quotedProtocol == 6 ? .tcp : packet.quotedProtocol == 17 ? .udp : nil
       guard let transport, packet.sourcePort != 0,
         !flows.contains(transport, localPort: packet.sourcePort, peer: packet.quotedTarget, at: packet.time),
-        !exposure.serves(transport, packet.target, packet.sourcePort)
+        !landscape.serves(transport, packet.target, packet.sourcePort)
       else { return dismissOther() }
       tell(oddities.count(.icmpError, packet))
       dismissals[Int(Dismissal.answer.rawValue)] &+= 1
@@ -571,7 +676,7 @@ package struct Detector: ~Copyable {
   }
 
   private mutating func considerSCTP(_ packet: Packet) {
-    guard !exposure.servesSCTP(packet.targetPort) else {
+    guard !landscape.servesSCTP(packet.targetPort) else {
       dismissals[Int(Dismissal.served.rawValue)] &+= 1
       return
     }
@@ -599,8 +704,8 @@ package struct Detector: ~Copyable {
 
   // MARK: Floods and backscatter
 
-  private mutating func noteFlood(_ kind: FloodWatch.Kind, _ packet: Packet) {
-    guard let flood = floods.count(kind, packet) else { return }
+  private mutating func noteFlood(_ kind: FloodWatch.Kind, _ packet: inout Packet) {
+    guard let flood = floods.count(kind, &packet) else { return }
     others.append(Self.verdict(flood))
   }
 

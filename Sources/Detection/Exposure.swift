@@ -98,6 +98,9 @@ package struct Exposure: Sendable, Equatable {
       || wildcardUDPv6.contains(port) || specific.contains { $0.port == port }
   }
 
+  /// The ports served on one address only, whichever.
+  func specificPorts(_ transport: TransportProtocol) -> PortSet { transport == .tcp ? specificTCP : specificUDP }
+
   /// The ports served on one address only, by address.
   package func specific(_ transport: TransportProtocol) -> [IPAddress: PortSet] {
     var result: [IPAddress: PortSet] = [:]

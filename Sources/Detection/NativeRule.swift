@@ -52,6 +52,9 @@ struct NativeRule: ~Copyable {
   var evictions: UInt64 { sources.evictions }
   var sourceCount: Int { sources.count }
 
+  /// Begins to fetch what is known of a source.
+  func prefetch(_ source: IPAddress) { sources.prefetch(source) }
+
   // MARK: For and against
 
   /// Counts a touch of something that nothing serves.

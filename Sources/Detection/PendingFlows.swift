@@ -35,8 +35,10 @@ struct PendingFlows: ~Copyable {
     var hasIPOptions = false
     var isWatched = false
     var isWeightless = false
-    /// `answerSequence` is known, and not yet acknowledged.
+    /// `answerSequence` is known.
     var knowsAnswer = false
+    /// Its handshake is complete.
+    var isComplete = false
     var mark = ToolMark()
   }
 
@@ -52,6 +54,11 @@ struct PendingFlows: ~Copyable {
   /// Ring positions by hash: the lower 16 bits are the position, the upper 16 a tag. 0 is empty (its tag is never 0).
   private var index: Slab<SIMD4<UInt32>>
   private let hash: KeyedHash
+  /// How many pending flows whose handshake is not complete have their end here, by a hash of it: what has none need not be
+  /// looked for. First those to services, then those that nothing has answered. A count that has reached 255 stays: then
+  /// that is looked for in vain.
+  private var ends: Slab<UInt8>
+  private static let endCount = 1 << 16
   /// When the oldest is due; `max` when there is none.
   private(set) var due = Int64.max
 
@@ -59,6 +66,27 @@ struct PendingFlows: ~Copyable {
     hash = KeyedHash(key: key)
     ring = Slab(count: Self.capacity)
     index = Slab(count: Self.bucketCount)
+    ends = Slab(count: 2 * Self.endCount)
+  }
+
+  @inline(__always)
+  private static func end(_ address: UInt64, _ port: UInt16) -> Int {
+    Int(truncatingIfNeeded: ((address ^ UInt64(port) << 20) &* 0x9e37_79b9_7f4a_7c15) >> 48)
+  }
+
+  /// False where no flow from there to a service can be waiting for its handshake to be completed.
+  ///
+  /// - Parameter source: the lower half of the address.
+  @inline(__always)
+  func mayComplete(_ source: UInt64, _ port: UInt16) -> Bool { ends[Self.end(source, port)] != 0 }
+
+  /// False where no flow from there can be one that nothing has answered.
+  @inline(__always)
+  func mayAsk(_ source: UInt64, _ port: UInt16) -> Bool { ends[Self.endCount &+ Self.end(source, port)] != 0 }
+
+  private mutating func count(_ flow: Flow, _ change: Int) {
+    let end = Self.end(flow.source.low, flow.sourcePort) &+ (flow.state == .asked ? Self.endCount : 0)
+    if ends[end] < 255 { ends[end] = UInt8(truncatingIfNeeded: Int(ends[end]) &+ change) }
   }
 
   var isEmpty: Bool { tail == head }
@@ -120,14 +148,40 @@ struct PendingFlows: ~Copyable {
     }
     guard let place else { return false }
     ring[position] = flow
+    count(flow, 1)
     index[bucket][place] = Self.tag(flow.key) | UInt32(truncatingIfNeeded: position)
     if tail == head { due = flow.time.nanoseconds &+ Self.patience }
     tail &+= 1
     return true
   }
 
+  /// A flow that nothing had answered is answered.
+  mutating func answer(_ position: Int) {
+    guard ring[position].state == .asked else { return }
+    count(ring[position], -1)
+    ring[position].state = .answered
+    count(ring[position], 1)
+  }
+
+  /// The handshake of a flow is complete.
+  mutating func complete(_ position: Int) {
+    guard !ring[position].isComplete else { return }
+    count(ring[position], -1)
+    ring[position].isComplete = true
+  }
+
   /// Marks a flow as settled.
-  mutating func settle(_ position: Int) { ring[position].state = .empty }
+  mutating func settle(_ position: Int) {
+    complete(position)
+    ring[position].state = .empty
+  }
+
+  /// The source of the flow that is to be taken after `count` others; nil where there are not so many.
+  func upcoming(_ count: Int) -> IPAddress? {
+    guard tail &- head > count else { return nil }
+    let flow = ring[(head &+ count) & (Self.capacity - 1)]
+    return flow.state == .asked ? flow.source : nil
+  }
 
   /// Takes the oldest flow, settled or not; nil when there is none.
   mutating func takeOldest() -> Flow? {
@@ -137,7 +191,7 @@ struct PendingFlows: ~Copyable {
     }
     let position = head & (Self.capacity - 1)
     let flow = ring[position]
-    ring[position].state = .empty
+    if flow.state != .empty { settle(position) }
     head &+= 1
     due = head == tail ? .max : ring[head & (Self.capacity - 1)].time.nanoseconds &+ Self.patience
     return flow

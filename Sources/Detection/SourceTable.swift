@@ -36,6 +36,13 @@ struct SourceTable: ~Copyable {
     _modify { yield &records[index] }
   }
 
+  /// Begins to fetch the tags and the first record of a source's bucket.
+  func prefetch(_ address: IPAddress) {
+    let bucket = Int(truncatingIfNeeded: hash(address, 0)) & mask
+    tags.prefetch(bucket)
+    records.prefetch(bucket &* Self.ways)
+  }
+
   /// Where a source is; nil when it is not known.
   func find(_ address: IPAddress) -> Int? {
     let h = hash(address, 0)

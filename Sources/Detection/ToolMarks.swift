@@ -14,6 +14,10 @@ struct ToolMark: BitwiseCopyable {
 
   init() {}
 
+  /// Whether a SYN can be raw at all: tools spare the options, or most of them.
+  @inline(__always)
+  static func mayBeRaw(_ packet: Packet) -> Bool { packet.tcpOptionsLength <= 4 || !packet.dontFragment }
+
   init(_ packet: Packet) {
     shape = ToolMarks.shape(of: packet)
     sequence = packet.sequence

@@ -9,14 +9,14 @@ import CLinux
 /// The one place where the detector's memory is raw. Every access is bounds-checked. (Element types are not `private` to
 /// their tables: with those Swift 6.3.1 makes debug builds that it then rejects.)
 @safe
-package struct Slab<Element: BitwiseCopyable>: ~Copyable, @unchecked Sendable {
+public struct Slab<Element: BitwiseCopyable>: ~Copyable, @unchecked Sendable {
   // Mapped for this slab alone, and unmapped with it; nothing else holds the pointer. It is sent whole to another thread
   // or not at all, as it cannot be copied.
   @usableFromInline let base: UnsafeMutablePointer<Element>
-  package let count: Int
+  public let count: Int
 
   /// - Parameter count: how many elements; at least 1. Traps when the kernel has no address space left for them.
-  package init(count: Int) {
+  public init(count: Int) {
     precondition(count > 0)
     let bytes = count * MemoryLayout<Element>.stride
     let mapped = unsafe mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
@@ -32,7 +32,7 @@ package struct Slab<Element: BitwiseCopyable>: ~Copyable, @unchecked Sendable {
   deinit { unsafe munmap(base, count * MemoryLayout<Element>.stride) }
 
   @inlinable
-  package subscript(index: Int) -> Element {
+  public subscript(index: Int) -> Element {
     @inline(__always)
     unsafeAddress {
       precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
@@ -46,13 +46,13 @@ package struct Slab<Element: BitwiseCopyable>: ~Copyable, @unchecked Sendable {
   }
 
   /// Makes all elements empty, and gives their pages back.
-  package mutating func removeAll() {
+  public mutating func removeAll() {
     unsafe CLinux_madvise_dontneed(base, count * MemoryLayout<Element>.stride)
   }
 
   /// Begins to fetch an element that will be wanted soon.
   @inlinable @inline(__always)
-  package func prefetch(_ index: Int) {
+  public func prefetch(_ index: Int) {
     precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
     unsafe CLinux_prefetch(base + index)
   }

@@ -1,5 +1,5 @@
 /// What became of one IP datagram.
-package enum DecodeOutcome: UInt8, Sendable, CaseIterable {
+public enum DecodeOutcome: UInt8, Sendable, CaseIterable {
   /// A TCP segment or UDP datagram; the packet is filled in.
   case packet
   /// An ICMP or ICMPv6 message; type, code and for errors what it is about are filled in.
@@ -33,9 +33,12 @@ package enum DecodeOutcome: UInt8, Sendable, CaseIterable {
     }
   }
 
+  @inlinable @inline(__always)
+  public static func == (a: DecodeOutcome, b: DecodeOutcome) -> Bool { a.rawValue == b.rawValue }
+
   /// Whether there is a packet to judge.
-  @inlinable
-  package var isDecoded: Bool { rawValue <= DecodeOutcome.otherProtocol.rawValue }
+  @inlinable @inline(__always)
+  public var isDecoded: Bool { rawValue <= DecodeOutcome.otherProtocol.rawValue }
 }
 
 /// Takes IP datagrams apart. Keeps the first bytes of tiny fragments for a moment, nothing else.
@@ -180,8 +183,11 @@ package struct PacketDecoder: Sendable {
     let whole = unsafe header.bytes.span.extracting(0..<header.count).bytes
     let outcome = decodeTransport(
       whole, number, header.length ?? header.count, false, &packet, isWhole: header.length != nil)
-    // What was put together is gone after this call, so its sum is computed now.
-    if outcome == .packet { packet.checksum = packet.checksum(of: whole) }
+    // What was put together is gone after this call, so all is read of it now.
+    if outcome == .packet {
+      packet.checksum = packet.checksum(of: whole)
+      packet.readOptions(of: whole)
+    }
     return outcome
   }
 
@@ -206,11 +212,6 @@ package struct PacketDecoder: Sendable {
       packet.window = UInt16(truncatingIfNeeded: second)
       packet.tcpOptionsLength = UInt8(truncatingIfNeeded: headerLength &- 20)
       packet.payloadLength = UInt16(clamping: length &- headerLength)
-      if packet.flags.contains(.syn) {
-        packet.synOptions =
-          headerLength == 20
-          ? SYNOptions() : SYNOptions(payload.extracting(20..<max(20, min(headerLength, payload.byteCount))))
-      }
     case 17:  // RFC 768
       guard payload.byteCount >= 8 else { return .truncated }
       let first = payload.u64(at: 0)
@@ -276,6 +277,19 @@ package struct PacketDecoder: Sendable {
 }
 
 extension Packet {
+  /// Reads the TCP options; of a packet that was put together from fragments they are there already.
+  ///
+  /// - Parameter bytes: the datagram from its IP header on, as it was decoded.
+  package mutating func readOptions(in bytes: RawSpan) {
+    let start = Int(transportOffset)
+    if start > 0, start < bytes.byteCount { readOptions(of: bytes.extracting(start..<bytes.byteCount)) }
+  }
+
+  mutating func readOptions(of segment: RawSpan) {
+    let end = min(20 &+ Int(tcpOptionsLength), segment.byteCount)
+    synOptions = transport == .tcp && end > 20 ? SYNOptions(segment.extracting(20..<end)) : SYNOptions()
+  }
+
   /// Computes a checksum that is still `.pending`.
   ///
   /// - Parameter bytes: the datagram from its IP header on, as it was decoded.

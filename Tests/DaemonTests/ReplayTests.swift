@@ -1,3 +1,4 @@
+import Capture
 import Detection
 import Testing
 import Wire
@@ -36,7 +37,9 @@ import Wire
     _ replay: inout Replay, _ bytes: [UInt8], at second: Int64, linkType: UInt32 = 101
   ) {
     unsafe replay.observe(
-      bytes.span.bytes, linkType: linkType, direction: .unknown, time: Timestamp(seconds: second))
+      bytes.span.bytes,
+      CaptureFile.Frame(
+        time: Timestamp(seconds: second), linkType: linkType, originalLength: UInt32(bytes.count)))
   }
 
   @Test func `A scan has its ports, techniques and times`() throws {
