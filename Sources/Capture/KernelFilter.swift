@@ -305,7 +305,9 @@ package struct KernelFilter: Sendable, Equatable {
     header.prepare(&code)
     header.load(&code, .byte, 0)
     // Requests, and errors that may be about what others sent in our name.
-    for type: UInt32 in header.isV4 ? [3, 8, 11, 13, 15, 17] : [1, 3, 128] { code.jump(.equal, type, to: sampled.others) }
+    for type: UInt32 in header.isV4 ? [3, 8, 11, 13, 15, 17] : [1, 3, 128] {
+      code.jump(.equal, type, to: sampled.others)
+    }
     code.jump(to: drop)
     code.place(sctp)
     header.prepare(&code)

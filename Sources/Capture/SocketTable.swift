@@ -135,7 +135,9 @@ package struct SocketTable: ~Copyable {
 
   private func readSCTP(into exposure: inout Exposure) {
     guard let bytes = try? Files.read(Self.sctpEndpoints, limit: 1 << 20) else { return }
-    let lines = bytes.split(separator: 0x0a).map { $0.split(separator: 0x20).map { String(decoding: $0, as: UTF8.self) } }
+    let lines = bytes.split(separator: 0x0a).map {
+      $0.split(separator: 0x20).map { String(decoding: $0, as: UTF8.self) }
+    }
     guard let column = lines.first?.firstIndex(of: "LPORT") else { return }
     for line in lines.dropFirst() where line.count > column {
       if let port = UInt16(line[column]) { exposure.learnSCTP(port) }

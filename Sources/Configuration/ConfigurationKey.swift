@@ -58,7 +58,8 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
     case .scanTrigger:
       Facts(dialects: [.classic, .modern], defaultText: "0", summary: "which touch of a source counts as a scan")
     case .ruleThreshold:
-      Facts(dialects: [], defaultText: "4.595", summary: "how much evidence makes the native rule call a source a scanner")
+      Facts(
+        dialects: [], defaultText: "4.595", summary: "how much evidence makes the native rule call a source a scanner")
     case .ruleSources:
       Facts(dialects: [], defaultText: "131072", summary: "how many sources the native rule remembers")
     case .ignoreFile:

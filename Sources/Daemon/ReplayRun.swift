@@ -106,7 +106,9 @@ package enum ReplayRun {
         guard var run = file.nextRun(after: consumed) else { break }
         while run.next() {
           let (bytes, frame) = (run.span, run.frame)
-          guard let place = decoder.locate(bytes, linkType: frame.linkType, direction: frame.direction) else { continue }
+          guard let place = decoder.locate(bytes, linkType: frame.linkType, direction: frame.direction) else {
+            continue
+          }
           let datagram = bytes.extracting(place.offset..<bytes.byteCount)
           // Whatever was captured tells of the host, so checksums do not matter here.
           if decoder.decode(datagram, time: frame.time, isVouched: true, into: &packet) == .packet {

@@ -60,14 +60,15 @@ extension Sentry {
   func take(_ verdict: Verdict) {
     if verdict.source.isHost, plan.ignored.contains(verdict.source.address) { return }
     keep(.verdict(verdict))
-    tell(verdict)
+    // What reads 1.2's log (logwatch) lists every line it does not know as a fault.
+    if dialect == .modern { tell(verdict) }
   }
 
   /// Writes a verdict into the log: of one source once an hour, and no more than 60 in a minute.
   private func tell(_ verdict: Verdict) {
     let now = Clock.monotonic
     if now >= verdictsTold.until {
-      if verdictsTold.left > 0 { say(.moreVerdicts(verdictsTold.left, in: dialect)) }
+      if verdictsTold.left > 0 { say(.moreVerdicts(verdictsTold.left)) }
       verdictsTold.until = now + 60_000_000_000
       (verdictsTold.count, verdictsTold.left) = (0, 0)
     }
@@ -81,7 +82,7 @@ extension Sentry {
     if verdictsTold.times.count >= 10_000 { verdictsTold.times = [:] }
     verdictsTold.times[key] = now
     verdictsTold.count += 1
-    say(.verdict(verdict, in: dialect))
+    say(.verdict(verdict))
   }
 
   struct ToldVerdict: Hashable {

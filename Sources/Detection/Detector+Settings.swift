@@ -87,6 +87,8 @@ extension Detector {
     case traceroute
     /// ICMP, and other protocols that are in daily use.
     case otherProtocol
+    /// One of a flood, to a port that no mode watches: told of as a whole.
+    case flood
 
     package var reason: String {
       switch self {
@@ -101,6 +103,7 @@ extension Detector {
       case .impossibleSource: "impossible source address"
       case .traceroute: "traceroute"
       case .otherProtocol: "other protocols"
+      case .flood: "part of a flood"
       }
     }
   }

@@ -660,6 +660,11 @@ package struct Detector: ~Copyable {
   }
 
   private mutating func record(_ event: Probe, isWatched: Bool) {
+    // Nobody reads a hundred thousand lines of invented sources; what a mode watches must not be lost among them.
+    if !isWatched, isPartOfFlood(event) {
+      dismissals[Int(Dismissal.flood.rawValue)] &+= 1
+      return
+    }
     var probe = event
     probe.isWatched = isWatched
     probe.isOwnAddress = event.source == event.target || landscape.isLocal(event.source)
@@ -668,6 +673,18 @@ package struct Detector: ~Copyable {
     probe.isTriggered =
       isWatched && triggers.count(event.source, scope: scope, at: event.time) >= max(settings.scanTrigger, 1)
     probes.append(probe)
+  }
+
+  private func isPartOfFlood(_ event: Probe) -> Bool {
+    let kind: FloodWatch.Kind =
+      switch event.technique {
+      case .udp: .udp
+      case .syn, .connect: .syn
+      case .icmp: .icmp
+      default: .stray
+      }
+    return native.isCrowded(at: event.time)
+      || floods.isFlooded(kind, event.target, kind == .icmp ? 0 : event.targetPort, at: event.time)
   }
 
   // MARK: Other protocols

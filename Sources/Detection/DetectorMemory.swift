@@ -91,7 +91,9 @@ extension NativeRule {
 
 extension [UInt8] {
   fileprivate mutating func appendBytes(_ value: some FixedWidthInteger) {
-    for shift in stride(from: value.bitWidth - 8, through: 0, by: -8) { append(UInt8(truncatingIfNeeded: value >> shift)) }
+    for shift in stride(from: value.bitWidth - 8, through: 0, by: -8) {
+      append(UInt8(truncatingIfNeeded: value >> shift))
+    }
   }
 
   /// Eight bytes, big-endian.

@@ -44,7 +44,7 @@ struct NativeRule: ~Copyable {
 
   init(_ settings: Detector.Settings, key: (UInt64, UInt64)) {
     sources = SourceTable(capacity: settings.sourceCapacity, key: key)
-    campaigns = CampaignTable(key: (key.1, key.0 ^ 0x6361_6d70))
+    campaigns = CampaignTable(sources: settings.sourceCapacity, key: (key.1, key.0 ^ 0x6361_6d70))
     echoes = EchoTable(key: (key.0 ^ 0x6563_686f, key.1))
     threshold = settings.threshold
     ephemeral = settings.ephemeralPorts
@@ -118,9 +118,12 @@ struct NativeRule: ~Copyable {
   /// The newest of a crowd of new sources; taken by whoever tells of floods.
   var crowd: Touch?
 
+  /// Whether a crowd of new sources is here.
+  func isCrowded(at time: Timestamp) -> Bool { time.nanoseconds <= crowdedUntil }
+
   /// Twice as much is asked for in a crowd: what draws its sources and ports by chance meets a source three times, not six.
   private func currentThreshold(_ time: Timestamp) -> Int32 {
-    time.nanoseconds <= crowdedUntil ? threshold * 2 : threshold
+    isCrowded(at: time) ? threshold * 2 : threshold
   }
 
   private mutating func add(_ index: Int, _ evidence: PackedEvidence) {

@@ -123,7 +123,9 @@ struct SourceRecord: BitwiseCopyable {
   static let encodedSize = 116
 
   func encode(into bytes: inout [UInt8]) {
-    for word in [address.high, address.low, UInt64(bitPattern: first.nanoseconds), UInt64(bitPattern: last.nanoseconds)] {
+    for word in [
+      address.high, address.low, UInt64(bitPattern: first.nanoseconds), UInt64(bitPattern: last.nanoseconds),
+    ] {
       bytes.append(word)
     }
     bytes.append(portSketch)

@@ -1,11 +1,10 @@
 import Detection
-import Response
 import Wire
 
 extension LogLine {
-  /// What became clear about a source, by the native rule. None of the predecessors had words for it, and no filter made for
-  /// their words reads it.
-  package static func verdict(_ verdict: Verdict, in dialect: Dialect) -> LogLine {
+  /// What became clear about a source, by the native rule. Neither predecessor had words for it, and no filter made for those of
+  /// 2.x reads it.
+  package static func verdict(_ verdict: Verdict) -> LogLine {
     let text =
       switch verdict.verdictClass {
       case .scan: scanText(verdict)
@@ -14,17 +13,18 @@ extension LogLine {
           + "port \(verdict.port) of it is being flooded or scanned, it is no scanner"
       case .flood:
         "Flood: \(verdict.probes) packets (\(techniques(verdict))) to \(verdict.transport.name) port \(verdict.port) "
-          + (verdict.sources > 1 ? "from about \(verdict.sources) sources" : "from \(source(verdict))") + lasted(verdict)
+          + (verdict.sources > 1 ? "from about \(verdict.sources) sources" : "from \(source(verdict))")
+          + lasted(verdict)
           + "; their sources are not held to be scanners"
       case .anomaly:
         "Anomaly: \(source(verdict)) sends packets that no host takes (\(verdict.probes) so far); it is no scanner"
       }
-    return admin("Verdict: \(text)", in: dialect)
+    return LogLine("Verdict: \(text)", in: .modern)
   }
 
   /// One line for many that would have said the same of ever other sources.
-  package static func moreVerdicts(_ count: Int, in dialect: Dialect) -> LogLine {
-    admin("Verdict: \(count) more within this minute are not written here", in: dialect)
+  package static func moreVerdicts(_ count: Int) -> LogLine {
+    LogLine("Verdict: \(count) more within this minute are not written here", in: .modern)
   }
 
   private static func scanText(_ verdict: Verdict) -> String {
