@@ -21,31 +21,6 @@ package enum CaptureFileError: Error, Equatable, CustomStringConvertible {
 /// Formats: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng. A damaged file is read as far as it goes; what was wrong
 /// is counted. Memory is one window of fixed size, whatever the file claims.
 public struct CaptureFile: ~Copyable {
-  /// What the file says of a frame besides its bytes.
-  // Public, as it is read for each frame in another module: see `IPAddress`.
-  public struct Frame: Sendable, Equatable, BitwiseCopyable {
-    public var time: Timestamp
-    /// The LINKTYPE_ number, for `LinkLayer`.
-    public var linkType: UInt32
-    /// Bytes on the wire; more than were lent when the capture cut frames short.
-    public var originalLength: UInt32
-    /// By the file's own word; the link layer may know more.
-    public var direction = LinkLayer.Direction.unknown
-    /// The interface within the section of a pcapng file; 0 in pcap.
-    public var interface: UInt32 = 0
-
-    public init(
-      time: Timestamp, linkType: UInt32, originalLength: UInt32, direction: LinkLayer.Direction = .unknown,
-      interface: UInt32 = 0
-    ) {
-      self.time = time
-      self.linkType = linkType
-      self.originalLength = originalLength
-      self.direction = direction
-      self.interface = interface
-    }
-  }
-
   /// What may be wrong with a file.
   package enum Damage: UInt8, Sendable, CaseIterable {
     /// The file ends in the middle of a record; nothing comes after.
@@ -187,7 +162,7 @@ public struct CaptureFile: ~Copyable {
   /// Whether anything was wrong so far.
   package var isDamaged: Bool { Damage.allCases.contains { count($0) > 0 } }
 
-  private var frame = Frame(time: .distantPast, linkType: 0, originalLength: 0)
+  private var frame = FrameRecord(time: .distantPast, linkType: 0, originalLength: 0)
   /// Where its bytes are in the window.
   private var offset = 0
   private var length = 0
@@ -207,7 +182,7 @@ public struct CaptureFile: ~Copyable {
       let length = 16 &+ Int(truncatingIfNeeded: stream.bytes.littlePair(at: 8) & 0xffff_ffff)
       if length <= 16 &+ Self.maximumFrame, stream.ensure(length) {
         return FrameRun(
-          records: stream.bytes, frame: Frame(time: .distantPast, linkType: linkType, originalLength: 0),
+          records: stream.bytes, frame: FrameRecord(time: .distantPast, linkType: linkType, originalLength: 0),
           isNanosecond: isNanosecond)
       }
     }
@@ -225,7 +200,7 @@ public struct CaptureFile: ~Copyable {
   /// Lends the next frame; false at the end of what can be read.
   ///
   /// For tests, and whoever reads but a few.
-  package mutating func next(_ body: (RawSpan, Frame) -> Void) -> Bool {
+  package mutating func next(_ body: (RawSpan, FrameRecord) -> Void) -> Bool {
     stream.advance(taken)
     taken = 0
     guard advanceCarefully() else { return false }
@@ -275,7 +250,7 @@ public struct CaptureFile: ~Copyable {
       let length = recordHeader &+ Int(captured)
       guard stream.ensure(length) else { return end(inRecord: true) }
       let fraction = Int64(u32(at: 4))
-      frame = Frame(
+      frame = FrameRecord(
         time: Timestamp(seconds: Int64(u32(at: 0)), nanoseconds: isNanosecond ? fraction : fraction &* 1000),
         linkType: linkType, originalLength: original)
       if recordHeader == 24 {
@@ -388,7 +363,7 @@ public struct CaptureFile: ~Copyable {
     let interface = interfaces[Int(number)]
     let time = interface.clock.time(UInt64(u32(at: 12)) << 32 | UInt64(u32(at: 16)))
     lastTime = time
-    frame = Frame(
+    frame = FrameRecord(
       time: time, linkType: interface.linkType, originalLength: u32(at: 24), interface: number)
     var offset = 28 + (captured + 3) & ~3
     while let (code, value) = option(&offset, end) {
@@ -422,7 +397,7 @@ public struct CaptureFile: ~Copyable {
     }
     let captured = min(Int(min(original, limit)), Self.maximumFrame)
     (offset, length) = (12, captured)
-    frame = Frame(time: lastTime, linkType: interface.linkType, originalLength: original)
+    frame = FrameRecord(time: lastTime, linkType: interface.linkType, originalLength: original)
     return true
   }
 }

@@ -43,15 +43,19 @@ package struct Replay: ~Copyable {
   package var sourceCount: Int { detector.sourceCount }
   package var evictions: UInt64 { detector.evictions }
 
-  /// Takes the next frame of a capture.
-  @inline(__always)
-  package mutating func observe(_ bytes: RawSpan, _ frame: CaptureFile.Frame) {
-    frames &+= 1
-    if frame.linkType == 1, frame.direction == .unknown, detector.passes(bytes, at: frame.time) { return }
-    judge(bytes, frame)
+  /// Takes all frames of a run.
+  package mutating func observe(_ run: inout FrameRun) {
+    while detector.skim(&run) { judge(run.span, run.frame) }
+    frames &+= run.frames
   }
 
-  private mutating func judge(_ frame: RawSpan, _ record: CaptureFile.Frame) {
+  /// Takes one frame.
+  package mutating func observe(_ bytes: RawSpan, _ frame: FrameRecord) {
+    var run = FrameRun(one: bytes, frame: frame)
+    observe(&run)
+  }
+
+  private mutating func judge(_ frame: RawSpan, _ record: FrameRecord) {
     guard let place = decoder.locate(frame, linkType: record.linkType, direction: record.direction) else { return }
     let bytes = frame.extracting(place.offset..<frame.byteCount)
     var outcome = decoder.decode(bytes, time: record.time, isVouched: place.direction == .outgoing, into: &packet)

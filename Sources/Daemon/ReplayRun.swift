@@ -87,7 +87,7 @@ package enum ReplayRun {
     while true {
       progress(file.part)
       guard var run = file.nextRun(after: consumed) else { return }
-      while run.next() { replay.observe(run.span, run.frame) }
+      replay.observe(&run)
       consumed = run.consumed
     }
   }

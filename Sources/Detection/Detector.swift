@@ -111,50 +111,79 @@ package struct Detector: ~Copyable {
     return .candidate
   }
 
-  /// Whether an Ethernet frame is from the middle of a connection and tells nothing: nearly all packets of nearly all
-  /// captures are. The same comes of them by the long way (`observe`), which asks more questions.
+  /// Goes on in a run to the first frame that may tell something: nearly all packets of nearly all captures are from the middle
+  /// of a connection. The same comes of those by the long way (`observe`), which asks more questions.
   ///
-  /// - Parameter frame: of link type 1.
-  package mutating func passes(_ frame: RawSpan, at time: Timestamp) -> Bool {
-    guard frame.byteCount >= 54, time.nanoseconds < pending.due, settings.checksServices, let us = landscape.onlyV4
-    else { return false }
-    // The EtherType and the first two bytes of IPv4 with a header of 20 bytes.
-    let start = frame.u32(at: 12)
-    guard start & 0xffff_ff00 == 0x0800_4500 else { return false }
-    let first = frame.u64(at: 14)
-    let second = frame.u64(at: 22)
-    let flags = frame.u16(at: 46)
-    // No fragment; TCP; ACK, with or without PSH, and FIN.
-    guard first & 0x3fff == 0, second >> 48 & 0xff == 6, flags & 0xf6 == 0x10 else { return false }
-    let third = frame.u64(at: 30)
-    let source = UInt32(truncatingIfNeeded: second)
-    let target = UInt32(truncatingIfNeeded: third >> 32)
-    let sourcePort = UInt16(truncatingIfNeeded: third >> 16)
-    let targetPort = UInt16(truncatingIfNeeded: third)
-    if source == us {
-      guard target != us else { return false }
-      if !landscape.servesTCPv4(Int(sourcePort)) {
+  /// - Returns: false at the end of the run.
+  package mutating func skim(_ run: inout FrameRun) -> Bool {
+    guard run.frame.linkType == 1, run.frame.direction == .unknown, settings.checksServices, let us = landscape.onlyV4
+    else { return run.next() }
+    // A copy, whose parts stay in registers.
+    var here = run
+    var isFound = false
+    while here.next() {
+      if here.frame.time.nanoseconds >= pending.due { settleDue(here.frame.time) }
+      guard let head = here.head, passes(head, us) || follows(head, here.frame.time, us) else {
+        isFound = true
+        break
+      }
+    }
+    run = here
+    return isFound
+  }
+
+  /// The middle of a connection.
+  @inline(__always)
+  private mutating func passes(_ head: FrameHead, _ us: UInt32) -> Bool {
+    guard head.isWithinConnection else { return false }
+    if head.source == us {
+      guard head.target != us else { return false }
+      if !landscape.servesTCPv4(head.sourcePort) {
         // Remembered now and then: see `noteOutgoing`.
-        guard settings.ephemeralPorts.contains(sourcePort), (frame.u32(at: 38) ^ frame.u32(at: 42)) & 7 != 0 else {
-          return false
-        }
+        guard settings.ephemeralPorts.contains(head.sourcePort), head.mixedNumbers & 7 != 0 else { return false }
       }
       dismissals[Int(Dismissal.outgoing.rawValue)] &+= 1
       return true
     }
     // The end of a connection tells whether a word was said.
-    guard target == us, flags & 1 == 0 else { return false }
-    let isServed = landscape.servesTCPv4(Int(targetPort))
-    guard isServed || settings.ephemeralPorts.contains(targetPort) else { return false }
+    guard head.target == us, !head.isFinal else { return false }
+    let isServed = landscape.servesTCPv4(head.targetPort)
+    guard isServed || settings.ephemeralPorts.contains(head.targetPort) else { return false }
     // A bare ACK may complete a handshake.
-    let headers = 20 &+ Int(flags >> 10 & 0x3c)
-    let end = 0xffff_0000_0000 | UInt64(source)
+    let end = 0xffff_0000_0000 | UInt64(head.source)
     if !isServed {
-      guard !pending.mayAsk(end, sourcePort) else { return false }
-    } else if Int(truncatingIfNeeded: first >> 32) & 0xffff <= headers {
-      guard !pending.mayComplete(end, sourcePort) else { return false }
+      guard !pending.mayAsk(end, head.sourcePort) else { return false }
+    } else if head.payloadLength <= 0 {
+      guard !pending.mayComplete(end, head.sourcePort) else { return false }
     }
     dismissals[Int((isServed ? Dismissal.served : .straggler).rawValue)] &+= 1
+    return true
+  }
+
+  /// The beginning or the end of a connection to a service, with nothing unusual about it.
+  @inline(never)
+  private mutating func follows(_ head: FrameHead, _ time: Timestamp, _ us: UInt32) -> Bool {
+    guard head.isTCP, head.payloadLength >= 0, head.hasRightChecksum else { return false }
+    let flags = head.flags
+    if head.source == us {
+      guard flags == .synAck, head.target != us, landscape.servesTCPv4(head.sourcePort) else { return false }
+      noteOurAnswer(Segment(head, time))
+      dismissals[Int(Dismissal.outgoing.rawValue)] &+= 1
+      return true
+    }
+    guard head.target == us, landscape.servesTCPv4(head.targetPort) else { return false }
+    if flags == .syn {
+      guard head.optionsLength > ToolMark.fewOptions, head.doesNotFragment, !settings.traps.contains(head.targetPort)
+      else { return false }
+      let segment = Segment(head, time)
+      noteService(segment.targetPort, time)
+      noteFlood(.syn, segment.point)
+      _ = begin(segment, .tcp, .answered)
+    } else {
+      guard flags.isSuperset(of: .ack), flags.isDisjoint(with: [.syn, .rst]) else { return false }
+      progress(Segment(head, time))
+    }
+    dismissals[Int(Dismissal.served.rawValue)] &+= 1
     return true
   }
 
@@ -213,7 +242,7 @@ package struct Detector: ~Copyable {
         if flags.contains(.fin)
           || (packet.payloadLength == 0 && pending.mayComplete(packet.source.low, packet.sourcePort))
         {
-          progress(&packet)
+          progress(Segment(packet))
         }
         return .served
       }
@@ -252,7 +281,7 @@ package struct Detector: ~Copyable {
 
   /// An ACK or FIN/ACK to a port that nothing serves.
   private mutating func acknowledgmentDismissal(_ packet: inout Packet, _ bytes: RawSpan) -> Dismissal? {
-    if pending.mayAsk(packet.source.low, packet.sourcePort), progress(&packet) { return .served }
+    if pending.mayAsk(packet.source.low, packet.sourcePort), progress(Segment(packet)) { return .served }
     // A scanner's bare ACK comes from no connection: no data, no options. A real stack's last words mostly carry
     // timestamps (RFC 7323), and go to a port that was served or was ours a moment ago.
     let isEphemeral = settings.ephemeralPorts.contains(packet.targetPort)
@@ -334,22 +363,15 @@ package struct Detector: ~Copyable {
       return
     }
     let flags = packet.flags
-    if flags.contains(.rst) || flags.isSuperset(of: .synAck) {
-      if flags.contains(.rst), pending.isEmpty { return }
-      let key = pending.key(packet.target, packet.targetPort, packet.source, packet.sourcePort, 6)
-      let position = pending.find(key)
-      if flags.contains(.rst) {
-        if let position, pending[position].state == .asked { settle(position) }
-        return
-      }
-      if let position {
-        pending.answer(position)
-        pending[position].answerSequence = packet.sequence
-        pending[position].knowsAnswer = true
-      }
-      serve(.tcp, packet.source, packet.sourcePort)
+    if flags.contains(.rst) {
+      guard !pending.isEmpty,
+        let position = pending.find(
+          pending.key(packet.target, packet.targetPort, packet.source, packet.sourcePort, 6))
+      else { return }
+      if pending[position].state == .asked { settle(position) }
       return
     }
+    if flags.isSuperset(of: .synAck) { return noteOurAnswer(Segment(packet)) }
     if flags.contains(.syn) { flows.insertFriend(packet.target, at: packet.time) }
     // What a service says need not be remembered: its port is known.
     guard !landscape.serves(.tcp, packet.source, packet.sourcePort) else { return }
@@ -362,6 +384,17 @@ package struct Detector: ~Copyable {
     flows.insert(.tcp, localPort: packet.sourcePort, peer: packet.target, at: packet.time)
   }
 
+  /// A service of ours takes a connection.
+  private mutating func noteOurAnswer(_ segment: Segment) {
+    let key = pending.key(segment.target, segment.targetPort, segment.source, segment.sourcePort, 6)
+    if let position = pending.find(key) {
+      pending.answer(position)
+      pending[position].answerSequence = segment.sequence
+      pending[position].knowsAnswer = true
+    }
+    serve(.tcp, segment.source, segment.sourcePort)
+  }
+
   /// A packet of ours shows that something serves this port.
   private mutating func serve(_ transport: TransportProtocol, _ address: IPAddress, _ port: UInt16) {
     if transport == .tcp { noteService(port, Timestamp(seconds: Int64(lastServed[Int(port)]))) }
@@ -372,37 +405,35 @@ package struct Detector: ~Copyable {
 
   /// Remembers the first packet of a flow until it is known what came of it.
   private mutating func begin(_ packet: inout Packet, _ state: PendingFlows.State) {
+    guard let position = begin(Segment(packet), packet.transport, state) else { return }
+    // Of honest clients' connections, which are nearly all to a service, nothing more is written down.
+    if state == .asked || ToolMark.mayBeRaw(packet) { pending[position].mark = ToolMark(packet) }
+    guard state == .asked else { return }
+    pending[position].flags = packet.flags
+    pending[position].hasIPOptions = packet.hasIPOptions
+    pending[position].isWeightless = packet.transport == .udp && Reflection.isAnswer(packet)
+    pending[position].isWatched = settings.interest(packet.transport, packet.targetPort).watched
+  }
+
+  /// - Returns: where the flow is; nil for one that is there already, and where there is no room.
+  private mutating func begin(
+    _ segment: Segment, _ transport: TransportProtocol, _ state: PendingFlows.State
+  ) -> Int? {
     let key = pending.key(
-      packet.source, packet.sourcePort, packet.target, packet.targetPort, packet.protocolNumber)
+      segment.source, segment.sourcePort, segment.target, segment.targetPort, transport.rawValue)
     if let position = pending.find(key) {
       pending[position].repeats &+= pending[position].repeats == .max ? 0 : 1
-      return
+      return nil
     }
     while pending.isFull { settleOldest() }
-    var flow = PendingFlows.Flow()
-    flow.key = key
-    flow.time = packet.time
-    (flow.source, flow.sourcePort) = (packet.source, packet.sourcePort)
-    (flow.target, flow.targetPort) = (packet.target, packet.targetPort)
-    flow.sequence = packet.sequence
-    flow.state = state
-    flow.transport = packet.transport
-    flow.flags = packet.flags
-    flow.hasIPOptions = packet.hasIPOptions
-    // Of honest clients' connections, which are nearly all to a service, nothing is written down.
-    if state == .asked || ToolMark.mayBeRaw(packet) { flow.mark = ToolMark(packet) }
-    if state == .asked {
-      flow.isWeightless = packet.transport == .udp && Reflection.isAnswer(packet)
-      flow.isWatched = settings.interest(packet.transport, packet.targetPort).watched
-    }
-    _ = pending.insert(flow)
+    return pending.insert(key, segment, transport, state)
   }
 
   /// An ACK, data or FIN of a flow that is not settled.
   ///
   /// - Returns: whether there is such a flow.
   @discardableResult
-  private mutating func progress(_ packet: inout Packet) -> Bool {
+  private mutating func progress(_ packet: Segment) -> Bool {
     let key = pending.key(packet.source, packet.sourcePort, packet.target, packet.targetPort, 6)
     guard let position = pending.find(key) else { return false }
     if pending[position].state == .asked {
@@ -412,7 +443,7 @@ package struct Detector: ~Copyable {
       serve(.tcp, packet.target, packet.targetPort)
     }
     if !pending[position].isComplete {
-      proveIfAcknowledged(position, &packet)
+      proveIfAcknowledged(position, packet)
       if pending[position].state == .answered { pending.complete(position) }
     }
     let said = packet.sequence &- pending[position].sequence &- 1
@@ -426,7 +457,7 @@ package struct Detector: ~Copyable {
   }
 
   /// Notes that the source knows the number in our SYN/ACK, so that it has received it: of 4,294,967,296 one is right.
-  private mutating func proveIfAcknowledged(_ position: Int, _ packet: inout Packet) {
+  private mutating func proveIfAcknowledged(_ position: Int, _ packet: Segment) {
     guard pending[position].knowsAnswer, packet.flags.contains(.ack),
       packet.acknowledgment == pending[position].answerSequence &+ 1
     else { return }
@@ -444,7 +475,7 @@ package struct Detector: ~Copyable {
       {
         native.noteReset(packet)
         guard pending[position].state == .answered else { return }
-        proveIfAcknowledged(position, &packet)
+        proveIfAcknowledged(position, Segment(packet))
         let said = packet.sequence &- pending[position].sequence &- 1
         if said == 0 {
           noteSilence(position, at: packet.time)
@@ -773,7 +804,13 @@ package struct Detector: ~Copyable {
   // MARK: Floods and backscatter
 
   private mutating func noteFlood(_ kind: FloodWatch.Kind, _ packet: inout Packet, isSampled: Bool = false) {
-    guard let flood = floods.count(kind, &packet, shift: isSampled ? samplingShift : 0) else { return }
+    var point = Segment(packet).point
+    if kind == .icmp { point.port = 0 }
+    noteFlood(kind, point, isSampled: isSampled)
+  }
+
+  private mutating func noteFlood(_ kind: FloodWatch.Kind, _ point: FloodWatch.Point, isSampled: Bool = false) {
+    guard let flood = floods.count(kind, point, shift: isSampled ? samplingShift : 0) else { return }
     others.append(Self.verdict(flood))
   }
 

@@ -26,6 +26,15 @@ struct FloodWatch: ~Copyable {
     }
   }
 
+  /// Where a packet went, and when.
+  struct Point {
+    var source: IPAddress
+    var target: IPAddress
+    /// 0 for ICMP, and where no port is meant.
+    var port: UInt16
+    var time: Timestamp
+  }
+
   struct Flood: BitwiseCopyable {
     var target = IPAddress.unspecified
     var first = Timestamp.distantPast
@@ -83,23 +92,20 @@ struct FloodWatch: ~Copyable {
   ///
   /// - Parameter shift: it stands for 2^shift, as not all are seen.
   /// - Returns: the flood it belongs to, the first time it is seen to be one.
-  mutating func count(_ kind: Kind, _ packet: inout Packet, shift: UInt8 = 0) -> Flood? {
-    let port = kind == .icmp ? 0 : packet.targetPort
-    let place = place(kind, packet.target, port)
-    let second = UInt32(truncatingIfNeeded: packet.time.seconds)
+  mutating func count(_ kind: Kind, _ point: Point, shift: UInt8 = 0) -> Flood? {
+    let place = place(kind, point.target, point.port)
+    let second = UInt32(truncatingIfNeeded: point.time.seconds)
     if counters[place].second != second { counters[place] = Counter(second: second, count: 0) }
     let before = counters[place].count
     let after = UInt16(clamping: UInt32(before) &+ 1 << UInt32(min(shift, 15)))
     counters[place].count = after
     guard after >= kind.limit else { return nil }
-    return note(kind, &packet, port, count: before < kind.limit ? UInt64(after) : 1 << UInt64(shift))
+    return note(kind, point, count: before < kind.limit ? UInt64(after) : 1 << UInt64(shift))
   }
 
   /// Takes note of a packet of a crowd of new sources, which others have counted.
   mutating func noteCrowd(_ target: IPAddress, _ source: IPAddress, at time: Timestamp) -> Flood? {
-    var packet = Packet()
-    (packet.target, packet.source, packet.time) = (target, source, time)
-    return note(.scattered, &packet, 0, count: 1)
+    note(.scattered, Point(source: source, target: target, port: 0, time: time), count: 1)
   }
 
   /// Somebody finished what was begun: one packet of the crowd is honest.
@@ -108,14 +114,15 @@ struct FloodWatch: ~Copyable {
     if counters[place].count > 0 { counters[place].count &-= 1 }
   }
 
-  private mutating func note(_ kind: Kind, _ packet: inout Packet, _ port: UInt16, count: UInt64) -> Flood? {
+  private mutating func note(_ kind: Kind, _ packet: Point, count: UInt64) -> Flood? {
+    let port = packet.port
     var victim = 0
     for index in 0..<Self.floodCapacity {
       if floods[index].isUsed, floods[index].kind == kind, floods[index].port == port,
         floods[index].target == packet.target,
         packet.time.nanoseconds &- floods[index].last.nanoseconds < 60_000_000_000
       {
-        observe(index, &packet, count: count)
+        observe(index, packet, count: count)
         return nil
       }
       if floods[index].last < floods[victim].last { victim = index }
@@ -127,11 +134,11 @@ struct FloodWatch: ~Copyable {
     floods[victim].port = port
     floods[victim].first = packet.time
     floods[victim].source = packet.source
-    observe(victim, &packet, count: max(count, UInt64(kind.limit)))
+    observe(victim, packet, count: max(count, UInt64(kind.limit)))
     return floods[victim]
   }
 
-  private mutating func observe(_ index: Int, _ packet: inout Packet, count: UInt64) {
+  private mutating func observe(_ index: Int, _ packet: Point, count: UInt64) {
     floods[index].last = packet.time
     floods[index].packets &+= count
     if packet.source != floods[index].source { floods[index].hasMany = true }

@@ -69,7 +69,7 @@ struct Landscape: ~Copyable {
 
   /// Whether a TCP port is served on all IPv4 addresses.
   @inline(__always)
-  func servesTCPv4(_ port: Int) -> Bool { bits[port >> 6] >> UInt64(port & 63) & 1 == 1 }
+  func servesTCPv4(_ port: UInt16) -> Bool { bits[Int(port >> 6)] >> UInt64(port & 63) & 1 == 1 }
 
   /// Adds a service that showed itself by its answers.
   mutating func learn(_ transport: TransportProtocol, _ address: IPAddress, _ port: UInt16) {

@@ -90,8 +90,10 @@ struct PendingFlows: ~Copyable {
   @inline(__always)
   func mayAsk(_ source: UInt64, _ port: UInt16) -> Bool { ends[Self.endCount &+ Self.end(source, port)] != 0 }
 
-  private mutating func count(_ flow: Flow, _ change: Int) {
-    let end = Self.end(flow.source.low, flow.sourcePort) &+ (flow.state == .asked ? Self.endCount : 0)
+  private mutating func count(_ position: Int, _ change: Int) {
+    let end =
+      Self.end(ring[position].source.low, ring[position].sourcePort)
+      &+ (ring[position].state == .asked ? Self.endCount : 0)
     if ends[end] < 255 { ends[end] = UInt8(truncatingIfNeeded: Int(ends[end]) &+ change) }
   }
 
@@ -133,11 +135,12 @@ struct PendingFlows: ~Copyable {
 
   /// Adds a flow; the ring must not be full.
   ///
-  /// - Returns: false when its place in the index is crowded: then it cannot be found again, and must be settled as
-  ///   unknown.
-  mutating func insert(_ flow: Flow) -> Bool {
+  /// - Returns: its position; nil when its place in the index is crowded: it is not remembered then, and accuses nobody.
+  mutating func insert(
+    _ key: UInt64, _ segment: Segment, _ transport: TransportProtocol, _ state: State
+  ) -> Int? {
     let position = tail & (capacity - 1)
-    let bucket = Int(truncatingIfNeeded: flow.key) & bucketMask
+    let bucket = Int(truncatingIfNeeded: key) & bucketMask
     var place: Int?
     for way in 0..<4 {
       let value = index[bucket][way]
@@ -152,27 +155,36 @@ struct PendingFlows: ~Copyable {
         break
       }
     }
-    guard let place else { return false }
-    ring[position] = flow
-    count(flow, 1)
-    index[bucket][place] = Self.tag(flow.key) | UInt32(truncatingIfNeeded: position)
-    if tail == head { due = flow.time.nanoseconds &+ Self.patience }
+    guard let place else { return nil }
+    ring[position] = Flow()
+    ring[position].key = key
+    ring[position].time = segment.time
+    ring[position].source = segment.source
+    ring[position].target = segment.target
+    ring[position].sourcePort = segment.sourcePort
+    ring[position].targetPort = segment.targetPort
+    ring[position].sequence = segment.sequence
+    ring[position].transport = transport
+    ring[position].state = state
+    count(position, 1)
+    index[bucket][place] = Self.tag(key) | UInt32(truncatingIfNeeded: position)
+    if tail == head { due = segment.time.nanoseconds &+ Self.patience }
     tail &+= 1
-    return true
+    return position
   }
 
   /// A flow that nothing had answered is answered.
   mutating func answer(_ position: Int) {
     guard ring[position].state == .asked else { return }
-    count(ring[position], -1)
+    count(position, -1)
     ring[position].state = .answered
-    count(ring[position], 1)
+    count(position, 1)
   }
 
   /// The handshake of a flow is complete.
   mutating func complete(_ position: Int) {
     guard !ring[position].isComplete else { return }
-    count(ring[position], -1)
+    count(position, -1)
     ring[position].isComplete = true
   }
 
@@ -180,6 +192,13 @@ struct PendingFlows: ~Copyable {
   mutating func settle(_ position: Int) {
     complete(position)
     ring[position].state = .empty
+    // Nobody need wake for what is settled.
+    if position == head & (capacity - 1) { skipSettled() }
+  }
+
+  private mutating func skipSettled() {
+    while head != tail, ring[head & (capacity - 1)].state == .empty { head &+= 1 }
+    due = head == tail ? .max : ring[head & (capacity - 1)].time.nanoseconds &+ Self.patience
   }
 
   /// The source of the flow that is to be taken after `count` others; nil where there are not so many.
@@ -189,17 +208,11 @@ struct PendingFlows: ~Copyable {
     return flow.state == .asked ? flow.source : nil
   }
 
-  /// Takes the oldest flow, settled or not; nil when there is none.
+  /// Takes the oldest flow; nil when there is none.
   mutating func takeOldest() -> Flow? {
-    guard head != tail else {
-      due = .max
-      return nil
-    }
-    let position = head & (capacity - 1)
-    let flow = ring[position]
-    if flow.state != .empty { settle(position) }
-    head &+= 1
-    due = head == tail ? .max : ring[head & (capacity - 1)].time.nanoseconds &+ Self.patience
+    guard head != tail else { return nil }
+    let flow = ring[head & (capacity - 1)]
+    settle(head & (capacity - 1))
     return flow
   }
 }

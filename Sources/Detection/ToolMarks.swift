@@ -14,9 +14,12 @@ struct ToolMark: BitwiseCopyable {
 
   init() {}
 
+  /// Bytes of options that a tool may send; an ordinary system's SYN has more.
+  static let fewOptions = 4
+
   /// Whether a SYN can be raw at all: tools spare the options, or most of them.
   @inline(__always)
-  static func mayBeRaw(_ packet: Packet) -> Bool { packet.tcpOptionsLength <= 4 || !packet.dontFragment }
+  static func mayBeRaw(_ packet: Packet) -> Bool { packet.tcpOptionsLength <= fewOptions || !packet.dontFragment }
 
   init(_ packet: Packet) {
     shape = ToolMarks.shape(of: packet)

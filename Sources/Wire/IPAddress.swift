@@ -26,9 +26,9 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
   public static func == (a: IPAddress, b: IPAddress) -> Bool { a.low == b.low && a.high == b.high }
 
   /// `::`, which is also what a listener on all addresses is bound to.
-  public static let unspecified = IPAddress(high: 0, low: 0)
+  @inlinable public static var unspecified: IPAddress { IPAddress(high: 0, low: 0) }
   /// 0.0.0.0.
-  public static let unspecifiedV4 = IPAddress(v4: 0)
+  @inlinable public static var unspecifiedV4: IPAddress { IPAddress(v4: 0) }
 
   /// Whether this is an IPv4 address, however it was spelt.
   @inlinable @inline(__always)

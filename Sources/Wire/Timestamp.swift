@@ -8,7 +8,7 @@ public struct Timestamp: Hashable, Comparable, Sendable, BitwiseCopyable {
   @inlinable
   public init(seconds: Int64, nanoseconds: Int64 = 0) { self.nanoseconds = seconds &* 1_000_000_000 &+ nanoseconds }
 
-  public static let distantPast = Timestamp(nanoseconds: 0)
+  @inlinable public static var distantPast: Timestamp { Timestamp(nanoseconds: 0) }
 
   /// Whole seconds since the epoch, rounded down.
   @inlinable

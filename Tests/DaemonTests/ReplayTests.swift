@@ -38,7 +38,7 @@ import Wire
   ) {
     unsafe replay.observe(
       bytes.span.bytes,
-      CaptureFile.Frame(
+      FrameRecord(
         time: Timestamp(seconds: second), linkType: linkType, originalLength: UInt32(bytes.count)))
   }
 
