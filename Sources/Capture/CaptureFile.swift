@@ -182,7 +182,7 @@ public struct CaptureFile: ~Copyable {
       let length = 16 &+ Int(truncatingIfNeeded: stream.bytes.littlePair(at: 8) & 0xffff_ffff)
       if length <= 16 &+ Self.maximumFrame, stream.ensure(length) {
         return FrameRun(
-          records: stream.bytes, frame: FrameRecord(time: .distantPast, linkType: linkType, originalLength: 0),
+          records: stream.bytes, common: FrameRecord(time: .distantPast, linkType: linkType, originalLength: 0),
           isNanosecond: isNanosecond)
       }
     }

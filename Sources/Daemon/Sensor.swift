@@ -256,7 +256,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
           state.isSnapshotStale = true
           return
         }
-        state.detector.accuse(state.packet)
+        state.detector.accuse(&state.packet)
       }
       if state.detector.hasFound { state.passOn() }
       if !isThere { return }

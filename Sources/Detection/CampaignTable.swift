@@ -118,7 +118,7 @@ struct CampaignTable: ~Copyable {
     }
     members[place] = member
     members[place].isUsed = true
-    credit = min(credit + 64, 4 * memberCapacity)
+    credit = min(credit + 16, 4 * memberCapacity)
     var result: [Campaign] = []
     Bond.forEach(of: member.source) { bond in
       guard let key = key(of: member, bond), join(key), credit >= used else { return }
@@ -148,7 +148,10 @@ struct CampaignTable: ~Copyable {
     var crowds: [UInt64: (Bond, [Member])] = [:]
     for member in crowd({ _ in true }) {
       Bond.forEach(of: member.source) { bond in
-        if let key = key(of: member, bond) { crowds[key, default: (bond, [])].1.append(member) }
+        guard let key = key(of: member, bond) else { return }
+        // Of most there are one or two.
+        let group = groups[index(key)]
+        if group.key != key || group.count >= 3 { crowds[key, default: (bond, [])].1.append(member) }
       }
     }
     var result: [Campaign] = []
@@ -195,11 +198,11 @@ struct CampaignTable: ~Copyable {
       default: return hash(.unspecified, scope) | 1
       }
     case .v4Prefix24:
-      guard member.source.isV4, let network = IPNetwork(member.source, length: 24) else { return nil }
-      return hash(network.address, scope) | 1
+      guard member.source.isV4 else { return nil }
+      return hash(IPAddress(high: 0, low: member.source.low >> 8), scope) | 1
     default:
-      guard !member.source.isV4, let network = IPNetwork(member.source, length: bond.prefixLength) else { return nil }
-      return hash(network.address, scope) | 1
+      guard !member.source.isV4 else { return nil }
+      return hash(IPAddress(high: member.source.high >> UInt64(64 - bond.prefixLength), low: 0), scope) | 1
     }
   }
 

@@ -116,17 +116,24 @@ package struct Detector: ~Copyable {
   ///
   /// - Returns: false at the end of the run.
   package mutating func skim(_ run: inout FrameRun) -> Bool {
-    guard run.frame.linkType == 1, run.frame.direction == .unknown, settings.checksServices, let us = landscape.onlyV4
-    else { return run.next() }
+    guard run.isPlainEthernet, settings.checksServices, let us = landscape.onlyV4 else { return run.next() }
     // A copy, whose parts stay in registers.
     var here = run
     var isFound = false
-    while here.next() {
-      if here.frame.time.nanoseconds >= pending.due { settleDue(here.frame.time) }
-      guard let head = here.head, passes(head, us) || follows(head, here.frame.time, us) else {
-        isFound = true
-        break
+    // In the file's own form, which is compared sooner than turned.
+    var due = here.stamp(at: pending.due)
+    while here.nextRecord() {
+      if here.stamp >= due {
+        settleDue(here.time)
+        due = here.stamp(at: pending.due)
       }
+      if let head = here.head, passes(head, us) { continue }
+      if follows(here, us) {
+        due = here.stamp(at: pending.due)
+        continue
+      }
+      isFound = true
+      break
     }
     run = here
     return isFound
@@ -162,8 +169,9 @@ package struct Detector: ~Copyable {
 
   /// The beginning or the end of a connection to a service, with nothing unusual about it.
   @inline(never)
-  private mutating func follows(_ head: FrameHead, _ time: Timestamp, _ us: UInt32) -> Bool {
-    guard head.isTCP, head.payloadLength >= 0, head.hasRightChecksum else { return false }
+  private mutating func follows(_ run: FrameRun, _ us: UInt32) -> Bool {
+    guard let head = run.head, head.isTCP, head.payloadLength >= 0, head.hasRightChecksum else { return false }
+    let time = run.time
     let flags = head.flags
     if head.source == us {
       guard flags == .synAck, head.target != us, landscape.servesTCPv4(head.sourcePort) else { return false }
@@ -266,13 +274,13 @@ package struct Detector: ~Copyable {
     if !interest.any { return .notWatched }
     if isImpossible(&packet) { return .impossibleSource }
     packet.verify(in: bytes)
-    if packet.checksum == .wrong { return dismissWrong(packet) }
+    if packet.checksum == .wrong { return dismissWrong(&packet) }
     packet.readOptions(in: bytes)
     // Pieces that could not be put together whole may have been made to mean one thing here and another elsewhere.
     if packet.wasFragmented, packet.checksum == .unknown, !flags.contains(.syn) { return .straggler }
     if isServed {
       // FIN, NULL, Xmas and the like are no probe in the classic sense where there is a service, but no accident either.
-      charge(packet)
+      charge(&packet)
       return .served
     }
     if flags.contains(.syn) { noteFlood(.syn, &packet) } else { noteFlood(.stray, &packet) }
@@ -301,7 +309,7 @@ package struct Detector: ~Copyable {
     if isImpossible(&packet) { return .impossibleSource }
     if flows.contains(.tcp, localPort: packet.targetPort, peer: packet.source, at: packet.time) { return .ownFlow }
     packet.verify(in: bytes)
-    if packet.checksum == .wrong { return dismissWrong(packet) }
+    if packet.checksum == .wrong { return dismissWrong(&packet) }
     noteFlood(.stray, &packet)
     return nil
   }
@@ -317,14 +325,14 @@ package struct Detector: ~Copyable {
     if flows.contains(.udp, localPort: packet.targetPort, peer: packet.source, at: packet.time) { return .ownFlow }
     if isImpossible(&packet) { return .impossibleSource }
     if Reflection.isAnswer(packet) {
-      tell(oddities.count(.udpAnswer, packet))
+      tell(oddities.count(.udpAnswer, Segment(packet)))
       noteFlood(.udp, &packet)
       // The classic rule knows no answers: a datagram to a watched port is an alert.
       return interest.watched ? nil : .answer
     }
     if isTraceroute(&packet) { return .traceroute }
     packet.verify(in: bytes)
-    if packet.checksum == .wrong { return dismissWrong(packet) }
+    if packet.checksum == .wrong { return dismissWrong(&packet) }
     noteFlood(.udp, &packet)
     return nil
   }
@@ -335,8 +343,8 @@ package struct Detector: ~Copyable {
       || (packet.target.isLoopback && !packet.source.isLoopback && !landscape.isLocal(packet.source))
   }
 
-  private mutating func dismissWrong(_ packet: Packet) -> Dismissal {
-    tell(oddities.count(.wrongChecksum, packet))
+  private mutating func dismissWrong(_ packet: inout Packet) -> Dismissal {
+    tell(oddities.count(.wrongChecksum, Segment(packet)))
     return .wrongChecksum
   }
 
@@ -473,7 +481,7 @@ package struct Detector: ~Copyable {
         let position = pending.find(
           pending.key(packet.source, packet.sourcePort, packet.target, packet.targetPort, 6))
       {
-        native.noteReset(packet)
+        native.noteReset(packet.source, identification: packet.identification)
         guard pending[position].state == .answered else { return }
         proveIfAcknowledged(position, Segment(packet))
         let said = packet.sequence &- pending[position].sequence &- 1
@@ -485,14 +493,14 @@ package struct Detector: ~Copyable {
         pending.settle(position)
         return
       }
-      native.noteReset(packet)
+      native.noteReset(packet.source, identification: packet.identification)
       if isServed { return noteFlood(.stray, &packet, isSampled: true) }
     }
     if flows.contains(.tcp, localPort: packet.targetPort, peer: packet.source, at: packet.time) { return }
     let seen = lastServed[Int(packet.targetPort)]
     if seen > 0, UInt32(truncatingIfNeeded: packet.time.seconds) &- seen <= FlowMemory.lifetime { return }
     noteFlood(.stray, &packet, isSampled: true)
-    tell(oddities.count(packet.flags.contains(.rst) ? .reset : .synAck, packet))
+    tell(oddities.count(packet.flags.contains(.rst) ? .reset : .synAck, Segment(packet)))
   }
 
   /// A service was left without a word.
@@ -521,7 +529,7 @@ package struct Detector: ~Copyable {
     if packet.transport == .udp || packet.flags.subtracting(.congestion) == .syn {
       begin(&packet, .asked)
     } else {
-      accuse(packet)
+      accuse(&packet)
     }
   }
 
@@ -632,7 +640,7 @@ package struct Detector: ~Copyable {
   }
 
   /// Makes a candidate that nothing serves into a probe, and counts it against its source.
-  package mutating func accuse(_ packet: Packet) {
+  package mutating func accuse(_ packet: inout Packet) {
     let technique: Technique = packet.transport == .udp ? .udp : Technique(flags: packet.flags)
     record(
       Probe(
@@ -641,11 +649,11 @@ package struct Detector: ~Copyable {
         mode: settings.watch(packet.transport)?.mode ?? .stealth, technique: technique, flags: packet.flags,
         hasIPOptions: packet.hasIPOptions),
       isWatched: settings.interest(packet.transport, packet.targetPort).watched)
-    charge(packet)
+    charge(&packet)
   }
 
   /// Evidence for the native rule alone.
-  private mutating func charge(_ packet: Packet) {
+  private mutating func charge(_ packet: inout Packet) {
     let technique: Technique = packet.transport == .udp ? .udp : Technique(flags: packet.flags)
     var touch = NativeRule.Touch(
       source: packet.source, target: packet.target, time: packet.time,
@@ -673,7 +681,9 @@ package struct Detector: ~Copyable {
     native.charge(touch)
     if let crowd = native.crowd {
       native.crowd = nil
-      if let flood = floods.noteCrowd(crowd.target, crowd.source, at: crowd.time) { others.append(Self.verdict(flood)) }
+      if let flood = floods.noteCrowd(crowd.target, crowd.source, at: crowd.time) {
+        others.append(Self.verdict(floods[flood]))
+      }
     }
   }
 
@@ -724,7 +734,7 @@ package struct Detector: ~Copyable {
   package mutating func considerOther(_ packet: inout Packet, _ outcome: DecodeOutcome) {
     guard settings.judgesOtherProtocols else { return dismissOther() }
     if packet.isOutgoing {
-      noteOtherOutgoing(packet, outcome)
+      noteOtherOutgoing(&packet, outcome)
       dismissals[Int(Dismissal.outgoing.rawValue)] &+= 1
       return
     }
@@ -734,15 +744,15 @@ package struct Detector: ~Copyable {
     }
     switch outcome {
     case .icmp: considerICMP(&packet)
-    case .sctp: considerSCTP(packet)
+    case .sctp: considerSCTP(&packet)
     default:
-      charge(packet, .ipProtocol, port: UInt16(packet.protocolNumber))
+      charge(&packet, .ipProtocol, port: UInt16(packet.protocolNumber))
     }
   }
 
   private mutating func dismissOther() { dismissals[Int(Dismissal.otherProtocol.rawValue)] &+= 1 }
 
-  private mutating func noteOtherOutgoing(_ packet: Packet, _ outcome: DecodeOutcome) {
+  private mutating func noteOtherOutgoing(_ packet: inout Packet, _ outcome: DecodeOutcome) {
     if outcome == .sctp, packet.messageType == 2 {  // INIT ACK
       landscape.learnSCTP(packet.sourcePort)
     }
@@ -757,9 +767,9 @@ package struct Detector: ~Copyable {
     switch packet.messageType {
     case 8 where isV4, 128 where !isV4:
       noteFlood(.icmp, &packet, isSampled: true)
-      charge(packet, .icmp, port: UInt16(packet.messageType))
+      charge(&packet, .icmp, port: UInt16(packet.messageType))
     case 13 where isV4, 15 where isV4, 17 where isV4:
-      charge(packet, .icmp, port: UInt16(packet.messageType))
+      charge(&packet, .icmp, port: UInt16(packet.messageType))
     case 3 where isV4, 11 where isV4, 1 where !isV4, 3 where !isV4:
       // An error about something that we never sent: somebody else sent it in our name.
       let transport: TransportProtocol? =
@@ -768,25 +778,25 @@ package struct Detector: ~Copyable {
         !flows.contains(transport, localPort: packet.sourcePort, peer: packet.quotedTarget, at: packet.time),
         !landscape.serves(transport, packet.target, packet.sourcePort)
       else { return dismissOther() }
-      tell(oddities.count(.icmpError, packet))
+      tell(oddities.count(.icmpError, Segment(packet)))
       dismissals[Int(Dismissal.answer.rawValue)] &+= 1
     default: dismissOther()
     }
   }
 
-  private mutating func considerSCTP(_ packet: Packet) {
+  private mutating func considerSCTP(_ packet: inout Packet) {
     guard !landscape.servesSCTP(packet.targetPort) else {
       dismissals[Int(Dismissal.served.rawValue)] &+= 1
       return
     }
     switch packet.messageType {
-    case 1: charge(packet, .sctpInit, port: packet.targetPort)
-    case 10: charge(packet, .sctpCookieEcho, port: packet.targetPort)
+    case 1: charge(&packet, .sctpInit, port: packet.targetPort)
+    case 10: charge(&packet, .sctpCookieEcho, port: packet.targetPort)
     default: dismissOther()
     }
   }
 
-  private mutating func charge(_ packet: Packet, _ technique: Technique, port: UInt16) {
+  private mutating func charge(_ packet: inout Packet, _ technique: Technique, port: UInt16) {
     record(
       Probe(
         time: packet.time, source: packet.source, sourcePort: packet.sourcePort, target: packet.target,
@@ -811,7 +821,7 @@ package struct Detector: ~Copyable {
 
   private mutating func noteFlood(_ kind: FloodWatch.Kind, _ point: FloodWatch.Point, isSampled: Bool = false) {
     guard let flood = floods.count(kind, point, shift: isSampled ? samplingShift : 0) else { return }
-    others.append(Self.verdict(flood))
+    others.append(Self.verdict(floods[flood]))
   }
 
   private mutating func tell(_ record: OddityTable.Record?) {
@@ -898,7 +908,7 @@ enum Reflection {
   }
 
   /// Ports that hosts ask, rather than ask from: an answer to one of these is none, whatever it comes from.
-  static func isAnswer(_ packet: Packet) -> Bool {
+  static func isAnswer(_ packet: borrowing Packet) -> Bool {
     guard isReflector(packet.sourcePort), packet.payloadLength > 0 else { return false }
     // Nobody asks with so many bytes, and not a port that nothing is known to serve.
     if packet.targetPort >= 1024, packet.payloadLength >= 100 { return true }

@@ -91,8 +91,9 @@ struct FloodWatch: ~Copyable {
   /// Counts a packet.
   ///
   /// - Parameter shift: it stands for 2^shift, as not all are seen.
-  /// - Returns: the flood it belongs to, the first time it is seen to be one.
-  mutating func count(_ kind: Kind, _ point: Point, shift: UInt8 = 0) -> Flood? {
+  /// - Returns: where the flood is that it belongs to, the first time it is seen to be one.
+  @inline(__always)
+  mutating func count(_ kind: Kind, _ point: Point, shift: UInt8 = 0) -> Int? {
     let place = place(kind, point.target, point.port)
     let second = UInt32(truncatingIfNeeded: point.time.seconds)
     if counters[place].second != second { counters[place] = Counter(second: second, count: 0) }
@@ -104,7 +105,7 @@ struct FloodWatch: ~Copyable {
   }
 
   /// Takes note of a packet of a crowd of new sources, which others have counted.
-  mutating func noteCrowd(_ target: IPAddress, _ source: IPAddress, at time: Timestamp) -> Flood? {
+  mutating func noteCrowd(_ target: IPAddress, _ source: IPAddress, at time: Timestamp) -> Int? {
     note(.scattered, Point(source: source, target: target, port: 0, time: time), count: 1)
   }
 
@@ -114,7 +115,8 @@ struct FloodWatch: ~Copyable {
     if counters[place].count > 0 { counters[place].count &-= 1 }
   }
 
-  private mutating func note(_ kind: Kind, _ packet: Point, count: UInt64) -> Flood? {
+  @inline(never)
+  private mutating func note(_ kind: Kind, _ packet: Point, count: UInt64) -> Int? {
     let port = packet.port
     var victim = 0
     for index in 0..<Self.floodCapacity {
@@ -135,8 +137,10 @@ struct FloodWatch: ~Copyable {
     floods[victim].first = packet.time
     floods[victim].source = packet.source
     observe(victim, packet, count: max(count, UInt64(kind.limit)))
-    return floods[victim]
+    return victim
   }
+
+  subscript(index: Int) -> Flood { floods[index] }
 
   private mutating func observe(_ index: Int, _ packet: Point, count: UInt64) {
     floods[index].last = packet.time

@@ -227,9 +227,9 @@ struct NativeRule: ~Copyable {
   }
 
   /// A RST from a source: its own kernel speaks, not the tool.
-  mutating func noteReset(_ packet: Packet) {
-    guard let index = sources.find(packet.source) else { return }
-    sources[index].marks.noteReset(packet)
+  mutating func noteReset(_ source: IPAddress, identification: UInt16) {
+    guard let index = sources.find(source) else { return }
+    sources[index].marks.noteReset(identification)
   }
 
   // MARK: Verdicts

@@ -43,7 +43,7 @@ struct OddityTable: ~Copyable {
   }
 
   /// Counts one packet, and returns the record when it has become worth telling.
-  mutating func count(_ kind: Kinds, _ packet: Packet) -> Record? {
+  mutating func count(_ kind: Kinds, _ packet: Segment) -> Record? {
     let start = (Int(truncatingIfNeeded: hash(packet.source, 7)) & (Self.bucketCount - 1)) &* Self.ways
     var place = start
     for index in start..<start &+ Self.ways {

@@ -128,10 +128,10 @@ struct ToolMarks: BitwiseCopyable {
   }
 
   /// A RST from the source's kernel: a host that numbers its packets one after the other can be an idle scan's zombie.
-  mutating func noteReset(_ packet: Packet) {
-    let step = packet.identification &- resetIdentification
+  mutating func noteReset(_ identification: UInt16) {
+    let step = identification &- resetIdentification
     if resetIdentification != 0, (1...32).contains(step), halves & 15 < 15 { halves &+= 1 }
-    resetIdentification = packet.identification
+    resetIdentification = identification
   }
 
   /// What all is put together to.

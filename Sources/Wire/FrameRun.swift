@@ -47,16 +47,24 @@ public struct FrameHead: BitwiseCopyable {
   /// Whether it is TCP over IPv4 without options, and whole.
   @inlinable public var isTCP: Bool {
     @inline(__always)
+    get { odd == 0 }
+  }
+
+  /// What is otherwise than in a whole TCP packet over IPv4: of EtherType, version and header length, of flags and fragment
+  /// offset, and of the protocol. One look at the sum of it instead of one at each.
+  @inlinable var odd: UInt64 {
+    @inline(__always)
     get {
-      // EtherType, version and header length; flags and fragment offset; protocol.
-      start & UInt32(0xffff_ff00).bigEndian == UInt32(0x0800_4500).bigEndian && first & UInt64(0x3fff).bigEndian == 0
-        && second & UInt64(0x00ff_0000_0000_0000).bigEndian == UInt64(0x0006_0000_0000_0000).bigEndian
+      UInt64((start ^ UInt32(0x0800_4500).bigEndian) & UInt32(0xffff_ff00).bigEndian)
+        | first & UInt64(0x3fff).bigEndian
+        | (second ^ UInt64(0x0006_0000_0000_0000).bigEndian) & UInt64(0x00ff_0000_0000_0000).bigEndian
     }
   }
 
   /// Whether it is from within a connection: ACK, and nothing else but PSH and FIN.
   @inlinable public var isWithinConnection: Bool {
-    @inline(__always) get { isTCP && control & UInt16(0xf6).bigEndian == UInt16(0x10).bigEndian }
+    @inline(__always)
+    get { odd | UInt64((control ^ UInt16(0x10).bigEndian) & UInt16(0xf6).bigEndian) == 0 }
   }
 
   @inlinable public var source: UInt32 { @inline(__always) get { UInt32(truncatingIfNeeded: second.bigEndian) } }
@@ -106,82 +114,115 @@ public struct FrameHead: BitwiseCopyable {
 /// Frames of a capture file that are at hand, lent until the next run is wanted.
 ///
 /// A plain pcap file comes in runs of thousands, which are walked here without a call for each; what is not plain comes one
-/// by one.
+/// by one. What is asked of a frame is read from its record only then: a walk that asks for little costs little.
 public struct FrameRun: ~Escapable {
   @usableFromInline let bytes: RawSpan
-  /// What the file says of the frame found last.
-  public var frame: FrameRecord
-  /// How many bytes were read: what `CaptureFile.nextRun` wants to know. Never more than there are.
-  public var consumed: Int { position }
+  /// What all frames of the run have in common; of a single frame everything.
+  @usableFromInline let common: FrameRecord
+  /// Nanoseconds in a unit of the records' times; 0 for a single frame, that has no record header.
+  @usableFromInline let scale: Int64
+  /// Where the record of the frame found last begins, and where it ends: 16 bytes of header and the frame lie between, which
+  /// `next` has made sure of.
+  @usableFromInline var start = 0
+  @usableFromInline var end = 0
   /// How many frames were found.
   public var frames: UInt64 { found }
-  @usableFromInline var position = 0
   @usableFromInline var found: UInt64 = 0
-  @usableFromInline var start = 0
-  @usableFromInline var count = 0
-  @usableFromInline let scale: Int64
-  /// The whole is one frame, that has no record header.
-  @usableFromInline var isOne: Bool
 
   /// - Parameter records: plain pcap records, the last of which may be cut.
   @_lifetime(copy records)
-  public init(records: RawSpan, frame: FrameRecord, isNanosecond: Bool) {
+  public init(records: RawSpan, common: FrameRecord, isNanosecond: Bool) {
     bytes = records
-    self.frame = frame
+    self.common = common
     scale = isNanosecond ? 1 : 1000
-    isOne = false
   }
 
   @_lifetime(copy one)
   public init(one: RawSpan, frame: FrameRecord) {
     bytes = one
-    self.frame = frame
+    common = frame
     scale = 0
-    isOne = true
+  }
+
+  /// How many bytes were read: what `CaptureFile.nextRun` wants to know.
+  public var consumed: Int { scale == 0 ? 0 : end }
+
+  /// Whether the frames are records of a plain file: Ethernet that does not tell a direction, as nearly all captures are.
+  @inlinable public var isPlainEthernet: Bool {
+    scale != 0 && common.linkType == 1 && common.direction == .unknown
+  }
+
+  @inlinable public var time: Timestamp {
+    @inline(__always)
+    get {
+      if scale == 0 { return common.time }
+      let stamp = stamp
+      return Timestamp(
+        seconds: Int64(truncatingIfNeeded: stamp >> 32),
+        nanoseconds: Int64(truncatingIfNeeded: stamp & 0xffff_ffff) &* scale)
+    }
+  }
+
+  /// The time of the record found last as one number that rises with it: seconds, and the unit's parts below.
+  @inlinable public var stamp: UInt64 {
+    @inline(__always)
+    get {
+      let word = UInt64(littleEndian: unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: start, as: UInt64.self))
+      return word << 32 | word >> 32
+    }
+  }
+
+  /// The stamp of a moment, rounded up; of one that no record can have the largest.
+  @inlinable
+  public func stamp(at nanoseconds: Int64) -> UInt64 {
+    guard nanoseconds > 0, scale > 0 else { return 0 }
+    let (seconds, rest) = UInt64(nanoseconds).quotientAndRemainder(dividingBy: 1_000_000_000)
+    guard seconds <= 0xffff_ffff else { return .max }
+    return seconds << 32 &+ (rest &+ UInt64(scale) &- 1) / UInt64(scale)
+  }
+
+  /// What the file says of the frame found last.
+  public var frame: FrameRecord {
+    if scale == 0 { return common }
+    var frame = common
+    frame.time = time
+    frame.originalLength = UInt32(truncatingIfNeeded: bytes.littlePair(at: start &+ 8) >> 32)
+    return frame
   }
 
   /// The bytes of the frame found last.
-  @inlinable
   public var span: RawSpan {
-    @_lifetime(copy self) @inline(__always)
-    get { bytes.extracting(start..<start &+ count) }
+    @_lifetime(copy self)
+    get { scale == 0 ? bytes : bytes.extracting(start &+ 16..<end) }
   }
 
-  /// The first bytes of the frame found last; nil where it is too short.
+  /// The first bytes of the frame found last, of a run of records; nil where it is too short.
   @inlinable
   public var head: FrameHead? {
     @inline(__always)
-    // `next` found all `count` bytes within the run.
-    get { count >= 54 ? unsafe FrameHead(unchecked: bytes, at: start) : nil }
+    get { end &- start >= 16 &+ 54 ? unsafe FrameHead(unchecked: bytes, at: start &+ 16) : nil }
   }
 
   /// Goes on to the next frame; false at the end of the run.
-  @inlinable @inline(__always)
   public mutating func next() -> Bool {
-    if scale == 0 {
-      // The file gives its bytes back itself.
-      guard isOne else { return false }
-      isOne = false
-      count = bytes.byteCount
-      found &+= 1
-      return true
-    }
-    // Both lengths are looked at here, and once.
-    let room = bytes.byteCount &- position &- 16
+    if scale != 0 { return nextRecord() }
+    // The file gives its bytes back itself.
+    guard found == 0 else { return false }
+    found = 1
+    return true
+  }
+
+  /// Likewise, of a run of records.
+  @inlinable @inline(__always)
+  public mutating func nextRecord() -> Bool {
+    // All lengths are looked at here, and once.
+    let room = bytes.byteCount &- end &- 16
     guard room >= 0 else { return false }
-    let (stamp, lengths) = unsafe (
-      UInt64(littleEndian: bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: position, as: UInt64.self)),
-      UInt64(littleEndian: bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: position &+ 8, as: UInt64.self))
-    )
-    let captured = Int(truncatingIfNeeded: lengths & 0xffff_ffff)
-    guard captured <= min(room, 262_144) else { return false }
-    frame.time = Timestamp(
-      seconds: Int64(truncatingIfNeeded: stamp & 0xffff_ffff),
-      nanoseconds: Int64(truncatingIfNeeded: stamp >> 32) &* scale)
-    frame.originalLength = UInt32(truncatingIfNeeded: lengths >> 32)
-    start = position &+ 16
-    count = captured
-    position = position &+ 16 &+ captured
+    let captured = Int(
+      UInt32(littleEndian: unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: end &+ 8, as: UInt32.self)))
+    guard captured <= room, captured <= 262_144 else { return false }
+    start = end
+    end = end &+ captured &+ 16
     found &+= 1
     return true
   }
