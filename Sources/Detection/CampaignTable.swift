@@ -125,15 +125,16 @@ struct CampaignTable: ~Copyable {
       credit -= used
       let index = index(key)
       groups[index].nextLook = groups[index].count + max(1, groups[index].count / 2)
-      let found = crowd { self.key(of: $0, bond) == key }
+      let found = crowd(expecting: Int(groups[index].count)) { self.key(of: $0, bond) == key }
       if let campaign = judge(bond, key, found, like: member, threshold: threshold) { result.append(campaign) }
     }
     return result
   }
 
   /// The members that `belongs` says, the oldest first.
-  private func crowd(_ belongs: (Member) -> Bool) -> [Member] {
+  private func crowd(expecting count: Int, _ belongs: (Member) -> Bool) -> [Member] {
     var result: [Member] = []
+    result.reserveCapacity(count)
     // Once the ring is full, the oldest is where the next goes.
     let start = used < memberCapacity ? 0 : next
     for offset in 0..<used {
@@ -146,7 +147,7 @@ struct CampaignTable: ~Copyable {
   /// All campaigns as they are now; for the end of a replay.
   mutating func campaigns(threshold: Int32) -> [Campaign] {
     var crowds: [UInt64: (Bond, [Member])] = [:]
-    for member in crowd({ _ in true }) {
+    for member in crowd(expecting: used, { _ in true }) {
       Bond.forEach(of: member.source) { bond in
         guard let key = key(of: member, bond) else { return }
         // Of most there are one or two.
@@ -272,7 +273,7 @@ struct CampaignTable: ~Copyable {
     if family == .mirai { return true }
     guard d * 10 >= n * (bond == .marks ? 7 : 8) else { return false }
     // Too fast to be told from a flood by a few.
-    let crowd = bond == .marks ? found : crowd { $0.shape == found[0].shape }
+    let crowd = bond == .marks ? found : crowd(expecting: found.count) { $0.shape == found[0].shape }
     guard Self.isFast(crowd) else { return true }
     if crowd.count < 600 { return bond == .marks && Self.prefix(.marks, distinct).length > 0 }
     let met = crowd.count - Set(crowd.map(\.port)).count

@@ -55,12 +55,6 @@ extension Detector {
     package init() {}
 
     package func watch(_ transport: TransportProtocol) -> Watch? { transport == .tcp ? tcp : udp }
-
-    /// Whether anybody wants to know of a touch of this port, and whether the classic rule does.
-    func interest(_ transport: TransportProtocol, _ port: UInt16) -> (any: Bool, watched: Bool) {
-      let watched = watch(transport)?.ports.contains(port) ?? false
-      return (watched || (transport == .tcp ? nativeTCP : nativeUDP).contains(port), watched)
-    }
   }
 
   /// Why a packet that the kernel let through accused nobody.

@@ -21,11 +21,15 @@ package struct Detector: ~Copyable {
     set { landscape.take(newValue) }
   }
   private var landscape: Landscape
+  private var interests: Interests
   /// How many packets were dismissed, by `Dismissal.rawValue`.
   private var dismissals = InlineArray<16, UInt64>(repeating: 0)
   private var flows: FlowMemory
   private var triggers: TriggerTable
+  private var connections: ConnectionTable
   private var pending: PendingFlows
+  private var ends = HandshakeEnds()
+  private let flowHash: KeyedHash
   var native: NativeRule
   private var oddities: OddityTable
   private var floods: FloodWatch
@@ -45,9 +49,12 @@ package struct Detector: ~Copyable {
   package init(_ settings: Settings, exposure: Exposure = Exposure(), key: (UInt64, UInt64)) {
     self.settings = settings
     landscape = Landscape(exposure)
+    interests = Interests(settings)
     flows = FlowMemory(key: key)
     triggers = TriggerTable(key: (key.1, key.0))
-    pending = PendingFlows(capacity: settings.flowCapacity, key: (key.0 ^ 0x7065_6e64, key.1))
+    connections = ConnectionTable(capacity: settings.flowCapacity)
+    pending = PendingFlows(capacity: settings.flowCapacity)
+    flowHash = KeyedHash(key: (key.0 ^ 0x7065_6e64, key.1))
     native = NativeRule(settings, key: (key.0, key.1 ^ 0x736f_7572))
     oddities = OddityTable(key: (key.1 ^ 0x6f64_6469, key.0))
     floods = FloodWatch(key: (key.1, key.0 ^ 0x666c_6f6f))
@@ -60,6 +67,7 @@ package struct Detector: ~Copyable {
   /// Takes new settings; what is known of sources and flows stays.
   package mutating func reconfigure(_ settings: Settings) {
     self.settings = settings
+    interests = Interests(settings)
     native.threshold = settings.threshold
   }
 
@@ -159,9 +167,9 @@ package struct Detector: ~Copyable {
     // A bare ACK may complete a handshake.
     let end = 0xffff_0000_0000 | UInt64(head.source)
     if !isServed {
-      guard !pending.mayAsk(end, head.sourcePort) else { return false }
+      guard !ends.mayAsk(end, head.sourcePort) else { return false }
     } else if head.payloadLength <= 0 {
-      guard !pending.mayComplete(end, head.sourcePort) else { return false }
+      guard !ends.mayComplete(end, head.sourcePort) else { return false }
     }
     dismissals[Int((isServed ? Dismissal.served : .straggler).rawValue)] &+= 1
     return true
@@ -186,7 +194,7 @@ package struct Detector: ~Copyable {
       let segment = Segment(head, time)
       noteService(segment.targetPort, time)
       noteFlood(.syn, segment.point)
-      _ = begin(segment, .tcp, .answered)
+      connections.begin(segment.key(flowHash), segment, &ends)
     } else {
       guard flags.isSuperset(of: .ack), flags.isDisjoint(with: [.syn, .rst]) else { return false }
       progress(Segment(head, time))
@@ -248,7 +256,7 @@ package struct Detector: ~Copyable {
       // Nearly all packets of nearly all captures end here.
       if isServed {
         if flags.contains(.fin)
-          || (packet.payloadLength == 0 && pending.mayComplete(packet.source.low, packet.sourcePort))
+          || (packet.payloadLength == 0 && ends.mayComplete(packet.source.low, packet.sourcePort))
         {
           progress(Segment(packet))
         }
@@ -267,11 +275,16 @@ package struct Detector: ~Copyable {
       if mayBeRaw { packet.readOptions(in: bytes) }
       noteFlood(.syn, &packet, isSampled: true)
       // Whoever connects to a trap is told of by its listener.
-      if mayBeRaw || !settings.traps.contains(packet.targetPort) { begin(&packet, .answered) }
+      if mayBeRaw {
+        begin(&packet, .answered)
+      } else if !settings.traps.contains(packet.targetPort) {
+        let segment = Segment(packet)
+        connections.begin(segment.key(flowHash), segment, &ends)
+      }
       return .served
     }
-    let interest = settings.interest(.tcp, packet.targetPort)
-    if !interest.any { return .notWatched }
+    let interest = interests[.tcp, packet.targetPort]
+    if interest.isEmpty { return .notWatched }
     if isImpossible(&packet) { return .impossibleSource }
     packet.verify(in: bytes)
     if packet.checksum == .wrong { return dismissWrong(&packet) }
@@ -289,7 +302,7 @@ package struct Detector: ~Copyable {
 
   /// An ACK or FIN/ACK to a port that nothing serves.
   private mutating func acknowledgmentDismissal(_ packet: inout Packet, _ bytes: RawSpan) -> Dismissal? {
-    if pending.mayAsk(packet.source.low, packet.sourcePort), progress(Segment(packet)) { return .served }
+    if ends.mayAsk(packet.source.low, packet.sourcePort), progress(Segment(packet)) { return .served }
     // A scanner's bare ACK comes from no connection: no data, no options. A real stack's last words mostly carry
     // timestamps (RFC 7323), and go to a port that was served or was ours a moment ago.
     let isEphemeral = settings.ephemeralPorts.contains(packet.targetPort)
@@ -301,8 +314,8 @@ package struct Detector: ~Copyable {
     packet.readOptions(in: bytes)
     let isOSProbe = ToolMarks.isOSDetection(packet)
     if packet.tcpOptionsLength > 0, !isOSProbe { return .straggler }
-    let interest = settings.interest(.tcp, packet.targetPort)
-    if !interest.any { return .notWatched }
+    let interest = interests[.tcp, packet.targetPort]
+    if interest.isEmpty { return .notWatched }
     if isEphemeral { return .straggler }
     let seen = lastServed[Int(packet.targetPort)]
     if seen > 0, UInt32(truncatingIfNeeded: packet.time.seconds) &- seen <= FlowMemory.lifetime { return .straggler }
@@ -320,15 +333,15 @@ package struct Detector: ~Copyable {
       noteFlood(.udp, &packet)
       return .served
     }
-    let interest = settings.interest(.udp, packet.targetPort)
-    if !interest.any { return .notWatched }
+    let interest = interests[.udp, packet.targetPort]
+    if interest.isEmpty { return .notWatched }
     if flows.contains(.udp, localPort: packet.targetPort, peer: packet.source, at: packet.time) { return .ownFlow }
     if isImpossible(&packet) { return .impossibleSource }
     if Reflection.isAnswer(packet) {
       tell(oddities.count(.udpAnswer, Segment(packet)))
       noteFlood(.udp, &packet)
       // The classic rule knows no answers: a datagram to a watched port is an alert.
-      return interest.watched ? nil : .answer
+      return interest.contains(.watched) ? nil : .answer
     }
     if isTraceroute(&packet) { return .traceroute }
     packet.verify(in: bytes)
@@ -337,7 +350,8 @@ package struct Detector: ~Copyable {
     return nil
   }
 
-  private func isImpossible(_ packet: inout Packet) -> Bool {
+  // Mutating, as all that a mutating method of these types calls: for another, Swift 6.3.1 copies all of `self`.
+  private mutating func isImpossible(_ packet: inout Packet) -> Bool {
     packet.source.isUnspecified || packet.source.isMulticast || packet.source.isLimitedBroadcast
       || (packet.source.isLoopback && !packet.target.isLoopback)
       || (packet.target.isLoopback && !packet.source.isLoopback && !landscape.isLocal(packet.source))
@@ -349,7 +363,7 @@ package struct Detector: ~Copyable {
   }
 
   /// traceroute counts its ports up from 33,434, and what reaches us has hardly any hops left.
-  private func isTraceroute(_ packet: inout Packet) -> Bool {
+  private mutating func isTraceroute(_ packet: inout Packet) -> Bool {
     (33_434...33_689).contains(packet.targetPort) && packet.hopLimit < 32
   }
 
@@ -359,11 +373,11 @@ package struct Detector: ~Copyable {
     if packet.transport == .udp {
       if !pending.isEmpty,
         let position = pending.find(
-          pending.key(packet.target, packet.targetPort, packet.source, packet.sourcePort, 17))
+          flowHash(packet.target, packet.targetPort, packet.source, packet.sourcePort, 17))
       {
         // That a datagram is answered speaks for nobody: scanners ask what services answer.
         serve(.udp, packet.source, packet.sourcePort)
-        pending.settle(position)
+        pending.settle(position, &ends)
       }
       guard !landscape.serves(.udp, packet.source, packet.sourcePort) else { return }
       flows.insert(.udp, localPort: packet.sourcePort, peer: packet.target, at: packet.time)
@@ -374,7 +388,7 @@ package struct Detector: ~Copyable {
     if flags.contains(.rst) {
       guard !pending.isEmpty,
         let position = pending.find(
-          pending.key(packet.target, packet.targetPort, packet.source, packet.sourcePort, 6))
+          flowHash(packet.target, packet.targetPort, packet.source, packet.sourcePort, 6))
       else { return }
       if pending[position].state == .asked { settle(position) }
       return
@@ -394,11 +408,14 @@ package struct Detector: ~Copyable {
 
   /// A service of ours takes a connection.
   private mutating func noteOurAnswer(_ segment: Segment) {
-    let key = pending.key(segment.target, segment.targetPort, segment.source, segment.sourcePort, 6)
-    if let position = pending.find(key) {
-      pending.answer(position)
-      pending[position].answerSequence = segment.sequence
-      pending[position].knowsAnswer = true
+    let key = segment.reverseKey(flowHash)
+    if let place = connections.find(key) {
+      connections[place].handshake.answer = segment.sequence
+      connections[place].handshake.knowsAnswer = true
+    } else if let position = pending.find(key) {
+      pending.answer(position, &ends)
+      pending[position].handshake.answer = segment.sequence
+      pending[position].handshake.knowsAnswer = true
     }
     serve(.tcp, segment.source, segment.sourcePort)
   }
@@ -414,86 +431,83 @@ package struct Detector: ~Copyable {
   /// Remembers the first packet of a flow until it is known what came of it.
   private mutating func begin(_ packet: inout Packet, _ state: PendingFlows.State) {
     guard let position = begin(Segment(packet), packet.transport, state) else { return }
-    // Of honest clients' connections, which are nearly all to a service, nothing more is written down.
-    if state == .asked || ToolMark.mayBeRaw(packet) { pending[position].mark = ToolMark(packet) }
+    pending[position].mark = ToolMark(packet)
     guard state == .asked else { return }
     pending[position].flags = packet.flags
     pending[position].hasIPOptions = packet.hasIPOptions
     pending[position].isWeightless = packet.transport == .udp && Reflection.isAnswer(packet)
-    pending[position].isWatched = settings.interest(packet.transport, packet.targetPort).watched
+    pending[position].isWatched = interests[packet.transport, packet.targetPort].contains(.watched)
   }
 
   /// - Returns: where the flow is; nil for one that is there already, and where there is no room.
   private mutating func begin(
     _ segment: Segment, _ transport: TransportProtocol, _ state: PendingFlows.State
   ) -> Int? {
-    let key = pending.key(
+    let key = flowHash(
       segment.source, segment.sourcePort, segment.target, segment.targetPort, transport.rawValue)
     if let position = pending.find(key) {
       pending[position].repeats &+= pending[position].repeats == .max ? 0 : 1
       return nil
     }
     while pending.isFull { settleOldest() }
-    return pending.insert(key, segment, transport, state)
+    return pending.insert(key, segment, transport, state, &ends)
   }
 
-  /// An ACK, data or FIN of a flow that is not settled.
+  /// An ACK, data, FIN or RST of a connection that is not settled.
   ///
-  /// - Returns: whether there is such a flow.
+  /// - Returns: whether there is such a connection.
   @discardableResult
-  private mutating func progress(_ packet: Segment) -> Bool {
-    let key = pending.key(packet.source, packet.sourcePort, packet.target, packet.targetPort, 6)
+  private mutating func progress(_ segment: Segment) -> Bool {
+    let key = segment.key(flowHash)
+    if let place = connections.find(key) {
+      connections.uncount(place, &ends)
+      let wasProven = connections[place].handshake.isProven
+      let step = connections[place].handshake.take(segment)
+      let (began, isProven) = (connections[place].began, connections[place].handshake.isProven)
+      if isProven, !wasProven { noteProof(segment) }
+      if step == .open, !segment.flags.contains(.rst) { return true }
+      connections.remove(place, &ends)
+      if step == .spoke {
+        native.credit(segment.source, port: segment.targetPort, at: segment.time)
+      } else if step == .silent, segment.time.nanoseconds &- began.nanoseconds <= PendingFlows.patience {
+        native.noteSilence(segment, began: began, isProven: isProven)
+      }
+      return true
+    }
     guard let position = pending.find(key) else { return false }
     if pending[position].state == .asked {
       // Only this direction was captured: a client goes on only where it was answered.
-      guard packet.sequence == pending[position].sequence &+ 1 else { return true }
-      pending.answer(position)
-      serve(.tcp, packet.target, packet.targetPort)
+      if segment.flags.contains(.rst) { return true }
+      guard segment.sequence == pending[position].handshake.sequence &+ 1 else { return true }
+      pending.answer(position, &ends)
+      serve(.tcp, segment.target, segment.targetPort)
     }
-    if !pending[position].isComplete {
-      proveIfAcknowledged(position, packet)
-      if pending[position].state == .answered { pending.complete(position) }
-    }
-    let said = packet.sequence &- pending[position].sequence &- 1
-    if packet.payloadLength > 0 || (said > 0 && said < 1 << 30) {
-      native.credit(packet.source, port: packet.targetPort, at: packet.time)
-      pending.settle(position)
-    } else if packet.flags.contains(.fin) {
-      noteSilence(position, at: packet.time)
+    let wasProven = pending[position].handshake.isProven
+    let step = pending.take(segment, position, &ends)
+    if pending[position].handshake.isProven, !wasProven { noteProof(segment) }
+    if step == .open, !segment.flags.contains(.rst) { return true }
+    let flow = pending[position]
+    pending.settle(position, &ends)
+    switch step {
+    case .spoke: native.credit(segment.source, port: segment.targetPort, at: segment.time)
+    case .silent where flow.mark.isRaw: chargeHalfOpen(flow)
+    case .silent: native.noteSilence(segment, began: flow.time, isProven: flow.handshake.isProven)
+    case .open: break
     }
     return true
   }
 
-  /// Notes that the source knows the number in our SYN/ACK, so that it has received it: of 4,294,967,296 one is right.
-  private mutating func proveIfAcknowledged(_ position: Int, _ packet: Segment) {
-    guard pending[position].knowsAnswer, packet.flags.contains(.ack),
-      packet.acknowledgment == pending[position].answerSequence &+ 1
-    else { return }
-    pending[position].isProven = true
-    native.prove(packet.source)
-    floods.uncount(.syn, packet.target, packet.targetPort)
+  /// A source has shown that it receives what we send.
+  private mutating func noteProof(_ segment: Segment) {
+    native.prove(segment.source)
+    floods.uncount(.syn, segment.target, segment.targetPort)
   }
 
   /// RST or SYN/ACK from outside.
   private mutating func noteAnswer(_ packet: inout Packet, isServed: Bool) {
     if packet.flags.contains(.rst) {
-      if !pending.isEmpty,
-        let position = pending.find(
-          pending.key(packet.source, packet.sourcePort, packet.target, packet.targetPort, 6))
-      {
-        native.noteReset(packet.source, identification: packet.identification)
-        guard pending[position].state == .answered else { return }
-        proveIfAcknowledged(position, Segment(packet))
-        let said = packet.sequence &- pending[position].sequence &- 1
-        if said == 0 {
-          noteSilence(position, at: packet.time)
-        } else if said < 1 << 30 {
-          native.credit(packet.source, port: packet.targetPort, at: packet.time)
-        }
-        pending.settle(position)
-        return
-      }
       native.noteReset(packet.source, identification: packet.identification)
+      if progress(Segment(packet)) { return }
       if isServed { return noteFlood(.stray, &packet, isSampled: true) }
     }
     if flows.contains(.tcp, localPort: packet.targetPort, peer: packet.source, at: packet.time) { return }
@@ -503,21 +517,13 @@ package struct Detector: ~Copyable {
     tell(oddities.count(packet.flags.contains(.rst) ? .reset : .synAck, Segment(packet)))
   }
 
-  /// A service was left without a word.
-  private mutating func noteSilence(_ position: Int, at time: Timestamp) {
-    let flow = pending[position]
-    pending.settle(position)
-    if flow.mark.isRaw { return chargeHalfOpen(flow) }
-    native.noteSilence(flow.source, port: flow.targetPort, flow, at: time)
-  }
-
   private mutating func chargeHalfOpen(_ flow: PendingFlows.Flow) {
     var touch = NativeRule.Touch(
       source: flow.source, target: flow.target, time: flow.time, technique: .syn, kind: .halfOpen,
       port: flow.targetPort)
     touch.sourcePort = flow.sourcePort
     touch.mark = flow.mark
-    touch.isProven = flow.isProven
+    touch.isProven = flow.handshake.isProven
     charge(touch)
   }
 
@@ -548,7 +554,7 @@ package struct Detector: ~Copyable {
   private mutating func settleOldest() {
     // By the time it is its turn, what is known of its source is there.
     if let source = pending.upcoming(8) { native.prefetch(source) }
-    guard let flow = pending.takeOldest() else { return }
+    guard let flow = pending.takeOldest(&ends) else { return }
     switch flow.state {
     case .asked: accuse(flow)
     // An ordinary client may be slow to speak; a raw SYN that nothing followed was all there was to come.
@@ -586,7 +592,7 @@ package struct Detector: ~Copyable {
 
   private mutating func settle(_ position: Int) {
     let flow = pending[position]
-    pending.settle(position)
+    pending.settle(position, &ends)
     accuse(flow)
   }
 
@@ -648,7 +654,7 @@ package struct Detector: ~Copyable {
         targetPort: packet.targetPort, transport: packet.transport,
         mode: settings.watch(packet.transport)?.mode ?? .stealth, technique: technique, flags: packet.flags,
         hasIPOptions: packet.hasIPOptions),
-      isWatched: settings.interest(packet.transport, packet.targetPort).watched)
+      isWatched: interests[packet.transport, packet.targetPort].contains(.watched))
     charge(&packet)
   }
 
@@ -716,7 +722,7 @@ package struct Detector: ~Copyable {
     probes.append(probe)
   }
 
-  private func isPartOfFlood(_ event: Probe) -> Bool {
+  private mutating func isPartOfFlood(_ event: Probe) -> Bool {
     let kind: FloodWatch.Kind =
       switch event.technique {
       case .udp: .udp
@@ -758,7 +764,7 @@ package struct Detector: ~Copyable {
     }
     // "Port unreachable" from us: what is asked for is not served. Its quoted source is whoever asked.
     guard outcome == .icmp, packet.quotedProtocol == 17, !pending.isEmpty else { return }
-    let key = pending.key(packet.target, packet.sourcePort, packet.quotedTarget, packet.targetPort, 17)
+    let key = flowHash(packet.target, packet.sourcePort, packet.quotedTarget, packet.targetPort, 17)
     if let position = pending.find(key), pending[position].state == .asked { settle(position) }
   }
 

@@ -14,20 +14,17 @@ struct FlowMemory: ~Copyable {
     var seen: UInt32 = 0
   }
 
-  struct Bucket: BitwiseCopyable {
-    var entries = InlineArray<4, Entry>(repeating: Entry())
-  }
-
   /// How long a peer may take over an answer: longer than any retransmission (RFC 9293 section 3.8.3, R2 is 100 s;
   /// Linux gives up after 15 minutes) is useless, as nobody waits for it.
   static let lifetime: UInt32 = 600
-  private static let bucketCount = 1 << 14
-  private var buckets: Slab<Bucket>
+  private static let ways = 4
+  private static let capacity = 1 << 16
+  private var entries: Slab<Entry>
   private let hash: KeyedHash
 
   init(key: (UInt64, UInt64)) {
     hash = KeyedHash(key: key)
-    buckets = Slab(count: Self.bucketCount)
+    entries = Slab(count: Self.capacity)
   }
 
   mutating func insert(_ transport: TransportProtocol, localPort: UInt16, peer: IPAddress, at time: Timestamp) {
@@ -53,25 +50,27 @@ struct FlowMemory: ~Copyable {
     let h = hash(peer, scope)
     let tag = UInt32(truncatingIfNeeded: h >> 32) | 1
     let now = UInt32(truncatingIfNeeded: time.seconds)
-    let index = Int(truncatingIfNeeded: h) & (Self.bucketCount - 1)
-    var victim = 0
-    for way in 0..<4 {
-      if buckets[index].entries[way].tag == tag {
-        buckets[index].entries[way].seen = now
+    let start = Self.start(h)
+    var victim = start
+    for place in start..<start &+ Self.ways {
+      if entries[place].tag == tag {
+        entries[place].seen = now
         return
       }
-      if buckets[index].entries[way].seen < buckets[index].entries[victim].seen { victim = way }
+      if entries[place].seen < entries[victim].seen { victim = place }
     }
-    buckets[index].entries[victim] = Entry(tag: tag, seen: now)
+    entries[victim] = Entry(tag: tag, seen: now)
   }
+
+  private static func start(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash) & (capacity - ways) }
 
   private func contains(_ peer: IPAddress, _ scope: UInt64, _ time: Timestamp) -> Bool {
     let h = hash(peer, scope)
     let tag = UInt32(truncatingIfNeeded: h >> 32) | 1
-    let index = Int(truncatingIfNeeded: h) & (Self.bucketCount - 1)
-    for way in 0..<4 where buckets[index].entries[way].tag == tag {
+    let start = Self.start(h)
+    for place in start..<start &+ Self.ways where entries[place].tag == tag {
       // A clock set back makes the difference huge: then the flow is taken as forgotten at worst.
-      return UInt32(truncatingIfNeeded: time.seconds) &- buckets[index].entries[way].seen <= Self.lifetime
+      return UInt32(truncatingIfNeeded: time.seconds) &- entries[place].seen <= Self.lifetime
     }
     return false
   }

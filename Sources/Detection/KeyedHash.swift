@@ -18,6 +18,15 @@ struct KeyedHash: Sendable {
     return Self.fold(first ^ extra ^ b, a ^ 0x9e37_79b9_7f4a_7c15)
   }
 
+  /// Of a flow whose first packet went from `source` to `target`; odd.
+  @inline(__always)
+  func callAsFunction(
+    _ source: IPAddress, _ sourcePort: UInt16, _ target: IPAddress, _ targetPort: UInt16, _ number: UInt8
+  ) -> UInt64 {
+    let first = self(source, UInt64(sourcePort) << 24 | UInt64(targetPort) << 8 | UInt64(number))
+    return self(target, first) | 1
+  }
+
   @inline(__always)
   private static func fold(_ x: UInt64, _ y: UInt64) -> UInt64 {
     let product = x.multipliedFullWidth(by: y)

@@ -119,10 +119,10 @@ struct NativeRule: ~Copyable {
   var crowd: Touch?
 
   /// Whether a crowd of new sources is here.
-  func isCrowded(at time: Timestamp) -> Bool { time.nanoseconds <= crowdedUntil }
+  mutating func isCrowded(at time: Timestamp) -> Bool { time.nanoseconds <= crowdedUntil }
 
   /// Twice as much is asked for in a crowd: what draws its sources and ports by chance meets a source three times, not six.
-  private func currentThreshold(_ time: Timestamp) -> Int32 {
+  private mutating func currentThreshold(_ time: Timestamp) -> Int32 {
     isCrowded(at: time) ? threshold * 2 : threshold
   }
 
@@ -130,7 +130,7 @@ struct NativeRule: ~Copyable {
     if sources[index].add(evidence) { sources[index].score &+= Int32(evidence.weight) }
   }
 
-  private func weight(_ touch: Touch, _ index: Int) -> Int {
+  private mutating func weight(_ touch: Touch, _ index: Int) -> Int {
     switch touch.kind {
     case .connect, .syn:
       let weight = rarity.weight(.tcp, touch.port, base: Weights.unusedTCP, least: Weights.leastUnused)
@@ -178,25 +178,30 @@ struct NativeRule: ~Copyable {
   }
 
   /// A service was touched and left without a word.
-  mutating func noteSilence(_ source: IPAddress, port: UInt16, _ flow: PendingFlows.Flow, at time: Timestamp) {
-    let index = sources.claim(source, at: flow.time)
-    if flow.isProven { noteProof(index) }
+  ///
+  /// - Parameters:
+  ///   - end: the packet with which it was left.
+  ///   - began: when it was touched.
+  mutating func noteSilence(_ end: Segment, began: Timestamp, isProven: Bool) {
+    let (source, port) = (end.source, end.targetPort)
+    let index = sources.claim(source, at: began)
+    if isProven { noteProof(index) }
     if sources[index].isConvicted {
       sources[index].techniques.insert(TechniqueSet(.connect))
       return
     }
     if sources[index].silentSketch != 0,
-      flow.time.nanoseconds &- sources[index].last.nanoseconds > Weights.silentWindow
+      began.nanoseconds &- sources[index].last.nanoseconds > Weights.silentWindow
     {
       sources[index].silentSketch = 0
       sources[index].remove(.silentTouch)
     }
-    if flow.time > sources[index].last { sources[index].last = flow.time }
+    if began > sources[index].last { sources[index].last = began }
     let bit = UInt32(1) << (SourceRecord.mix(UInt32(port)) >> 27)
     guard sources[index].silentSketch & bit == 0 else { return }
     sources[index].silentSketch |= bit
     sources[index].probes &+= 1
-    sources[index].touch(port: port, target: flow.target.v4Bits)
+    sources[index].touch(port: port, target: end.target.v4Bits)
     let services = sources[index].silentSketch.nonzeroBitCount
     guard services >= Weights.silentServices else { return }
     sources[index].techniques.insert(TechniqueSet(.connect))
@@ -208,7 +213,7 @@ struct NativeRule: ~Copyable {
       convict(
         index,
         Touch(
-          source: source, target: flow.target, time: time, technique: .connect, kind: .silentTouch, port: port))
+          source: source, target: end.target, time: end.time, technique: .connect, kind: .silentTouch, port: port))
     }
     sources.rerank(index)
   }

@@ -1,8 +1,8 @@
 import Memory
 import Wire
 
-/// First packets whose outcome is not known yet, in the order in which they came: a capture tells only afterwards whether a
-/// service answered, and a service only at the end of a connection whether a word was said.
+/// First packets that may be held against their source, in the order in which they came, until it is known what became of
+/// them: a capture tells only afterwards whether something answered, and whether more followed than a lone SYN.
 ///
 /// Fixed capacity: when it is full, the oldest is settled before its time.
 struct PendingFlows: ~Copyable {
@@ -17,16 +17,14 @@ struct PendingFlows: ~Copyable {
 
   /// The first packet of a flow, as far as it is needed to judge it later.
   struct Flow: BitwiseCopyable {
-    /// Keyed hash of both ends.
+    /// `Segment.key` of its first packet.
     var key: UInt64 = 0
     var time = Timestamp.distantPast
     var source = IPAddress.unspecified
     var target = IPAddress.unspecified
     var sourcePort: UInt16 = 0
     var targetPort: UInt16 = 0
-    /// The sequence number of the first packet, and that of the SYN/ACK.
-    var sequence: UInt32 = 0
-    var answerSequence: UInt32 = 0
+    var handshake = Handshake()
     /// Further packets like the first.
     var repeats: UInt16 = 0
     var state = State.empty
@@ -35,12 +33,6 @@ struct PendingFlows: ~Copyable {
     var hasIPOptions = false
     var isWatched = false
     var isWeightless = false
-    /// `answerSequence` is known.
-    var knowsAnswer = false
-    /// Its handshake is complete.
-    var isComplete = false
-    /// The client has acknowledged `answerSequence`.
-    var isProven = false
     var mark = ToolMark()
   }
 
@@ -53,79 +45,52 @@ struct PendingFlows: ~Copyable {
   private var ring: Slab<Flow>
   private(set) var head = 0
   private(set) var tail = 0
-  /// Ring positions by hash: the lower 16 bits are the position, the upper 16 a tag. 0 is empty (its tag is never 0).
+  /// Where flows are, by hash: the lower 20 bits are the number under which a flow came, the others a tag. 0 is empty (its tag
+  /// is never 0).
   private var index: Slab<SIMD4<UInt32>>
-  private let hash: KeyedHash
-  /// How many pending flows whose handshake is not complete have their end here, by a hash of it: what has none need not be
-  /// looked for. First those to services, then those that nothing has answered. A count that has reached 255 stays: then
-  /// that is looked for in vain.
-  private var ends: Slab<UInt8>
-  private static let endCount = 1 << 16
   /// When the oldest is due; `max` when there is none.
   private(set) var due = Int64.max
 
-  /// - Parameter capacity: a power of two from 4 to 65,536.
-  init(capacity: Int, key: (UInt64, UInt64)) {
-    precondition(capacity.nonzeroBitCount == 1 && (4...65_536).contains(capacity))
+  /// - Parameter capacity: a power of two from 8 to 65,536.
+  init(capacity: Int) {
+    precondition(capacity.nonzeroBitCount == 1 && (8...65_536).contains(capacity))
     self.capacity = capacity
-    bucketMask = capacity / 4 - 1
-    hash = KeyedHash(key: key)
+    bucketMask = capacity / 2 - 1
     ring = Slab(count: capacity)
-    index = Slab(count: capacity / 4)
-    ends = Slab(count: 2 * Self.endCount)
-  }
-
-  @inline(__always)
-  private static func end(_ address: UInt64, _ port: UInt16) -> Int {
-    Int(truncatingIfNeeded: ((address ^ UInt64(port) << 20) &* 0x9e37_79b9_7f4a_7c15) >> 48)
-  }
-
-  /// False where no flow from there to a service can be waiting for its handshake to be completed.
-  ///
-  /// - Parameter source: the lower half of the address.
-  @inline(__always)
-  func mayComplete(_ source: UInt64, _ port: UInt16) -> Bool { ends[Self.end(source, port)] != 0 }
-
-  /// False where no flow from there can be one that nothing has answered.
-  @inline(__always)
-  func mayAsk(_ source: UInt64, _ port: UInt16) -> Bool { ends[Self.endCount &+ Self.end(source, port)] != 0 }
-
-  private mutating func count(_ position: Int, _ change: Int) {
-    let end =
-      Self.end(ring[position].source.low, ring[position].sourcePort)
-      &+ (ring[position].state == .asked ? Self.endCount : 0)
-    if ends[end] < 255 { ends[end] = UInt8(truncatingIfNeeded: Int(ends[end]) &+ change) }
+    index = Slab(count: capacity / 2)
   }
 
   var isEmpty: Bool { tail == head }
   var isFull: Bool { tail &- head == capacity }
 
-  /// The key of a flow whose first packet went from `source` to `target`.
-  func key(
-    _ source: IPAddress, _ sourcePort: UInt16, _ target: IPAddress, _ targetPort: UInt16, _ number: UInt8
-  ) -> UInt64 {
-    let first = hash(source, UInt64(sourcePort) << 24 | UInt64(targetPort) << 8 | UInt64(number))
-    return hash(target, first) | 1
+  private static let numberMask: UInt32 = 0xf_ffff
+
+  private static func tag(_ key: UInt64) -> UInt32 {
+    let tag = UInt32(truncatingIfNeeded: key >> 32) & ~numberMask
+    return tag == 0 ? numberMask + 1 : tag
   }
 
-  /// Starts fetching what `find` will look at.
-  @inline(__always)
-  func prefetch(_ key: UInt64) { index.prefetch(Int(truncatingIfNeeded: key) & bucketMask) }
+  /// How many flows came after the one of a number, itself included, modulo the numbers: more than there are means that it has
+  /// gone.
+  private func age(_ value: UInt32) -> Int {
+    Int((UInt32(truncatingIfNeeded: tail) &- value) & Self.numberMask)
+  }
+
+  private func isGone(_ value: UInt32) -> Bool {
+    let age = age(value)
+    return age == 0 || age > tail &- head
+  }
 
   /// The ring position of a flow that is not settled; nil when there is none.
   func find(_ key: UInt64) -> Int? {
-    let bucket = index[Int(truncatingIfNeeded: key) & bucketMask]
+    guard !isEmpty else { return nil }
+    let row = index[Int(truncatingIfNeeded: key) & bucketMask]
     let tag = Self.tag(key)
-    for way in 0..<4 where bucket[way] & 0xffff_0000 == tag {
-      let position = Int(bucket[way] & 0xffff)
+    for way in 0..<4 where row[way] & ~Self.numberMask == tag && !isGone(row[way]) {
+      let position = Int(row[way]) & (capacity - 1)
       if ring[position].key == key, ring[position].state != .empty { return position }
     }
     return nil
-  }
-
-  private static func tag(_ key: UInt64) -> UInt32 {
-    let tag = UInt32(truncatingIfNeeded: key >> 32) & 0xffff_0000
-    return tag == 0 ? 0x0001_0000 : tag
   }
 
   subscript(position: Int) -> Flow {
@@ -137,24 +102,13 @@ struct PendingFlows: ~Copyable {
   ///
   /// - Returns: its position; nil when its place in the index is crowded: it is not remembered then, and accuses nobody.
   mutating func insert(
-    _ key: UInt64, _ segment: Segment, _ transport: TransportProtocol, _ state: State
+    _ key: UInt64, _ segment: Segment, _ transport: TransportProtocol, _ state: State, _ ends: inout HandshakeEnds
   ) -> Int? {
     let position = tail & (capacity - 1)
     let bucket = Int(truncatingIfNeeded: key) & bucketMask
+    let row = index[bucket]
     var place: Int?
-    for way in 0..<4 {
-      let value = index[bucket][way]
-      if value == 0 {
-        place = way
-        break
-      }
-      // What points at a settled flow, or at another one that has taken its place, is free.
-      let other = Int(value & 0xffff)
-      if ring[other].state == .empty || Int(truncatingIfNeeded: ring[other].key) & bucketMask != bucket {
-        place = way
-        break
-      }
-    }
+    for way in 0..<4 where row[way] == 0 || isGone(row[way]) { place = way }
     guard let place else { return nil }
     ring[position] = Flow()
     ring[position].key = key
@@ -163,34 +117,45 @@ struct PendingFlows: ~Copyable {
     ring[position].target = segment.target
     ring[position].sourcePort = segment.sourcePort
     ring[position].targetPort = segment.targetPort
-    ring[position].sequence = segment.sequence
+    ring[position].handshake.sequence = segment.sequence
     ring[position].transport = transport
     ring[position].state = state
-    count(position, 1)
-    index[bucket][place] = Self.tag(key) | UInt32(truncatingIfNeeded: position)
-    if tail == head { due = segment.time.nanoseconds &+ Self.patience }
+    count(position, &ends)
+    index[bucket][place] = Self.tag(key) | UInt32(truncatingIfNeeded: tail) & Self.numberMask
+    if isEmpty { due = segment.time.nanoseconds &+ Self.patience }
     tail &+= 1
     return position
   }
 
-  /// A flow that nothing had answered is answered.
-  mutating func answer(_ position: Int) {
-    guard ring[position].state == .asked else { return }
-    count(position, -1)
-    ring[position].state = .answered
-    count(position, 1)
+  private func end(_ position: Int) -> UInt16 {
+    HandshakeEnds.index(ring[position].source.low, ring[position].sourcePort)
   }
 
-  /// The handshake of a flow is complete.
-  mutating func complete(_ position: Int) {
-    guard !ring[position].isComplete else { return }
-    count(position, -1)
-    ring[position].isComplete = true
+  private func count(_ position: Int, _ ends: inout HandshakeEnds) {
+    ends.add(end(position), isAnswered: ring[position].state == .answered)
+  }
+
+  private func uncount(_ position: Int, _ ends: inout HandshakeEnds) {
+    ends.remove(end(position), isAnswered: ring[position].state == .answered)
+  }
+
+  /// A flow that nothing had answered is answered.
+  mutating func answer(_ position: Int, _ ends: inout HandshakeEnds) {
+    guard ring[position].state == .asked else { return }
+    uncount(position, &ends)
+    ring[position].state = .answered
+    count(position, &ends)
+  }
+
+  /// A packet of the client.
+  mutating func take(_ segment: Segment, _ position: Int, _ ends: inout HandshakeEnds) -> Handshake.Step {
+    if !ring[position].handshake.isComplete { uncount(position, &ends) }
+    return ring[position].handshake.take(segment)
   }
 
   /// Marks a flow as settled.
-  mutating func settle(_ position: Int) {
-    complete(position)
+  mutating func settle(_ position: Int, _ ends: inout HandshakeEnds) {
+    if !ring[position].handshake.isComplete { uncount(position, &ends) }
     ring[position].state = .empty
     // Nobody need wake for what is settled.
     if position == head & (capacity - 1) { skipSettled() }
@@ -198,21 +163,21 @@ struct PendingFlows: ~Copyable {
 
   private mutating func skipSettled() {
     while head != tail, ring[head & (capacity - 1)].state == .empty { head &+= 1 }
-    due = head == tail ? .max : ring[head & (capacity - 1)].time.nanoseconds &+ Self.patience
+    due = isEmpty ? .max : ring[head & (capacity - 1)].time.nanoseconds &+ Self.patience
   }
 
   /// The source of the flow that is to be taken after `count` others; nil where there are not so many.
   func upcoming(_ count: Int) -> IPAddress? {
     guard tail &- head > count else { return nil }
-    let flow = ring[(head &+ count) & (capacity - 1)]
-    return flow.state == .asked ? flow.source : nil
+    let position = (head &+ count) & (capacity - 1)
+    return ring[position].state == .asked ? ring[position].source : nil
   }
 
   /// Takes the oldest flow; nil when there is none.
-  mutating func takeOldest() -> Flow? {
-    guard head != tail else { return nil }
+  mutating func takeOldest(_ ends: inout HandshakeEnds) -> Flow? {
+    guard !isEmpty else { return nil }
     let flow = ring[head & (capacity - 1)]
-    settle(head & (capacity - 1))
+    settle(head & (capacity - 1), &ends)
     return flow
   }
 }

@@ -38,6 +38,14 @@ struct Segment: BitwiseCopyable {
     self.time = time
   }
 
+  /// Names the connection that it is the client's packet of.
+  @inline(__always)
+  func key(_ hash: KeyedHash) -> UInt64 { hash(source, sourcePort, target, targetPort, 6) }
+
+  /// Names the connection that it is the server's packet of.
+  @inline(__always)
+  func reverseKey(_ hash: KeyedHash) -> UInt64 { hash(target, targetPort, source, sourcePort, 6) }
+
   /// For counting masses.
   @inline(__always)
   var point: FloodWatch.Point { FloodWatch.Point(source: source, target: target, port: targetPort, time: time) }
