@@ -12,8 +12,8 @@ package struct Replay: ~Copyable {
     package var verdict: Verdict
     /// The members of a campaign; empty for a single source.
     package var members: [IPAddress] = []
-    package var tcp = PortSet()
-    package var udp = PortSet()
+    package var tcp = PortRanges()
+    package var udp = PortRanges()
   }
 
   private var detector: Detector
@@ -86,8 +86,10 @@ package struct Replay: ~Copyable {
   /// - Parameter suspects: also sources that something speaks against and that have not come to a verdict.
   package mutating func findings(suspects: Bool = false) -> [Finding] {
     var result: [Finding] = []
-    for (verdict, tcp, udp) in detector.scans(suspects: suspects) where !ignored.contains(verdict.source.address) {
-      result.append(Finding(verdict: verdict, tcp: tcp, udp: udp))
+    let ignored = ignored
+    detector.forEachScan(suspects: suspects) { verdict, tcp, udp in
+      guard !ignored.contains(verdict.source.address) else { return }
+      result.append(Finding(verdict: verdict, tcp: PortRanges(tcp), udp: PortRanges(udp)))
     }
     // One scan may be held together by several bonds: the largest tells of it.
     var told: Set<IPAddress> = []
@@ -95,7 +97,7 @@ package struct Replay: ~Copyable {
       let members = members.filter { !ignored.contains($0) }
       guard members.count > 1, members.contains(where: { !told.contains($0) }) else { continue }
       told.formUnion(members)
-      result.append(Finding(verdict: verdict, members: members, tcp: ports))
+      result.append(Finding(verdict: verdict, members: members, tcp: PortRanges(ports)))
     }
     for verdict in detector.otherVerdicts() where !ignored.contains(verdict.source.address) {
       result.append(Finding(verdict: verdict))

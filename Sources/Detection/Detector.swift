@@ -124,7 +124,8 @@ package struct Detector: ~Copyable {
   ///
   /// - Returns: false at the end of the run.
   package mutating func skim(_ run: inout FrameRun) -> Bool {
-    guard run.isPlainEthernet, settings.checksServices, let us = landscape.onlyV4 else { return run.next() }
+    guard run.isPlainEthernet, settings.checksServices, let us = landscape.onlyV4?.bigEndian
+    else { return run.next() }
     // A copy, whose parts stay in registers.
     var here = run
     var isFound = false
@@ -151,8 +152,8 @@ package struct Detector: ~Copyable {
   @inline(__always)
   private mutating func passes(_ head: FrameHead, _ us: UInt32) -> Bool {
     guard head.isWithinConnection else { return false }
-    if head.source == us {
-      guard head.target != us else { return false }
+    if head.rawSource == us {
+      guard head.rawTarget != us else { return false }
       if !landscape.servesTCPv4(head.sourcePort) {
         // Remembered now and then: see `noteOutgoing`.
         guard settings.ephemeralPorts.contains(head.sourcePort), head.mixedNumbers & 7 != 0 else { return false }
@@ -161,7 +162,7 @@ package struct Detector: ~Copyable {
       return true
     }
     // The end of a connection tells whether a word was said.
-    guard head.target == us, !head.isFinal else { return false }
+    guard head.rawTarget == us, !head.isFinal else { return false }
     let isServed = landscape.servesTCPv4(head.targetPort)
     guard isServed || settings.ephemeralPorts.contains(head.targetPort) else { return false }
     // A bare ACK may complete a handshake.
@@ -181,13 +182,13 @@ package struct Detector: ~Copyable {
     guard let head = run.head, head.isTCP, head.payloadLength >= 0, head.hasRightChecksum else { return false }
     let time = run.time
     let flags = head.flags
-    if head.source == us {
-      guard flags == .synAck, head.target != us, landscape.servesTCPv4(head.sourcePort) else { return false }
+    if head.rawSource == us {
+      guard flags == .synAck, head.rawTarget != us, landscape.servesTCPv4(head.sourcePort) else { return false }
       noteOurAnswer(Segment(head, time))
       dismissals[Int(Dismissal.outgoing.rawValue)] &+= 1
       return true
     }
-    guard head.target == us, landscape.servesTCPv4(head.targetPort) else { return false }
+    guard head.rawTarget == us, landscape.servesTCPv4(head.targetPort) else { return false }
     if flags == .syn {
       guard head.optionsLength > ToolMark.fewOptions, head.doesNotFragment, !settings.traps.contains(head.targetPort)
       else { return false }
@@ -869,14 +870,13 @@ package struct Detector: ~Copyable {
 
   // MARK: Everything so far
 
-  /// The scans that were found, as they stand now, each with the ports that are known of it. For the end of a replay.
+  /// Lends the scans that were found, as they stand now, each with the ports that are known of it. For the end of a replay.
   ///
   /// - Parameter suspects: also sources that have not come to a verdict: their score is below the threshold.
-  package func scans(suspects: Bool = false) -> [(verdict: Verdict, tcp: PortSet, udp: PortSet)] {
-    native.convictions(suspects: suspects).map { verdict in
-      let ports = native.ports(of: verdict.source.address)
-      return (verdict, ports.tcp, ports.udp)
-    }
+  package mutating func forEachScan(
+    suspects: Bool = false, _ body: (Verdict, _ tcp: PortSet, _ udp: PortSet) -> Void
+  ) {
+    native.forEachConviction(suspects: suspects, body)
   }
 
   /// Scans from many addresses that act as one, with their members.
@@ -894,7 +894,7 @@ package struct Detector: ~Copyable {
   }
 
   /// What is known of a source, whether or not it has come to a verdict; its `score` and `evidence` say how near it is.
-  package func standing(of source: IPAddress) -> Verdict? { native.standing(of: source) }
+  package mutating func standing(of source: IPAddress) -> Verdict? { native.standing(of: source) }
 
   package func checkInvariants() { native.checkInvariants() }
 }

@@ -242,10 +242,13 @@ struct NativeRule: ~Copyable {
   private mutating func convict(_ index: Int, _ touch: Touch) {
     sources[index].flags.insert(.convicted)
     sources[index].portLog = portLog.open(for: sources[index].address)
-    for reason in sources[index].reasons
-    where [.unusedPort, .oddFlags, .strayAck, .halfOpen].contains(reason.kind) {
-      portLog.insert(
-        reason.technique == .udp ? .udp : .tcp, reason.port, sources[index].portLog, of: sources[index].address)
+    let (place, address) = (sources[index].portLog, sources[index].address)
+    sources[index].forEachReason { reason in
+      switch reason.kind {
+      case .unusedPort, .oddFlags, .strayAck, .halfOpen:
+        portLog.insert(reason.technique == .udp ? .udp : .tcp, reason.port, place, of: address)
+      default: break
+      }
     }
     logPort(index, touch)
     verdicts.append(verdict(index, touch))
@@ -258,7 +261,7 @@ struct NativeRule: ~Copyable {
     }
   }
 
-  private func verdict(_ index: Int, _ touch: Touch?) -> Verdict {
+  private mutating func verdict(_ index: Int, _ touch: Touch?) -> Verdict {
     let record = sources[index]
     var verdict = Verdict(
       .scan, source: IPNetwork(record.address), first: record.first, last: record.last)
@@ -270,8 +273,7 @@ struct NativeRule: ~Copyable {
       verdict.techniques.insert(TechniqueSet(record.marks.areFromFTP ? .ftpBounce : .connect))
     }
     verdict.probes = record.probes
-    let logged = ports(of: record)
-    verdict.ports = logged.map { UInt32($0.tcp.count + $0.udp.count) } ?? record.portEstimate
+    verdict.ports = portLog.count(record.portLog, of: record.address) ?? record.portEstimate
     if verdict.ports == 0 { verdict.ports = record.portEstimate }
     verdict.targets = record.targetEstimate
     verdict.kind = Self.kind(record, ports: verdict.ports)
@@ -279,7 +281,7 @@ struct NativeRule: ~Copyable {
     verdict.isSlow = span / Int64(max(verdict.ports, verdict.targets, 2) - 1) >= Verdict.slowGap
     verdict.score = record.score
     verdict.threshold = threshold
-    verdict.evidence = record.reasons
+    record.forEachReason { verdict.add($0) }
     verdict.mayBeZombie = record.marks.mayBeZombie
     verdict.mayBeDecoy = record.flags.contains(.echoed)
     if let touch {
@@ -320,15 +322,21 @@ struct NativeRule: ~Copyable {
   func isConvicted(_ source: IPAddress) -> Bool { sources.find(source).map { sources[$0].isConvicted } ?? false }
 
   /// What is known of a source at this moment, whether or not it has come to a verdict.
-  func standing(of source: IPAddress) -> Verdict? { sources.find(source).map { verdict($0, nil) } }
+  mutating func standing(of source: IPAddress) -> Verdict? {
+    guard let index = sources.find(source) else { return nil }
+    return verdict(index, nil)
+  }
 
-  /// Everything convicted, as it stands now; with `suspects` everything that something speaks against.
-  func convictions(suspects: Bool) -> [Verdict] {
-    var result: [Verdict] = []
+  /// Lends everything convicted, as it stands now; with `suspects` everything that something speaks against.
+  mutating func forEachConviction(suspects: Bool, _ body: (Verdict, _ tcp: PortSet, _ udp: PortSet) -> Void) {
+    var indexes: [Int] = []
     sources.forEach { index, record in
-      if record.isConvicted || (suspects && record.score > 0) { result.append(verdict(index, nil)) }
+      if record.isConvicted || (suspects && record.score > 0) { indexes.append(index) }
     }
-    return result
+    for index in indexes {
+      let ports = ports(of: sources[index].address)
+      body(verdict(index, nil), ports.tcp, ports.udp)
+    }
   }
 
   // MARK: Many as one

@@ -10,19 +10,24 @@ struct PortLog: ~Copyable {
   private static let words = 2048
   private var bits: Slab<UInt64>
   private var owners: Slab<IPAddress>
+  /// How many ports each has.
+  private var counts: Slab<UInt32>
   private var next = 0
 
   init() {
     bits = Slab(count: Self.capacity * Self.words)
     owners = Slab(count: Self.capacity)
+    counts = Slab(count: Self.capacity)
   }
 
   /// A place for a source: its number plus one.
   mutating func open(for source: IPAddress) -> UInt16 {
     let place = next
     next = (next + 1) % Self.capacity
-    for word in place * Self.words..<(place + 1) * Self.words where bits[word] != 0 { bits[word] = 0 }
+    // Fresh pages are empty, and stay untouched until a port is written.
+    if owners[place] != .unspecified { bits.clear(place * Self.words..<(place + 1) * Self.words) }
     owners[place] = source
+    counts[place] = 0
     return UInt16(place + 1)
   }
 
@@ -34,7 +39,14 @@ struct PortLog: ~Copyable {
   mutating func insert(_ transport: TransportProtocol, _ port: UInt16, _ place: UInt16, of source: IPAddress) {
     guard isOwned(place, source) else { return }
     let word = (Int(place) - 1) * Self.words + (transport == .udp ? 1024 : 0) + Int(port >> 6)
-    bits[word] |= 1 << UInt64(port & 63)
+    let bit = UInt64(1) << UInt64(port & 63)
+    if bits[word] & bit == 0 { counts[Int(place) - 1] += 1 }
+    bits[word] |= bit
+  }
+
+  /// How many ports a source has touched, of both protocols; nil when the place has another owner by now.
+  func count(_ place: UInt16, of source: IPAddress) -> UInt32? {
+    isOwned(place, source) ? counts[Int(place) - 1] : nil
   }
 
   /// The ports of one protocol; nil when the place has another owner by now.

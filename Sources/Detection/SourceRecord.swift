@@ -70,6 +70,11 @@ struct SourceRecord: BitwiseCopyable {
   /// The reasons kept, in the order in which they came.
   var reasons: [Evidence] { (0..<Int(evidenceCount)).map { evidence[$0].evidence } }
 
+  /// Lends them without an array.
+  func forEachReason(_ body: (Evidence) -> Void) {
+    for index in 0..<Int(evidenceCount) { body(evidence[index].evidence) }
+  }
+
   /// Whether a touch of this kind, port and address counts already.
   func has(_ kind: PackedEvidence.Kind, port: UInt16, tag: UInt8) -> Bool {
     let wanted = PackedEvidence(kind, port: port, tag: tag, weight: 0)

@@ -69,6 +69,13 @@ package struct Verdict: Sendable, BitwiseCopyable {
     self.last = last
   }
 
+  /// Adds a reason; beyond `evidenceCapacity` it is left out.
+  package mutating func add(_ reason: Evidence) {
+    guard evidenceCount < UInt8(Self.evidenceCapacity) else { return }
+    storedEvidence[Int(evidenceCount)] = reason
+    evidenceCount += 1
+  }
+
   /// The reasons in the order in which they came.
   package var evidence: [Evidence] {
     get { (0..<Int(evidenceCount)).map { storedEvidence[$0] } }

@@ -45,6 +45,12 @@ public struct Slab<Element: BitwiseCopyable>: ~Copyable, @unchecked Sendable {
     }
   }
 
+  /// Makes some elements empty.
+  public mutating func clear(_ range: Range<Int>) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count)
+    unsafe memset(base + range.lowerBound, 0, range.count * MemoryLayout<Element>.stride)
+  }
+
   /// Makes all elements empty, and gives their pages back.
   public mutating func removeAll() {
     unsafe CLinux_madvise_dontneed(base, count * MemoryLayout<Element>.stride)

@@ -26,40 +26,39 @@ public struct FrameRecord: Sendable, Equatable, BitwiseCopyable {
 /// has to be known of a packet to see that it tells nothing.
 public struct FrameHead: BitwiseCopyable {
   // As they lie in the frame: each is turned only where its value is wanted.
-  @usableFromInline let start: UInt32
+  /// EtherType; version, header length, type of service, total length, identification.
   @usableFromInline let first: UInt64
+  /// Flags and fragment offset, time to live, protocol, checksum; half of the source address.
   @usableFromInline let second: UInt64
-  @usableFromInline let third: UInt64
+  /// Source and target address.
+  @usableFromInline let addresses: UInt64
+  @usableFromInline let ports: UInt32
   @usableFromInline let numbers: UInt64
+  /// Data offset and flags.
   @usableFromInline let control: UInt16
 
   /// - Parameter place: where the frame begins. 54 bytes of it must be there: this is not looked at again.
   @inlinable @inline(__always) @unsafe
   init(unchecked bytes: RawSpan, at place: Int) {
-    unsafe start = bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: place &+ 12, as: UInt32.self)
-    unsafe first = bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: place &+ 14, as: UInt64.self)
-    unsafe second = bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: place &+ 22, as: UInt64.self)
-    unsafe third = bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: place &+ 30, as: UInt64.self)
+    unsafe first = bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: place &+ 12, as: UInt64.self)
+    unsafe second = bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: place &+ 20, as: UInt64.self)
+    unsafe addresses = bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: place &+ 26, as: UInt64.self)
+    unsafe ports = bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: place &+ 34, as: UInt32.self)
     unsafe numbers = bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: place &+ 38, as: UInt64.self)
     unsafe control = bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: place &+ 46, as: UInt16.self)
   }
 
-  /// Whether it is TCP over IPv4 without options, and whole.
-  @inlinable public var isTCP: Bool {
-    @inline(__always)
-    get { odd == 0 }
-  }
-
-  /// What is otherwise than in a whole TCP packet over IPv4: of EtherType, version and header length, of flags and fragment
-  /// offset, and of the protocol. One look at the sum of it instead of one at each.
+  /// What is otherwise than in a whole TCP packet over IPv4 without options: of EtherType, version and header length; of flags and
+  /// fragment offset, and protocol. One look at the sum of it instead of one at each.
   @inlinable var odd: UInt64 {
     @inline(__always)
     get {
-      UInt64((start ^ UInt32(0x0800_4500).bigEndian) & UInt32(0xffff_ff00).bigEndian)
-        | first & UInt64(0x3fff).bigEndian
-        | (second ^ UInt64(0x0006_0000_0000_0000).bigEndian) & UInt64(0x00ff_0000_0000_0000).bigEndian
+      (first ^ UInt64(0x0800_4500_0000_0000).bigEndian) & UInt64(0xffff_ff00_0000_0000).bigEndian
+        | (second ^ UInt64(0x0000_0006_0000_0000).bigEndian) & UInt64(0x3fff_00ff_0000_0000).bigEndian
     }
   }
+
+  @inlinable public var isTCP: Bool { @inline(__always) get { odd == 0 } }
 
   /// Whether it is from within a connection: ACK, and nothing else but PSH and FIN.
   @inlinable public var isWithinConnection: Bool {
@@ -67,13 +66,14 @@ public struct FrameHead: BitwiseCopyable {
     get { odd | UInt64((control ^ UInt16(0x10).bigEndian) & UInt16(0xf6).bigEndian) == 0 }
   }
 
-  @inlinable public var source: UInt32 { @inline(__always) get { UInt32(truncatingIfNeeded: second.bigEndian) } }
-  @inlinable public var target: UInt32 { @inline(__always) get { UInt32(truncatingIfNeeded: third).bigEndian } }
-  @inlinable public var sourcePort: UInt16 {
-    @inline(__always) get { UInt16(truncatingIfNeeded: third >> 32).bigEndian }
-  }
+  /// Source and target as they lie in the frame: cheaper to compare with one that was turned.
+  @inlinable public var rawSource: UInt32 { @inline(__always) get { UInt32(truncatingIfNeeded: addresses) } }
+  @inlinable public var rawTarget: UInt32 { @inline(__always) get { UInt32(truncatingIfNeeded: addresses >> 32) } }
+  @inlinable public var source: UInt32 { @inline(__always) get { rawSource.bigEndian } }
+  @inlinable public var target: UInt32 { @inline(__always) get { rawTarget.bigEndian } }
+  @inlinable public var sourcePort: UInt16 { @inline(__always) get { UInt16(truncatingIfNeeded: ports).bigEndian } }
   @inlinable public var targetPort: UInt16 {
-    @inline(__always) get { UInt16(truncatingIfNeeded: third >> 48).bigEndian }
+    @inline(__always) get { UInt16(truncatingIfNeeded: ports >> 16).bigEndian }
   }
   @inlinable public var sequence: UInt32 { @inline(__always) get { UInt32(truncatingIfNeeded: numbers).bigEndian } }
   @inlinable public var acknowledgment: UInt32 {
@@ -83,7 +83,7 @@ public struct FrameHead: BitwiseCopyable {
     @inline(__always) get { TCPFlags(rawValue: UInt8(truncatingIfNeeded: control.bigEndian)) }
   }
   @inlinable public var isFinal: Bool { @inline(__always) get { control & UInt16(1).bigEndian != 0 } }
-  @inlinable public var doesNotFragment: Bool { @inline(__always) get { first & UInt64(0x4000).bigEndian != 0 } }
+  @inlinable public var doesNotFragment: Bool { @inline(__always) get { second & UInt64(0x4000_0000_0000_0000).bigEndian != 0 } }
   /// Sequence and acknowledgement number, one xor the other.
   @inlinable public var mixedNumbers: UInt32 { @inline(__always) get { sequence ^ acknowledgment } }
   /// Bytes of TCP options; negative where the header is impossibly short.
@@ -95,7 +95,7 @@ public struct FrameHead: BitwiseCopyable {
     @inline(__always)
     get {
       let options = optionsLength
-      return options < 0 ? -1 : Int(first.bigEndian >> 32 & 0xffff) &- 40 &- options
+      return options < 0 ? -1 : Int(first.bigEndian >> 16 & 0xffff) &- 40 &- options
     }
   }
   /// Whether the IPv4 header's checksum is right (RFC 1071; the order of bytes does not matter).
@@ -103,7 +103,9 @@ public struct FrameHead: BitwiseCopyable {
     @inline(__always)
     get {
       let low: UInt64 = 0xffff_ffff
-      var sum = (first & low) &+ (first >> 32) &+ (second & low) &+ (second >> 32) &+ (third & low)
+      // Without the EtherType, and without the half of the address.
+      let (a, b) = (first >> 16, second & 0xffff_ffff_ffff)
+      var sum = (a & low) &+ (a >> 32) &+ (b & low) &+ (b >> 32) &+ (addresses & low) &+ (addresses >> 32)
       sum = (sum & 0xffff) &+ (sum >> 16 & 0xffff) &+ (sum >> 32)
       sum = (sum & 0xffff) &+ (sum >> 16)
       return sum == 0xffff

@@ -83,6 +83,22 @@ package struct PortSet: Sendable, Equatable {
 
 extension PortSet: CustomStringConvertible {
   /// `1,11,15,512-515`; `none` when empty.
+  package var description: String { PortRanges(self).description }
+}
+
+/// Some ports as the fewest closed ranges in rising order: where there are many such sets, and few ports in each.
+package struct PortRanges: Sendable, Equatable, CustomStringConvertible {
+  package let ranges: [ClosedRange<UInt16>]
+
+  package init() { ranges = [] }
+  package init(_ ports: PortSet) { ranges = ports.ranges }
+
+  package var isEmpty: Bool { ranges.isEmpty }
+  package var count: Int { ranges.reduce(0) { $0 + $1.count } }
+  /// All members in rising order.
+  package var ports: [UInt16] { ranges.flatMap(Array.init) }
+
+  /// `1,11,15,512-515`; `none` when empty.
   package var description: String {
     let parts = ranges.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }
     return parts.isEmpty ? "none" : parts.joined(separator: ",")
