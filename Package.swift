@@ -52,6 +52,9 @@ let package = Package(
       swiftSettings: settings),
     .executableTarget(
       name: "trace", dependencies: ["CLinux", "Platform"], path: "Benchmarks/Trace", swiftSettings: settings),
+    .executableTarget(
+      name: "trials", dependencies: ["CLinux", "Detection", "Platform", "Wire"], path: "Benchmarks/Trials",
+      swiftSettings: settings),
     .target(
       name: "TestSupport", dependencies: ["CLinux", "Wire", "Platform"], path: "Tests/TestSupport",
       swiftSettings: settings),

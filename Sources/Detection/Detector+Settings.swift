@@ -41,7 +41,7 @@ extension Detector {
     /// The sum of evidence that makes a verdict, in thousandths of a nat. 4,595 is ln 99: of a hundred sources that reach
     /// it one is honest, if the weights are right (Jung et al. 2004, P_D 0.99, P_F 0.01). Lower finds sooner and accuses more.
     package var threshold: Int32 = 4595
-    /// How many sources are remembered, 124 bytes each. More sees slower scans through denser noise.
+    /// How many sources are remembered, 128 bytes each. More sees slower scans through denser noise.
     package var sourceCapacity = 131_072
 
     /// How many first packets may wait for what becomes of them, about 150 bytes each; a power of two up to 65,536. In a

@@ -896,6 +896,13 @@ package struct Detector: ~Copyable {
   /// What is known of a source, whether or not it has come to a verdict; its `score` and `evidence` say how near it is.
   package mutating func standing(of source: IPAddress) -> Verdict? { native.standing(of: source) }
 
+  /// What a source's probes say of the program that made them, by themselves.
+  package static func tool(of packets: [Packet]) -> Tool {
+    var marks = ToolMarks()
+    for packet in packets { marks.note(ToolMark(packet)) }
+    return marks.tool
+  }
+
   package func checkInvariants() { native.checkInvariants() }
 }
 

@@ -165,12 +165,11 @@ struct NativeRule: ~Copyable {
     let bit = UInt8(1) << UInt8(truncatingIfNeeded: SourceRecord.mix(UInt32(port)) >> 29)
     // Two at most: a scanner talks to what it finds, too.
     guard sources[index].conversations & bit == 0, sources[index].conversations.nonzeroBitCount < 2,
-      sources[index].score > 0
+      sources[index].score > 0, sources[index].restarts < SourceRecord.mostRestarts
     else { return }
     sources[index].conversations |= bit
     if Int(sources[index].score) + Weights.conversation <= 0 {
       sources[index].restart()
-      sources[index].score = 0
     } else {
       add(index, PackedEvidence(.conversation, port: port, tag: 0, weight: Weights.conversation))
     }

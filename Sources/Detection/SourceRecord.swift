@@ -24,7 +24,8 @@ struct SourceRecord: BitwiseCopyable {
   var marks = ToolMarks()
   private var origins: UInt8 = 0
   var flags = Flags()
-  var evidenceCount: UInt8 = 0
+  /// Lower half: how many reasons there are. Upper half: how often the test began anew.
+  private var counts: UInt8 = 0
   /// A bit for each of eight hashes of served ports on which there was a conversation: one counts once.
   var conversations: UInt8 = 0
   private var evidence = InlineArray<8, PackedEvidence>(repeating: PackedEvidence(bits: 0))
@@ -42,6 +43,16 @@ struct SourceRecord: BitwiseCopyable {
     /// It touched something that nothing serves; else it knows what is served.
     static let touchedUnused = Flags(rawValue: 16)
   }
+
+  var evidenceCount: UInt8 {
+    get { counts & 15 }
+    set { counts = counts & 0xf0 | newValue & 15 }
+  }
+
+  /// How often the test may begin anew: whoever does as the honest do after each probe is forgiven so many, and no more.
+  static let mostRestarts: UInt8 = 8
+
+  var restarts: UInt8 { counts >> 4 }
 
   init() {}
 
@@ -118,8 +129,11 @@ struct SourceRecord: BitwiseCopyable {
 
   /// The test starts anew when all that was held against a source is outweighed: what it did before is forgotten.
   mutating func restart() {
-    evidenceCount = 0
+    counts = min(restarts + 1, 15) << 4
+    conversations = 0
     silentSketch = 0
+    score = 0
+    flags.remove(.marked)
   }
 
   // MARK: Over a restart
@@ -139,7 +153,7 @@ struct SourceRecord: BitwiseCopyable {
     for word in [a, b, c] { bytes.append(word) }
     bytes.append(
       UInt64(techniques.rawValue) << 32 | UInt64(origins) << 24 | UInt64(flags.rawValue) << 16
-        | UInt64(conversations) << 8 | UInt64(evidenceCount))
+        | UInt64(conversations) << 8 | UInt64(counts))
     for index in 0..<Self.evidenceCapacity { bytes.append(evidence[index].bits) }
     bytes.append(UInt32(0))
   }
@@ -151,8 +165,8 @@ struct SourceRecord: BitwiseCopyable {
     first = Timestamp(nanoseconds: Int64(bitPattern: bytes.u64(at: start + 16)))
     last = Timestamp(nanoseconds: Int64(bitPattern: bytes.u64(at: start + 24)))
     portSketch = bytes.u64(at: start + 32)
-    let counts = bytes.u64(at: start + 40)
-    (targetSketch, probes) = (UInt32(truncatingIfNeeded: counts >> 32), UInt32(truncatingIfNeeded: counts))
+    let numbers = bytes.u64(at: start + 40)
+    (targetSketch, probes) = (UInt32(truncatingIfNeeded: numbers >> 32), UInt32(truncatingIfNeeded: numbers))
     marks = ToolMarks(words: (bytes.u64(at: start + 48), bytes.u64(at: start + 56), bytes.u64(at: start + 64)))
     let rest = bytes.u64(at: start + 72)
     techniques = TechniqueSet(rawValue: UInt16(truncatingIfNeeded: rest >> 32))
@@ -160,7 +174,7 @@ struct SourceRecord: BitwiseCopyable {
     origins = origin.rawValue
     flags = Flags(rawValue: UInt8(truncatingIfNeeded: rest >> 16))
     conversations = UInt8(truncatingIfNeeded: rest >> 8)
-    evidenceCount = UInt8(truncatingIfNeeded: rest)
+    counts = UInt8(truncatingIfNeeded: rest)
     guard evidenceCount <= UInt8(Self.evidenceCapacity), first <= last else { return nil }
     for index in 0..<Int(evidenceCount) {
       evidence[index] = PackedEvidence(bits: bytes.u32(at: start + 80 + 4 * index))

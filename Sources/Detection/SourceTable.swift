@@ -1,15 +1,17 @@
 import Memory
 import Wire
 
-/// All sources that something speaks against, in fixed memory: 124 bytes each.
+/// All sources that something speaks against, in fixed memory: 128 bytes each, of which only those are touched that are used.
 ///
 /// Eight places for each hash. When all are taken, the source that is cheapest to forget goes (`SourceRecord.rank`), one of
 /// equals by chance: so a flood of invented sources, which have one probe each, pushes out its own kind, and never
 /// one that is proven. A newcomer is always let in, or a flood could close the table.
 struct SourceTable: ~Copyable {
   private static let ways = 8
-  /// For each place 24 bits of the hash, and the rank in the low byte. 0 is empty: no record has rank 0.
-  private var tags: Slab<SIMD8<UInt32>>
+  /// A cache line for each hash. The first eight numbers: 24 bits of the hash, and the rank in the low byte; 0 is empty, as no
+  /// record has rank 0. The others: where their records are.
+  private var buckets: Slab<SIMD16<UInt32>>
+  /// In the order in which they came first; one that is forgotten leaves its place to whoever pushes it out.
   private var records: Slab<SourceRecord>
   private let mask: Int
   private let hash: KeyedHash
@@ -20,11 +22,11 @@ struct SourceTable: ~Copyable {
 
   /// - Parameter capacity: how many sources are held; rounded up to a power of two, at least 1,024.
   init(capacity: Int, key: (UInt64, UInt64)) {
-    var buckets = 128
-    while buckets * Self.ways < capacity { buckets *= 2 }
-    mask = buckets - 1
-    tags = Slab(count: buckets)
-    records = Slab(count: buckets * Self.ways)
+    var number = 128
+    while number * Self.ways < capacity { number *= 2 }
+    mask = number - 1
+    buckets = Slab(count: number)
+    records = Slab(count: number * Self.ways)
     hash = KeyedHash(key: key)
     chance = key.0 | 1
   }
@@ -36,21 +38,16 @@ struct SourceTable: ~Copyable {
     _modify { yield &records[index] }
   }
 
-  /// Begins to fetch the tags and the first record of a source's bucket.
-  func prefetch(_ address: IPAddress) {
-    let bucket = Int(truncatingIfNeeded: hash(address, 0)) & mask
-    tags.prefetch(bucket)
-    records.prefetch(bucket &* Self.ways)
-  }
+  /// Begins to fetch the bucket of a source.
+  func prefetch(_ address: IPAddress) { buckets.prefetch(Int(truncatingIfNeeded: hash(address, 0)) & mask) }
 
   /// Where a source is; nil when it is not known.
   func find(_ address: IPAddress) -> Int? {
     let h = hash(address, 0)
-    let bucket = Int(truncatingIfNeeded: h) & mask
+    let row = buckets[Int(truncatingIfNeeded: h) & mask]
     let tag = UInt32(truncatingIfNeeded: h >> 32) & 0xffff_ff00
-    let row = tags[bucket]
     for way in 0..<Self.ways where row[way] & 0xffff_ff00 == tag && row[way] != 0 {
-      let index = bucket &* Self.ways &+ way
+      let index = Int(row[way &+ 8])
       if records[index].address == address { return index }
     }
     return nil
@@ -61,12 +58,12 @@ struct SourceTable: ~Copyable {
     let h = hash(address, 0)
     let bucket = Int(truncatingIfNeeded: h) & mask
     let tag = UInt32(truncatingIfNeeded: h >> 32) & 0xffff_ff00
-    let row = tags[bucket]
+    let row = buckets[bucket]
     var cheapest = UInt32.max
     var equals = 0
     for way in 0..<Self.ways {
       if row[way] & 0xffff_ff00 == tag, row[way] != 0 {
-        let index = bucket &* Self.ways &+ way
+        let index = Int(row[way &+ 8])
         if records[index].address == address { return index }
       }
       let rank = row[way] & 0xff
@@ -88,37 +85,38 @@ struct SourceTable: ~Copyable {
       if skip == 0 { break }
       skip &-= 1
     }
-    if cheapest == 0 { count &+= 1 } else { evictions &+= 1 }
-    let index = bucket &* Self.ways &+ place
+    var index = Int(row[place &+ 8])
+    if cheapest == 0 {
+      index = count
+      count &+= 1
+    } else {
+      evictions &+= 1
+    }
     records[index] = SourceRecord(address: address, at: time)
-    tags[bucket][place] = tag | UInt32(records[index].rank)
+    buckets[bucket][place] = tag | UInt32(records[index].rank)
+    buckets[bucket][place &+ 8] = UInt32(truncatingIfNeeded: index)
     return index
   }
 
   /// Takes a changed rank over; to be called when score or origin of a source have changed.
   mutating func rerank(_ index: Int) {
-    let (bucket, way) = (index / Self.ways, index % Self.ways)
-    tags[bucket][way] = tags[bucket][way] & 0xffff_ff00 | UInt32(records[index].rank)
-  }
-
-  /// Calls `body` for every source, in no order.
-  func forEach(_ body: (Int, SourceRecord) -> Void) {
-    for bucket in 0...mask {
-      let row = tags[bucket]
-      for way in 0..<Self.ways where row[way] != 0 {
-        let index = bucket &* Self.ways &+ way
-        body(index, records[index])
-      }
+    let bucket = Int(truncatingIfNeeded: hash(records[index].address, 0)) & mask
+    let wanted = UInt32(truncatingIfNeeded: index)
+    for way in 0..<Self.ways where buckets[bucket][way &+ 8] == wanted && buckets[bucket][way] != 0 {
+      buckets[bucket][way] = buckets[bucket][way] & 0xffff_ff00 | UInt32(records[index].rank)
+      return
     }
   }
 
-  /// Where the sources are that it would cost most to forget, at most `most`; of the cheapest of them some that chance chose.
+  /// Calls `body` for every source, in the order in which their places were taken first.
+  func forEach(_ body: (Int, SourceRecord) -> Void) {
+    for index in 0..<count { body(index, records[index]) }
+  }
+
+  /// Where the sources are that it would cost most to forget, at most `most`; of the cheapest of them those that came first.
   func dearest(_ most: Int) -> [Int] {
     var counts = InlineArray<256, Int>(repeating: 0)
-    for bucket in 0...mask {
-      let row = tags[bucket]
-      for way in 0..<Self.ways where row[way] != 0 { counts[Int(row[way] & 0xff)] &+= 1 }
-    }
+    for index in 0..<count { counts[Int(records[index].rank)] &+= 1 }
     var room = most
     var least = 256
     while least > 1, counts[least - 1] <= room {
@@ -127,32 +125,31 @@ struct SourceTable: ~Copyable {
     }
     var result: [Int] = []
     result.reserveCapacity(min(most, count))
-    for bucket in 0...mask {
-      let row = tags[bucket]
-      for way in 0..<Self.ways where row[way] != 0 {
-        let rank = Int(row[way] & 0xff)
-        if rank == least - 1, room > 0 { room -= 1 } else if rank < least { continue }
-        result.append(bucket &* Self.ways &+ way)
-      }
+    for index in 0..<count {
+      let rank = Int(records[index].rank)
+      if rank == least - 1, room > 0 { room -= 1 } else if rank < least { continue }
+      result.append(index)
     }
     return result
   }
 
   /// What has to hold at any moment; for tests.
   func checkInvariants() {
-    var found = 0
+    var found = Set<Int>()
     for bucket in 0...mask {
-      for way in 0..<Self.ways where tags[bucket][way] != 0 {
-        found += 1
-        let record = records[bucket * Self.ways + way]
+      for way in 0..<Self.ways where buckets[bucket][way] != 0 {
+        let index = Int(buckets[bucket][way &+ 8])
+        precondition(index < count && found.insert(index).inserted, "a record of its own")
+        let record = records[index]
         let h = hash(record.address, 0)
         precondition(Int(truncatingIfNeeded: h) & mask == bucket, "in its bucket")
-        precondition(UInt32(truncatingIfNeeded: h >> 32) & 0xffff_ff00 == tags[bucket][way] & 0xffff_ff00, "its tag")
-        precondition(UInt32(record.rank) == tags[bucket][way] & 0xff, "its rank")
+        precondition(
+          UInt32(truncatingIfNeeded: h >> 32) & 0xffff_ff00 == buckets[bucket][way] & 0xffff_ff00, "its tag")
+        precondition(UInt32(record.rank) == buckets[bucket][way] & 0xff, "its rank")
         precondition(
           record.reasons.reduce(0) { $0 + Int32($1.weight) } == record.score, "its reasons add up to its score")
       }
     }
-    precondition(found == count, "as many as counted")
+    precondition(found.count == count, "as many as counted")
   }
 }

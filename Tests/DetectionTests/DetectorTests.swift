@@ -43,7 +43,8 @@ private struct Scene: ~Copyable {
 
   /// The probe that a candidate becomes.
   mutating func accuse(_ packet: Packet) -> Probe {
-    detector.accuse(packet)
+    var packet = packet
+    detector.accuse(&packet)
     var probe: Probe?
     detector.takeProbes { probe = $0 }
     return probe!
