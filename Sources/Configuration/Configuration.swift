@@ -16,6 +16,10 @@ package struct Configuration: Sendable, Equatable {
   package var advancedExcludeTCP = PortSet()
   /// Never watched in mode audp.
   package var advancedExcludeUDP = PortSet()
+  /// Whether mode atcp answers on unused ports as if they were open.
+  package var advancedDecoy = true
+  /// Whether whoever connects to a decoy is held there.
+  package var decoyTarpit = false
   /// nil: no ignore file.
   package var ignoreFile: String?
   /// nil: no history.
@@ -28,7 +32,8 @@ package struct Configuration: Sendable, Equatable {
   package var resolveHost = false
   /// The touch of a source that triggers; 0 and 1 both mean the first.
   package var scanTrigger = 0
-  /// Sent as it stands, without a newline, to whoever connects; nil: nothing.
+  /// Sent as it stands, without a newline, to whoever connects; nil: nothing in connect mode, and by a decoy what a
+  /// service on its port would say.
   package var portBanner: String?
   package var response = ResponsePolicy.Settings()
   /// Where our own state lives; absolute.
@@ -51,6 +56,8 @@ package struct Configuration: Sendable, Equatable {
     configuration.udpPorts = currentUDPPorts
     configuration.advancedExcludeTCP = defaultExcludeTCP
     configuration.advancedExcludeUDP = defaultExcludeUDP
+    // Nobody asked for it.
+    configuration.advancedDecoy = false
     configuration.ignoreFile = defaultIgnoreFile
     configuration.historyFile = defaultHistoryFile
     configuration.blockedFile = defaultBlockedFile
