@@ -153,6 +153,19 @@ package struct Plan: Sendable {
       transport == .tcp ? configuration.advancedExcludeTCP : configuration.advancedExcludeUDP)
   }
 
+  /// What is to be lied about in these modes, without the decoy's doors and without whom it spares; nil for nothing.
+  func trap(_ options: RunOptions) -> NFTablesTrap? {
+    var trap = NFTablesTrap()
+    if configuration.advancedDecoy, tcpMode == .advanced { trap.decoy = ports(.tcp) }
+    if configuration.response.doubts {
+      trap.tcp = tcpMode == .connect ? PortSet() : ports(.tcp)
+      trap.udp = udpMode == .connect ? PortSet() : ports(.udp)
+      if !trap.tcp.isEmpty || !trap.udp.isEmpty { trap.doubt = configuration.response.doubtTime }
+    }
+    if case .named(let names) = options.interfaces { trap.interfaces = names }
+    return trap.decoy.isEmpty && trap.doubt == nil ? nil : trap
+  }
+
   /// What the sensor needs of all this.
   func sensorSettings(_ options: RunOptions) -> SensorSettings {
     var settings = SensorSettings()

@@ -42,9 +42,17 @@ package final class Sentry {
   var log: LogSink
   var history: Owned<HistoryFile>?
   var policy: ResponsePolicy
+  /// Whom something speaks against, and who has proven to be there.
+  var suspects = Suspects()
+  var offenders = Offenders()
+  var aggregation = Aggregation()
   var table = BlockTable()
   var blocker: Blocker
   var store: BlockStore
+  var offenderStore: OffenderStore
+  var deception: Deception
+  /// `--trial`; nil where there is none, or it was confirmed.
+  var trial: Trial?
   var resolver: NameResolver?
   let link: SensorLink
   private let probes: BoundedQueue<Probe>.Consumer
@@ -73,6 +81,12 @@ package final class Sentry {
   /// when full all are forgotten, which costs a line or a try more.
   var retries: [IPAddress: Int64] = [:]
   var refusals: [IPAddress: Int64] = [:]
+  /// Sources that are not blocked for want of proof, and when that is said. At most 4,096 wait; of more their number is said.
+  var unproven: [IPAddress: Int64] = [:]
+  var furtherUnproven = 0
+  /// Probes that were said for a decoy's connection before the sensor's own came, by source. At most 1,024; of more, a
+  /// line is written twice.
+  var announced: [IPAddress: Announcement] = [:]
   /// Lines that wait for the name of their source, `heldLines` in all, at most 4,096; beyond, the address alone is written.
   var waiting: [IPAddress: [(String?) -> Void]] = [:]
   var heldLines = 0
@@ -103,6 +117,9 @@ package final class Sentry {
     var releases: UInt64 = 0
     var refused: UInt64 = 0
     var failed: UInt64 = 0
+    /// Connections to decoys, and sources that proved themselves by one or at a listener.
+    var contacts: UInt64 = 0
+    var proven: UInt64 = 0
     var historyLost: UInt64 = 0
     /// Nanoseconds from the kernel's stamp on the trigger packet to the block in force: the newest 1,024.
     var latencies: [Int64] = []
@@ -127,9 +144,10 @@ package final class Sentry {
 
   private init(
     _ plan: Plan, _ options: RunOptions, link: SensorLink, probes: consuming BoundedQueue<Probe>.Consumer,
-    control: consuming ControlServer, signals: consuming FileDescriptor
+    control: consuming ControlServer, signals: consuming FileDescriptor, deception: Deception
   ) {
     self.plan = plan
+    self.deception = deception
     self.options = options
     self.link = link
     self.probes = probes
@@ -140,6 +158,8 @@ package final class Sentry {
     policy = ResponsePolicy(plan.configuration.response, ignored: plan.ignored)
     blocker = Blocker(plan.configuration.response)
     store = BlockStore(directory: plan.configuration.stateDirectory)
+    offenderStore = OffenderStore(directory: plan.configuration.stateDirectory)
+    trial = options.trial.map { Trial(duration: $0, now: Clock.now) }
     history = Self.history(plan)
     ignoreStamp = plan.configuration.ignoreFile.flatMap(Files.stamp)
   }
@@ -161,7 +181,8 @@ package final class Sentry {
       let queue = BoundedQueue<Probe>(capacity: 65_536)
       var sensor = try Sensor.open(plan.sensorSettings(options), queue: queue.makeProducer(), link: link)
       let control = try ControlServer(path: plan.configuration.controlSocket)
-      sentry = Sentry(plan, options, link: link, probes: queue.makeConsumer(), control: control, signals: signals)
+      sentry = Sentry(plan, options, link: link, probes: queue.makeConsumer(), control: control, signals: signals,
+        deception: try Deception())
       try sensor.start()
       let box = Mutex<Sensor?>(sensor)
       let cell = SensorCell(box)
@@ -204,6 +225,8 @@ package final class Sentry {
     let failed = takeNotices()
     for transport in TransportProtocol.allCases { try announce(transport, failed) }
     restoreBlocks()
+    refreshTrap()
+    announceTrial()
     say(.active(in: dialect))
     notifyReady()
     if let interval = notifier.watchdogInterval { nextWatchdog = Clock.monotonic + interval.wholeNanoseconds }
@@ -261,6 +284,7 @@ package final class Sentry {
       let ready = Poll.readable(descriptors, milliseconds: milliseconds)
       if ready.contains(signals.raw) { obeySignals() }
       if ready.contains(link.toSentry.fd) { link.toSentry.clear() }
+      takeContacts()
       takeProbes()
       _ = takeNotices()
       advanceCommands()
@@ -283,6 +307,8 @@ package final class Sentry {
     while count < 2048, let probe = probes.pop() {
       handle(probe)
       count += 1
+      // Who has proven himself is not kept waiting behind a flood of those who have not.
+      if count % 16 == 0 { takeContacts() }
     }
     if count == 2048 { link.toSentry.signal() }
     let refused = probes.refused
@@ -308,6 +334,9 @@ package final class Sentry {
     if retries.count > 10_000 { retries = [:] }
     if refusals.count > 10_000 { refusals = [:] }
     if now >= nextReconcile { reconcile() }
+    endTrial()
+    sayUnproven()
+    reportLostDoubts()
     expireBlocks()
     rereadBlockedFiles()
     if let end = table.nextEnd {
@@ -328,6 +357,7 @@ package final class Sentry {
 
   private func finish() {
     notifier.stopping()
+    endDeception()
     for _ in 0..<64 { takeProbes() }
     // What is running is given its grace and left behind; what it was for stays recorded.
     blocker.runner.stop(now: UInt64(Clock.monotonic))
@@ -377,6 +407,7 @@ package final class Sentry {
       }
     }
     flushStore()
+    offenderStore.flush(offenders)
   }
 
   func flushStore() {
@@ -456,17 +487,21 @@ package final class Sentry {
     for block in table.all where plan.ignored.network(overlapping: block.network) != nil {
       release(block, .nowIgnored)
     }
+    if hasStarted { refreshTrap() }
   }
 
   func refreshSafeList() {
     do throws(Errno) {
-      policy.safe = try SafeNetworks.discover()
+      let safe = try SafeNetworks.discover()
+      if safe == policy.safe { return }
+      policy.safe = safe
+      if hasStarted { refreshTrap() }
     } catch {
       note("cannot find out gateways and addresses: \(error); what was known before stays protected", isError: true)
     }
   }
 
-  /// Whether the kernel has a TCP connection with an address: then it is somebody we serve. Looked up at most once a second.
+  /// Whether an address is in conversation with a service of this host, over TCP. Looked up at most once a second.
   func isConnected(_ address: IPAddress) -> Bool {
     let now = Clock.monotonic
     if now >= connectedPeersUntil, let connections {
@@ -523,6 +558,7 @@ package final class Sentry {
       takeIgnored()
       let settings = plan.sensorSettings(options)
       link.update { $0.settings = settings }
+      refreshTrap()
       note("configuration read again: \(plan.configurationPath ?? "built-in settings")")
     }
     notifyReady()

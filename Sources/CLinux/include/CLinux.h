@@ -99,6 +99,10 @@ static inline int CLinux_pipe(void *ends) { return pipe2((int *)ends, O_CLOEXEC)
 // errno is a macro.
 static inline int CLinux_errno(void) { return errno; }
 
+// RLIMIT_NOFILE is a member of an enumeration without a fixed type.
+static inline int CLinux_getrlimit_nofile(struct rlimit *limit) { return getrlimit(RLIMIT_NOFILE, limit); }
+static inline int CLinux_setrlimit_nofile(const struct rlimit *limit) { return setrlimit(RLIMIT_NOFILE, limit); }
+
 // Wait statuses are taken apart by macros.
 static inline int CLinux_exited(int status) { return WIFEXITED(status); }
 static inline int CLinux_exit_status(int status) { return WEXITSTATUS(status); }
@@ -125,6 +129,8 @@ static const int CLinux_EFD_NONBLOCK = EFD_NONBLOCK;
 static const int CLinux_EFD_CLOEXEC = EFD_CLOEXEC;
 static const int CLinux_MSG_NOSIGNAL = MSG_NOSIGNAL;
 static const int CLinux_MSG_DONTWAIT = MSG_DONTWAIT;
+// netinet/in.h declares it with _GNU_SOURCE only in some versions of glibc.
+static const int CLinux_IPV6_TRANSPARENT = 75;
 
 // Declared only with _GNU_SOURCE (0x80, glibc and musl), and as a macro of another type than its neighbours.
 static const short CLinux_POSIX_SPAWN_SETSID = 0x80;

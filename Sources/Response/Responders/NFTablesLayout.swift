@@ -137,7 +137,7 @@ struct NFTablesState: Equatable {
       && layout.sets.allSatisfy { $0.elements == nil || elements[$0.name] == $0.elements }
   }
 
-  /// Puts into `change` what makes this `layout`.
+  /// Puts into `change` what makes this `layout`. What is right stays, with its counters.
   ///
   /// Rules go first, because they hold on to sets and chains, and come last.
   func repair(_ change: inout NFTablesTransaction, _ layout: NFTablesLayout) {
@@ -145,15 +145,16 @@ struct NFTablesState: Equatable {
     if startAnew { change.deleteTable() }
     change.addTable()
     let present = startAnew ? NFTablesState() : self
-    func isThere(_ presence: Presence) -> Bool { presence != .missing }
-    let chainsThere = present.chains.filter { isThere($0.value) }
-    for name in chainsThere.keys { change.flushChain(name) }
-    for (name, presence) in chainsThere
-    where presence == .wrong || !layout.chains.contains(where: { $0.name == name }) {
-      change.deleteChain(name)
-    }
+    let wrong = layout.chains.filter { present.chains[$0.name] != .right || present.rules[$0.name] != $0.rules }
+    let surplus = present.chains.filter { name, presence in
+      presence != .missing && !layout.chains.contains { $0.name == name }
+    }.keys
+    for chain in wrong where (present.chains[chain.name] ?? .missing) != .missing { change.flushChain(chain.name) }
+    for name in surplus { change.flushChain(name) }
+    for chain in wrong where present.chains[chain.name] == .wrong { change.deleteChain(chain.name) }
+    for name in surplus { change.deleteChain(name) }
     for (name, presence) in present.sets
-    where isThere(presence) && !layout.sets.contains(where: { $0.name == name }) {
+    where presence != .missing && !layout.sets.contains(where: { $0.name == name }) {
       change.deleteSet(name)
     }
     for (index, set) in layout.sets.enumerated() {
@@ -164,8 +165,8 @@ struct NFTablesState: Equatable {
       if !found.isEmpty { change.flushSet(set.name) }
       change.change(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE, set, wanted)
     }
-    for chain in layout.chains { change.addChain(chain) }
-    for chain in layout.chains {
+    for chain in wrong { change.addChain(chain) }
+    for chain in wrong {
       for rule in chain.rules { change.addRule(rule, to: chain.name) }
     }
   }

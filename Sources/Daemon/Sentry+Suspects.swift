@@ -1,0 +1,165 @@
+import Detection
+import EventLog
+import Journal
+import Platform
+import Response
+import Wire
+
+/// A probe whose line was written when a decoy's connection told of it, before the sensor had.
+struct Announcement {
+  let sourcePort: UInt16
+  let targetPort: UInt16
+  let until: Int64
+}
+
+extension Sentry {
+  // MARK: Evidence
+
+  /// Takes a verdict of the native rule.
+  func take(_ verdict: Verdict) {
+    guard verdict.verdictClass == .scan else { return }
+    let source = verdict.source.address
+    if verdict.source.isHost, plan.ignored.contains(source) { return }
+    // Under the classic rule a verdict is kept for `why`, and decides nothing.
+    guard policy.settings.rule == .native else { return }
+    let action = policy.settings.action(for: verdict.transport)
+    let outcome = suspects.accuse(
+      verdict.source, Grounds.Accusation(verdict), isServed: action == .block && isConnected(source), at: verdict.last,
+      demanding: policy.settings.proof)
+    guard action == .block else { return }
+    let mode = (verdict.transport == .tcp ? plan.tcpMode : plan.udpMode) ?? .stealth
+    let probe = Probe(
+      time: verdict.last, source: source, sourcePort: 0, target: .unspecified, targetPort: verdict.port,
+      transport: verdict.transport, mode: mode, technique: verdict.evidence.last?.technique ?? .syn)
+    follow(outcome, probe, action)
+  }
+
+  /// Connections to decoys, at most 1,024 at a time.
+  func takeContacts() {
+    var count = 0
+    while count < 1024, let contact = deception.contacts.value.pop() {
+      meet(contact)
+      count += 1
+    }
+    if count == 1024 { link.toSentry.signal() }
+  }
+
+  private func meet(_ contact: Contact) {
+    counters.contacts += 1
+    let source = contact.source
+    if plan.ignored.contains(source) { return }
+    var outcome = prove(source, Grounds.Origin(.decoy, port: contact.port, at: contact.time))
+    let action = policy.settings.action(for: .tcp)
+    let probe = Probe(
+      time: contact.time, source: source, sourcePort: contact.sourcePort, target: contact.target,
+      targetPort: contact.port, transport: .tcp, mode: plan.tcpMode ?? .stealth, technique: .syn)
+    guard action == .block, !isDone(probe, recordedKey(probe)), jobs[source] == nil else { return }
+    // Under the classic rule this touch is the verdict too, where the first one counts. The sensor's own report of it is
+    // on its way, and will find everything said.
+    if case .noVerdict = outcome, policy.settings.rule == .classic, plan.configuration.scanTrigger <= 1,
+      plan.tcpMode != .connect, plan.ports(.tcp).contains(contact.port)
+    {
+      announce(probe)
+      outcome = suspects.accuse(
+        IPNetwork(source), touch(probe), isServed: isConnected(source), at: probe.time,
+        demanding: policy.settings.proof)
+      follow(outcome, probe, action)
+    } else if case .ban = outcome {
+      follow(outcome, probe, action)
+    }
+  }
+
+  /// Notes that a source is where it says.
+  func prove(_ source: IPAddress, _ origin: Grounds.Origin) -> Suspects.Outcome {
+    let isBlocking = policy.settings.tcp == .block
+    let (isNews, outcome) = suspects.prove(
+      source, origin, isServed: isBlocking && isConnected(source), demanding: policy.settings.proof)
+    if isNews {
+      counters.proven += 1
+      keep(.proven(source, origin.proof, port: origin.port, at: origin.time))
+    }
+    return outcome
+  }
+
+  /// A triggered probe where sources are blocked: joins it with what is known of its source.
+  func weigh(_ probe: Probe, _ action: BlockAction) {
+    // BLOCK 2 shuts nobody out.
+    guard action == .block else {
+      respond(probe, action, Grounds(touch(probe), nil))
+      return
+    }
+    let demand = policy.settings.proof
+    let outcome =
+      policy.settings.rule == .classic
+      ? suspects.accuse(
+        IPNetwork(probe.source), touch(probe), isServed: isConnected(probe.source), at: probe.time, demanding: demand)
+      : suspects.outcome(for: probe.source, at: probe.time, demanding: demand)
+    follow(outcome, probe, action)
+  }
+
+  private func touch(_ probe: Probe) -> Grounds.Accusation {
+    .touch(
+      probe.technique, probe.transport, port: probe.targetPort, trigger: max(plan.configuration.scanTrigger, 1))
+  }
+
+  private func follow(_ outcome: Suspects.Outcome, _ probe: Probe, _ action: BlockAction) {
+    switch outcome {
+    case .ban(let address, let grounds):
+      var probe = probe
+      probe.source = address
+      if table.block(covering: address) == nil, jobs[address] == nil { respond(probe, action, grounds) }
+    case .unproven:
+      waitForProof(probe.source)
+      record(probe, .waiting)
+    case .noVerdict:
+      record(probe, .waiting)
+    }
+  }
+
+  // MARK: Words
+
+  /// Whoever has proven nothing two seconds later is named as not blocked. A connect scan has by then.
+  private func waitForProof(_ source: IPAddress) {
+    guard unproven[source] == nil, (refusals[source] ?? 0) <= Clock.monotonic else { return }
+    if unproven.count < 4096 { unproven[source] = Clock.monotonic + 2_000_000_000 } else { furtherUnproven += 1 }
+  }
+
+  /// At most ten lines a second; of more sources their number.
+  func sayUnproven() {
+    let now = Clock.monotonic
+    let due = unproven.filter { $0.value <= now }
+    for (source, _) in due.prefix(10) {
+      say(.refused(source, because: "nothing proves that it sent this (PROOF); until it does it is deceived", in: dialect))
+    }
+    for source in due.keys {
+      unproven[source] = nil
+      if refusals.count < 10_000 { refusals[source] = now + 60_000_000_000 }
+    }
+    furtherUnproven += max(due.count - 10, 0)
+    if furtherUnproven > 0, unproven.isEmpty || due.count > 10 {
+      note("\(furtherUnproven) further sources scanned and are not blocked, because nothing proves that it was they")
+      furtherUnproven = 0
+    }
+  }
+
+  private func announce(_ probe: Probe) {
+    counters.probes += 1
+    counters.alerts += 1
+    keep(.probe(probe))
+    alert(probe)
+    let now = Clock.monotonic
+    if announced.count >= 1024 { announced = announced.filter { $0.value.until > now } }
+    guard announced.count < 1024 else { return }
+    announced[probe.source] = Announcement(
+      sourcePort: probe.sourcePort, targetPort: probe.targetPort, until: now + 2_000_000_000)
+  }
+
+  /// Whether a probe was told of already, by the decoy that took its connection.
+  func isAnnounced(_ probe: Probe) -> Bool {
+    guard let known = announced[probe.source], known.sourcePort == probe.sourcePort,
+      known.targetPort == probe.targetPort, probe.technique == .syn
+    else { return false }
+    announced[probe.source] = nil
+    return known.until > Clock.monotonic
+  }
+}
