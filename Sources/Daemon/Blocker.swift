@@ -54,7 +54,9 @@ struct Blocker: ~Copyable {
 
   mutating func doubtsLost() throws(ResponderError) -> UInt64 { try tables?.value.doubtsLost() ?? 0 }
 
-  mutating func doubt(of address: IPAddress) throws(ResponderError) -> Duration? { try tables?.value.doubt(of: address) }
+  mutating func doubt(of address: IPAddress) throws(ResponderError) -> Duration? {
+    try tables?.value.doubt(of: address)
+  }
 
   // MARK: One block, one way
 

@@ -80,7 +80,7 @@ struct Decoy: ~Copyable, @unchecked Sendable {
   private static let backlog: Int32 = 4_096
 
   private let epoll: FileDescriptor
-  private let listeners: [Int32]
+  let listeners: [Int32]
   /// UDP sockets that nothing is ever sent to: rules that drop hang on them (`NFTablesTrap`).
   private let anchors: [Int32]
   /// Where the trap has to steer.
@@ -286,7 +286,9 @@ struct Decoy: ~Copyable, @unchecked Sendable {
     let time: Int64 = settings.holds ? 3_600_000_000_000 : 60_000_000_000
     held[fd] = Held(source: owner, port: port, deadline: Clock.monotonic + time, serial: serial, awaits: awaits)
     order.append((fd, serial))
-    if order.count - first > 4 * Self.capacity { order = order[first...].filter { held[$0.fd]?.serial == $0.serial }; first = 0 }
+    if order.count - first > 4 * Self.capacity {
+      order = order[first...].filter { held[$0.fd]?.serial == $0.serial }; first = 0
+    }
     perSource[owner, default: 0] += 1
   }
 

@@ -25,6 +25,11 @@ struct Deception {
   var state = State.off
   /// Why the decoy cannot listen; it is tried once.
   var decoyFailure: String?
+  /// The decoy's listeners, for the gate.
+  var listeners: [Int32] = []
+  /// Closes before a block does; nil where it is not needed, or not to be had.
+  var gate: Owned<HandshakeGate>?
+  var hasTriedGate = false
   var reportedContactDrops: UInt64 = 0
   var reportedDoubtsLost: UInt64 = 0
 
@@ -58,10 +63,35 @@ extension Sentry {
       deception.trap = trap
       if case .failed = deception.state { note("strangers are deceived again") }
       deception.state = .active
+      refreshGate()
     } catch {
       failDeception("\(error)")
     }
   }
+
+  /// Puts the gate before the sockets, where proof makes blocks.
+  func refreshGate() {
+    guard policy.settings.doubts else {
+      deception.gate = nil
+      return
+    }
+    do throws(Errno) {
+      if deception.gate == nil, !deception.hasTriedGate {
+        deception.hasTriedGate = true
+        deception.gate = Owned(try HandshakeGate.open(listeners: deception.listeners))
+      }
+      try deception.gate?.value.catchesAll(
+        policy.settings.rule == .classic && plan.configuration.scanTrigger <= 1 && trial?.isOver != true)
+    } catch {
+      deception.gate = nil
+      note(
+        "\(error): a few packets may pass between the proof and the block, since no eBPF program can shut the source out at once"
+      )
+    }
+  }
+
+  /// The block of a source is in force, or none is to come: the gate lets go of it.
+  func openGate(_ source: IPAddress) { try? deception.gate?.value.release(source) }
 
   private func failDeception(_ reason: String) {
     deception.trap = nil
@@ -77,7 +107,9 @@ extension Sentry {
     guard deception.trap != nil else { return }
     deception.trap = nil
     do throws(ResponderError) { try blocker.setTrap(nil) } catch {
-      note("the rules that deceive strangers could not be removed: \(error); without the decoy they do nothing", isError: true)
+      note(
+        "the rules that deceive strangers could not be removed: \(error); without the decoy they do nothing",
+        isError: true)
     }
   }
 
@@ -87,6 +119,7 @@ extension Sentry {
       FileLimit.raise(to: UInt(Decoy.capacity + 2_048))
       let decoy = try Decoy.open(contacts: deception.queue.makeProducer(), link: deception.link, sentry: link)
       deception.doors = (decoy.v4, decoy.v6)
+      deception.listeners = decoy.listeners
       let box = Mutex<Decoy?>(decoy)
       let cell = DecoyCell(box)
       deception.thread.value = try Thread.start(name: "decoy") { cell.take()?.run() }
@@ -99,6 +132,7 @@ extension Sentry {
   /// Ends the decoy's thread and takes our rules away; what is blocked stays blocked.
   func endDeception() {
     removeTrap()
+    deception.gate = nil
     deception.link.update { $0.isStopping = true }
     deception.thread.value.take()?.join()
     let hasBans = table.unordered.contains { $0.methods.contains(.nftables) }
@@ -118,7 +152,9 @@ extension Sentry {
     }
     let refused = deception.contacts.value.refused
     if refused > deception.reportedContactDrops {
-      note("\(refused - deception.reportedContactDrops) connections to decoys came faster than they could be taken", isError: true)
+      note(
+        "\(refused - deception.reportedContactDrops) connections to decoys came faster than they could be taken",
+        isError: true)
       deception.reportedContactDrops = refused
     }
   }

@@ -47,6 +47,8 @@ extension Sentry {
   private func meet(_ contact: Contact) {
     counters.contacts += 1
     let source = contact.source
+    // A job whose command still runs goes on; the block is in force, or refused, or not asked for otherwise.
+    defer { if jobs[source] == nil { openGate(source) } }
     if plan.ignored.contains(source) { return }
     var outcome = prove(source, Grounds.Origin(.decoy, port: contact.port, at: contact.time))
     let action = policy.settings.action(for: .tcp)
@@ -110,6 +112,7 @@ extension Sentry {
       if table.block(covering: address) == nil, jobs[address] == nil { respond(probe, action, grounds) }
     case .unproven:
       waitForProof(probe.source)
+      try? deception.gate?.value.want(probe.source)
       record(probe, .waiting)
     case .noVerdict:
       record(probe, .waiting)
@@ -129,7 +132,9 @@ extension Sentry {
     let now = Clock.monotonic
     let due = unproven.filter { $0.value <= now }
     for (source, _) in due.prefix(10) {
-      say(.refused(source, because: "nothing proves that it sent this (PROOF); until it does it is deceived", in: dialect))
+      say(
+        .refused(source, because: "nothing proves that it sent this (PROOF); until it does it is deceived", in: dialect)
+      )
     }
     for source in due.keys {
       unproven[source] = nil

@@ -34,6 +34,7 @@ extension Sentry {
   /// Stops blocking when the time is up.
   func endTrial() {
     guard trial?.endsNow(Clock.now) == true else { return }
+    refreshGate()
     let made = table.unordered.filter { $0.record.since >= started && $0.record.modeName != "operator" }
     release(Array(made), .trialOver)
     note(
@@ -45,6 +46,7 @@ extension Sentry {
   func confirmTrial() -> ControlReply {
     guard let trial else { return ControlReply(exitCode: 1, "there is no trial to confirm\n") }
     self.trial = nil
+    refreshGate()
     let now = Clock.now
     var kept = 0
     for block in table.all where block.until == trial.end && block.record.since >= started {

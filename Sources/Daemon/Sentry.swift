@@ -181,7 +181,8 @@ package final class Sentry {
       let queue = BoundedQueue<Probe>(capacity: 65_536)
       var sensor = try Sensor.open(plan.sensorSettings(options), queue: queue.makeProducer(), link: link)
       let control = try ControlServer(path: plan.configuration.controlSocket)
-      sentry = Sentry(plan, options, link: link, probes: queue.makeConsumer(), control: control, signals: signals,
+      sentry = Sentry(
+        plan, options, link: link, probes: queue.makeConsumer(), control: control, signals: signals,
         deception: try Deception())
       try sensor.start()
       let box = Mutex<Sensor?>(sensor)

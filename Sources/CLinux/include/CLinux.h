@@ -40,6 +40,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/if_addr.h>
 #include <linux/if_ether.h>
@@ -110,6 +111,24 @@ static inline int CLinux_term_signal(int status) { return WTERMSIG(status); }
 
 // glibc 2.36 has no wrapper with this name in every build; the number is the same on all architectures.
 static inline int CLinux_pidfd_open(pid_t pid) { return (int)syscall(434 /* pidfd_open */, pid, 0); }
+
+// bpf(2) has no wrapper. The attributes are a union, of which each command reads its own member.
+static inline int CLinux_bpf(int command, union bpf_attr *attributes) {
+  return (int)syscall(SYS_bpf, command, attributes, sizeof *attributes);
+}
+// A mount that is in no folder: fsopen, fsconfig (FSCONFIG_CMD_CREATE), fsmount (FSMOUNT_CLOEXEC); the numbers are the same
+// on all architectures, and glibc 2.36 has wrappers only with _GNU_SOURCE. Gives its descriptor, or -1.
+static inline int CLinux_detached_mount(const char *type) {
+  int fs = (int)syscall(430, type, 1);
+  if (fs < 0) return -1;
+  int mount = syscall(431, fs, 6, (void *)0, (void *)0, 0) == 0 ? (int)syscall(432, fs, 1, 0) : -1;
+  int error = errno;
+  close(fs);
+  errno = error;
+  return mount;
+}
+// The offset of a member behind an unnamed union.
+static const int CLinux_sock_ops_sk = __builtin_offsetof(struct bpf_sock_ops, sk);
 
 // Ignoring a signal uses SIG_IGN, a function pointer cast from an integer.
 static inline void CLinux_ignore_signal(int number) { signal(number, SIG_IGN); }
