@@ -183,7 +183,8 @@ package struct BPFMap: ~Copyable, Sendable {
     unsafe key.withUnsafeBytes { key in
       unsafe value.withUnsafeMutableBytes { value in
         attributes.key = UInt64(UInt(bitPattern: key.baseAddress))
-        attributes.value = UInt64(UInt(bitPattern: value.baseAddress))
+        // The kernel wants members that a command does not read to be zero.
+        if command != BPF_MAP_DELETE_ELEM { attributes.value = UInt64(UInt(bitPattern: value.baseAddress)) }
         result = unsafe CLinux_bpf(Int32(command.rawValue), &attributes)
         code = CLinux_errno()
       }

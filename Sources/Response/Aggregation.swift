@@ -2,14 +2,14 @@ import Wire
 
 /// When the block of an IPv6 address becomes that of its prefix: whoever has one address has many. Pure.
 ///
-/// Counts proven members in force. A /64 is one link, and never two customers' (RFC 7421): four of its addresses, each
-/// having completed a scan's handshake, are one party that changes its address; an honest host with privacy addresses
-/// (RFC 8981) has a new one each day. A /56 or /48 is what one site is given (RFC 6177), but a telephone network gives
-/// each telephone a /64 of its own, so more is asked for there: sixteen of its 256 parts. So whoever holds a /48 has lost
-/// all of it after 16 x 16 x 4 = 1,024 proven connections.
+/// Counts proven members in force. A /64 is one link (RFC 7421): four of its addresses, each of which completed a scan's
+/// handshake, are one party that changes its address; an honest host with privacy addresses (RFC 8981) has a new one each
+/// day. A /56 is what a home is given (RFC 6177), but a telephone network gives each telephone a /64 of its own: sixteen of
+/// its 256 links. A /48 may be 256 homes: sixty-four of them. So whoever holds a prefix and takes each address from another
+/// part of it loses a /64 with the 4th, a /56 with the 16th, a /48 with the 64th.
 package struct Aggregation: Sendable {
   /// The prefixes, and how many members of the next smaller kind make one.
-  package static let steps: [(length: Int, members: Int)] = [(64, 4), (56, 16), (48, 16)]
+  package static let steps: [(length: Int, members: Int)] = [(64, 4), (56, 16), (48, 64)]
 
   /// For each prefix the number of its parts in which something is blocked. As bounded as the blocks are.
   private var counts: [IPNetwork: Int] = [:]

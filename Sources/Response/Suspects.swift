@@ -51,6 +51,8 @@ package struct Suspects: Sendable {
   package init(capacity: Int = 32_768) { self.capacity = capacity }
 
   package var count: Int { entries.count }
+  /// Places in the queues, those passed over included; bounded by the capacity.
+  package var places: Int { queues.reduce(0) { $0 + $1.count } }
   package var proven: Int { entries.values.count { $0.origin != nil } }
 
   /// What is known of an address: by itself, or of the prefix it is in.

@@ -58,20 +58,15 @@ package struct HandshakeGate: ~Copyable {
     for listener in listeners { try mark.set(listener.hostBytes, Int32(1).hostBytes) }
     // The whole host's: what a banned source reaches need not be in our group. In a container: the container's.
     let root = try controlGroups()
-    func guardian(_ namespace: UInt64?) throws(Errno) -> FileDescriptor {
-      try BPF.load(
-        BPF_PROG_TYPE_CGROUP_SKB, BPF_CGROUP_INET_INGRESS,
-        Self.guardian(caught: caught.descriptor, latest: latest.descriptor, namespace: namespace), name: "guardian")
-    }
     // Older kernels do not tell this program in which network namespace it runs. Then the same address is shut out of the
     // host's other namespaces, too, for those microseconds.
     let loaded: FileDescriptor
     var isScoped = true
     do throws(Errno) {
-      loaded = try guardian(try Self.namespaceCookie(listeners[0]))
+      loaded = try loadGuardian(caught, latest, namespace: try namespaceCookie(listeners[0]))
     } catch {
       isScoped = false
-      loaded = try guardian(nil)
+      loaded = try loadGuardian(caught, latest, namespace: nil)
     }
     let ingress = try BPF.attach(loaded, to: root, BPF_CGROUP_INET_INGRESS)
     let operations = try BPF.attach(
@@ -111,6 +106,14 @@ package struct HandshakeGate: ~Copyable {
 
   /// Whether a source is shut out here.
   package func holds(_ source: IPAddress) -> Bool { caught.value(source.mappedBytes) != nil }
+
+  private static func loadGuardian(
+    _ caught: borrowing BPFMap, _ latest: borrowing BPFMap, namespace: UInt64?
+  ) throws(Errno) -> FileDescriptor {
+    try BPF.load(
+      BPF_PROG_TYPE_CGROUP_SKB, BPF_CGROUP_INET_INGRESS,
+      guardian(caught: caught.descriptor, latest: latest.descriptor, namespace: namespace), name: "guardian")
+  }
 
   /// The root of the version 2 hierarchy of control groups, where it is mounted, or else in a mount of our own that
   /// nobody sees (which takes CAP_SYS_ADMIN).
