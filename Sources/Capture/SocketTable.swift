@@ -136,6 +136,18 @@ package struct SocketTable: ~Copyable {
     return result
   }
 
+  /// Whom programs of this host ask over UDP, by connected sockets to these ports.
+  package mutating func askedPeers(ports: Set<UInt16>) throws(Errno) -> [(peer: IPAddress, port: UInt16)] {
+    var result: [(peer: IPAddress, port: UInt16)] = []
+    for family in [AF_INET, AF_INET6] {
+      try dump(family, .udp, states: 1 << UInt32(TCP_ESTABLISHED)) { message, _ in
+        let port = UInt16(bigEndian: message.id.idiag_dport)
+        if ports.contains(port) { result.append((Self.address(message.id.idiag_dst, message.idiag_family), port)) }
+      }
+    }
+    return result
+  }
+
   private mutating func dump(
     _ family: Int32, _ transport: TransportProtocol, states: UInt32, wanting extension: Int = 0,
     _ body: (inet_diag_msg, [Int32: ArraySlice<UInt8>]) -> Void

@@ -63,6 +63,9 @@ package final class Sentry {
   private let connections = try? Owned(SocketTable())
   private var connectedPeers: Set<IPAddress> = []
   private var connectedPeersUntil: Int64 = 0
+  /// Names of servers that files mention, and servers that were seen to be asked: at most 256; further ones are not spared.
+  private let serverNames = ServerNames()
+  private var askedServers: [IPAddress: String] = [:]
   private let notifier = ServiceNotifier()
   private let control: ControlServer
   private let signals: FileDescriptor
@@ -493,7 +496,7 @@ package final class Sentry {
 
   func refreshSafeList() {
     do throws(Errno) {
-      let safe = try SafeNetworks.discover()
+      let safe = try SafeNetworks.discover(also: neededServers())
       if safe == policy.safe { return }
       policy.safe = safe
       if hasStarted { refreshTrap() }
@@ -513,6 +516,29 @@ package final class Sentry {
           except: plan.tcpMode == .connect ? plan.ports(.tcp) : PortSet())) ?? []
     }
     return connectedPeers.contains(address)
+  }
+
+  /// Time and DHCP servers: those that files name, by address or by a name looked up, and those that are being asked.
+  private func neededServers() -> [(network: IPNetwork, reason: String)] {
+    var result: [(network: IPNetwork, reason: String)] = []
+    var names: Set<String> = []
+    for (server, file) in SafeNetworks.servers() {
+      if let address = server.address {
+        result.append((IPNetwork(address), "\(server.role) in \(file)"))
+      } else {
+        names.insert(server.name)
+        for address in serverNames.addresses(of: server.name) {
+          result.append((IPNetwork(address), "\(server.role) in \(file), \(SafeText.line(server.name, limit: 64))"))
+        }
+      }
+    }
+    serverNames.lookUp(names, now: Clock.monotonic)
+    let roles: [UInt16: String] = [67: "the DHCP server", 123: "a time server", 547: "the DHCP server"]
+    for (peer, port) in (try? connections?.value.askedPeers(ports: Set(roles.keys))) ?? [] {
+      // A program asks for a moment only; who was asked stays known for as long as we run.
+      if askedServers.count < 256 { askedServers[peer] = "\(roles[port]!) that a program of this host asks" }
+    }
+    return result + askedServers.map { (IPNetwork($0.key), $0.value) }
   }
 
   private func openResolver() {
