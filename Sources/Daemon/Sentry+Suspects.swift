@@ -5,11 +5,15 @@ import Platform
 import Response
 import Wire
 
-/// A probe whose line was written when a decoy's connection told of it, before the sensor had.
-struct Announcement {
+/// By what a connection to a decoy and the probe that opened it are known as one.
+struct Touch: Equatable {
   let sourcePort: UInt16
   let targetPort: UInt16
-  let until: Int64
+
+  init(_ probe: Probe) {
+    sourcePort = probe.sourcePort
+    targetPort = probe.targetPort
+  }
 }
 
 extension Sentry {
@@ -56,19 +60,17 @@ extension Sentry {
       time: contact.time, source: source, sourcePort: contact.sourcePort, target: contact.target,
       targetPort: contact.port, transport: .tcp, mode: plan.tcpMode ?? .stealth, technique: .syn)
     guard action == .block, !isDone(probe, recordedKey(probe)), jobs[source] == nil else { return }
-    // Under the classic rule this touch is the verdict too, where the first one counts. The sensor's own report of it is
-    // on its way, and will find everything said.
-    if case .noVerdict = outcome, policy.settings.rule == .classic, plan.configuration.scanTrigger <= 1,
-      plan.tcpMode != .connect, plan.ports(.tcp).contains(contact.port)
-    {
-      announce(probe)
-      outcome = suspects.accuse(
-        IPNetwork(source), touch(probe), isServed: isConnected(source), at: probe.time,
-        demanding: policy.settings.proof)
-      follow(outcome, probe, action)
-    } else if case .ban = outcome {
-      follow(outcome, probe, action)
+    // A touch of a watched port that the sensor has not told of yet: it will, and find everything said.
+    if plan.tcpMode != .connect, plan.ports(.tcp).contains(contact.port), told[source] != Touch(probe) {
+      // Under the classic rule it is the verdict too, where the first one counts.
+      if case .noVerdict = outcome, policy.settings.rule == .classic, plan.configuration.scanTrigger <= 1 {
+        outcome = suspects.accuse(
+          IPNetwork(source), accusation(probe), isServed: isConnected(source), at: probe.time,
+          demanding: policy.settings.proof)
+      }
+      if case .ban = outcome { announce(probe) }
     }
+    if case .ban = outcome { follow(outcome, probe, action) }
   }
 
   /// Notes that a source is where it says.
@@ -87,19 +89,22 @@ extension Sentry {
   func weigh(_ probe: Probe, _ action: BlockAction) {
     // BLOCK 2 shuts nobody out.
     guard action == .block else {
-      respond(probe, action, Grounds(touch(probe), nil))
+      respond(probe, action, Grounds(accusation(probe), nil))
       return
     }
+    // At most 4,096; when full all are forgotten, and a line may be written twice.
+    if told.count >= 4096 { told = [:] }
+    told[probe.source] = Touch(probe)
     let demand = policy.settings.proof
     let outcome =
       policy.settings.rule == .classic
       ? suspects.accuse(
-        IPNetwork(probe.source), touch(probe), isServed: isConnected(probe.source), at: probe.time, demanding: demand)
+        IPNetwork(probe.source), accusation(probe), isServed: isConnected(probe.source), at: probe.time, demanding: demand)
       : suspects.outcome(for: probe.source, at: probe.time, demanding: demand)
     follow(outcome, probe, action)
   }
 
-  private func touch(_ probe: Probe) -> Grounds.Accusation {
+  private func accusation(_ probe: Probe) -> Grounds.Accusation {
     .touch(
       probe.technique, probe.transport, port: probe.targetPort, trigger: max(plan.configuration.scanTrigger, 1))
   }
@@ -155,15 +160,12 @@ extension Sentry {
     let now = Clock.monotonic
     if announced.count >= 1024 { announced = announced.filter { $0.value.until > now } }
     guard announced.count < 1024 else { return }
-    announced[probe.source] = Announcement(
-      sourcePort: probe.sourcePort, targetPort: probe.targetPort, until: now + 2_000_000_000)
+    announced[probe.source] = (Touch(probe), now + 2_000_000_000)
   }
 
   /// Whether a probe was told of already, by the decoy that took its connection.
   func isAnnounced(_ probe: Probe) -> Bool {
-    guard let known = announced[probe.source], known.sourcePort == probe.sourcePort,
-      known.targetPort == probe.targetPort, probe.technique == .syn
-    else { return false }
+    guard let known = announced[probe.source], known.touch == Touch(probe), probe.technique == .syn else { return false }
     announced[probe.source] = nil
     return known.until > Clock.monotonic
   }

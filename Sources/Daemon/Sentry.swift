@@ -89,7 +89,9 @@ package final class Sentry {
   var furtherUnproven = 0
   /// Probes that were said for a decoy's connection before the sensor's own came, by source. At most 1,024; of more, a
   /// line is written twice.
-  var announced: [IPAddress: Announcement] = [:]
+  var announced: [IPAddress: (touch: Touch, until: Int64)] = [:]
+  /// The last probe of each source that was told by the sensor.
+  var told: [IPAddress: Touch] = [:]
   /// Lines that wait for the name of their source, `heldLines` in all, at most 4,096; beyond, the address alone is written.
   var waiting: [IPAddress: [(String?) -> Void]] = [:]
   var heldLines = 0
