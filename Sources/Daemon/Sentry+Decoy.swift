@@ -141,6 +141,7 @@ extension Sentry {
 
   /// Says what found no room: doubts, and connections of the decoy's.
   func reportLostDoubts() {
+    try? deception.gate?.value.rest()
     if case .active = deception.state, let lost = try? blocker.doubtsLost() {
       // The count begins anew with the rules.
       let news = lost >= deception.reportedDoubtsLost ? lost - deception.reportedDoubtsLost : lost

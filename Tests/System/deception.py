@@ -185,7 +185,7 @@ def connect_scan(lab):
             source = lab.open_socket(lab.attacker, socket.AF_INET6, socket.SOCK_DGRAM)
             source.connect((target, 9))
             source = source.getsockname()[0]
-        found = states(lab, "-sT", "-p", "1-300", "--max-retries", "0", target=target)
+        found = states(lab, "-sT", "-p", "1-80", "--max-retries", "0", target=target)
         decoys = [p for p, s in found.items() if s == "open" and p not in SERVICES]
         L.check(len(decoys) <= 1, "IPv%d: %d decoys completed before the block: %s" % (4 + 2 * family, len(decoys), decoys[:9]))
         L.wait_for(lambda: source in sentry.blocked(), 3, lambda: "%s among %s" % (source, sentry.blocked()))

@@ -13,6 +13,7 @@ import Wire
 ///   meta l4proto udp goto trap_udp
 /// }
 /// chain trap_tcp {
+///   tcp flags & ack == ack ip saddr != @doubt4 meta nfproto != @flooded accept
 ///   tcp flags & (fin | syn | rst | ack) == fin | ack jump stray
 ///   socket wildcard <= 1 accept                      # a listener, or a connection
 ///   socket transparent 0 accept                      # half open, or in TIME_WAIT, of a service
@@ -46,6 +47,8 @@ import Wire
 ///   served port gives: SYN/ACK to SYN, nothing to FIN, NULL and Xmas, RST to a stray ACK. There is nothing to tell apart.
 ///   Where there is no listener `tproxy` ends its rule: when the sentry dies, every lie dies with it in the same instant.
 ///   The drops of UDP hang on a `tproxy` to a socket of the decoy's for this reason alone.
+/// - What bears ACK and comes from nobody in doubt is let through first: the bulk of honest traffic pays for two look-ups.
+///   Only SYN cookies of the decoy's come in such segments, and who has one has sent a SYN before.
 /// - A stray FIN/ACK (nmap -sM) is dropped on its way to services, too: Linux answers it with RST at open and closed ports,
 ///   and silence on one of them only would tell them apart. `tproxy` passes over connections that are not the decoy's.
 /// - IPv6 sources are doubted by their /64, since whoever has one address there has them all.
@@ -70,7 +73,7 @@ package struct NFTablesTrap: Equatable, Sendable {
   package var v6: Door?
   /// TCP ports that look open to everybody where nothing serves them.
   package var decoy = PortSet()
-  /// How long a doubt lasts after its last cause; nil: nobody is doubted.
+  /// How long a doubt lasts after its last cause; nil: nobody is lied to beyond the decoy's ports.
   package var doubt: Duration?
   /// Ports whose touch raises doubt where nothing serves them.
   package var tcp = PortSet()
@@ -115,21 +118,16 @@ package struct NFTablesTrap: Equatable, Sendable {
     func ports(_ ports: PortSet) -> [SetElement] {
       Self.elements(ports.ranges.map { (UInt128($0.lowerBound), UInt128($0.upperBound)) }, lastKey: UInt128(UInt16.max))
     }
-    var sets = [
+    return [
       NFTablesSet(name: "spared4", key: .ipv4, flags: Self.interval, elements: networks(true)),
       NFTablesSet(name: "spared6", key: .ipv6, flags: Self.interval, elements: networks(false)),
       NFTablesSet(name: "decoy", key: .port, flags: Self.interval, elements: ports(decoy)),
+      NFTablesSet(name: "trap", key: .port, flags: Self.interval, elements: ports(tcp.union(decoy))),
+      NFTablesSet(name: "trapudp", key: .port, flags: Self.interval, elements: ports(udp)),
+      NFTablesSet(name: "doubt4", key: .ipv4, flags: Self.transient, size: Self.doubtLimit),
+      NFTablesSet(name: "doubt6", key: .ipv6, flags: Self.transient, size: Self.doubtLimit),
+      NFTablesSet(name: "flooded", key: .family, flags: Self.transient, size: 2),
     ]
-    if doubt != nil {
-      sets += [
-        NFTablesSet(name: "trap", key: .port, flags: Self.interval, elements: ports(tcp)),
-        NFTablesSet(name: "trapudp", key: .port, flags: Self.interval, elements: ports(udp)),
-        NFTablesSet(name: "doubt4", key: .ipv4, flags: Self.transient, size: Self.doubtLimit),
-        NFTablesSet(name: "doubt6", key: .ipv6, flags: Self.transient, size: Self.doubtLimit),
-        NFTablesSet(name: "flooded", key: .family, flags: Self.transient, size: 2),
-      ]
-    }
-    return sets
   }
 
   /// The elements of sorted runs, those that overlap or touch made into one.
@@ -162,18 +160,19 @@ package struct NFTablesTrap: Equatable, Sendable {
         name: "trap", priority: -90,
         rules: [[.meta(NFT_META_IIF.rawValue), .equals(UInt32(1).hostBytes), Self.accept]] + steering)
     ]
-    var tcpRules = Self.pass(tcp: true)
+    var tcpRules = families.map { honest($0.isV4) }
     if doubt != nil {
       chains.append(NFTablesChain(name: "stray", priority: nil, rules: families.flatMap { stray($0, $1) }))
-      tcpRules.insert(Self.flags(0x17, 0x11) + [.goTo("stray", returns: true)], at: 0)
+      tcpRules.append(Self.flags(0x17, 0x11) + [.goTo("stray", returns: true)])
       var udpRules = Self.pass(tcp: false)
       for (isV4, _) in families { udpRules += raise(isV4, Self.port(IPPROTO_UDP) + [.isIn(set: "trapudp")]) }
       for (isV4, door) in families { udpRules += doubted(isV4, Self.steer(isV4, IPPROTO_UDP, door.udp) + [Self.drop]) }
       chains.append(NFTablesChain(name: "trap_udp", priority: nil, rules: udpRules))
-      // What opens a connection bears neither ACK nor RST; what bears one may be an answer, and raises no doubt.
-      let opening = Self.port(IPPROTO_TCP) + [.isIn(set: "trap")] + Self.flags(0x14, 0).dropFirst(2)
-      for (isV4, _) in families { tcpRules += raise(isV4, opening) }
     }
+    tcpRules += Self.pass(tcp: true)
+    // What opens a connection bears neither ACK nor RST; what bears one may be an answer, and raises no doubt.
+    let opening = Self.port(IPPROTO_TCP) + [.isIn(set: "trap")] + Self.flags(0x14, 0).dropFirst(2)
+    for (isV4, _) in families { tcpRules += raise(isV4, opening) }
     for (isV4, door) in families {
       let lie = Self.steer(isV4, IPPROTO_TCP, door.tcp) + [Self.accept]
       tcpRules.append(RuleExpression.family(isV4) + Self.port(IPPROTO_TCP) + [.isIn(set: "decoy")] + lie)
@@ -212,6 +211,15 @@ package struct NFTablesTrap: Equatable, Sendable {
       + (isV4 ? [] : [.mask([UInt8](repeating: 0xff, count: 8) + [UInt8](repeating: 0, count: 8))])
   }
 
+  /// Lets the segments of connections through where their source is in no doubt.
+  private func honest(_ isV4: Bool) -> [RuleExpression] {
+    Self.flags(0x10, 0x10) + Self.doubtKey(isV4)
+      + [
+        .isIn(set: isV4 ? "doubt4" : "doubt6", false), .meta(NFT_META_NFPROTO.rawValue), .isIn(set: "flooded", false),
+        Self.accept,
+      ]
+  }
+
   private static func steer(_ isV4: Bool, _ protocol: Int, _ port: UInt16) -> [RuleExpression] {
     let loopback = isV4 ? [127, 0, 0, 1] : [UInt8](repeating: 0, count: 15) + [1]
     return transport(`protocol`) + [
@@ -235,7 +243,8 @@ package struct NFTablesTrap: Equatable, Sendable {
 
   /// Doubts the source of what matches; where there is no room, everybody.
   private func raise(_ isV4: Bool, _ match: [RuleExpression]) -> [[RuleExpression]] {
-    let time = (doubt ?? .zero).setMilliseconds
+    // Without doubt it says only from whom the decoy may get an ACK with a cookie.
+    let time = (doubt ?? .seconds(30)).setMilliseconds
     let set = isV4 ? "doubt4" : "doubt6"
     return [
       RuleExpression.family(isV4) + match + Self.doubtKey(isV4).dropFirst(2)
