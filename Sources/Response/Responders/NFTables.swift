@@ -22,8 +22,9 @@ import Wire
 ///   }
 /// }
 /// ```
-/// Hosts and networks are in different sets because a hash is several times faster than a tree. `NFTablesTrap` says
-/// what comes with it where strangers are lied to.
+/// Hosts and networks are in different sets because a hash is several times faster than a tree. The rules for networks come
+/// with the first one: every packet of the host pays for a rule. `NFTablesTrap` says what there is besides where strangers
+/// are lied to.
 /// Owned by one thread: no call may overlap another. No call waits for anything but the kernel.
 package struct NFTables: ~Copyable {
   /// The table's name; its family is `inet`.
@@ -31,8 +32,11 @@ package struct NFTables: ~Copyable {
   /// Our netlink port, by which `NFTablesMonitor` tells our own changes from others'.
   package let port: UInt32
 
+  private var trap: NFTablesTrap?
+  /// Whether a network is or was blocked.
+  private var hasNetworks = false
   /// What the table is to be made of.
-  private var layout = NFTablesLayout.bans
+  private var layout: NFTablesLayout { (trap?.layout ?? NFTablesLayout()).withBans(networks: hasNetworks) }
   private var socket: NetlinkSocket
   /// A dump comes in datagrams of up to 32 KiB, an error with the message it is about.
   private var buffer = [UInt8](repeating: 0, count: 1 << 17)
@@ -64,6 +68,7 @@ package struct NFTables: ~Copyable {
   package mutating func ensure() throws(ResponderError) -> Bool {
     try unchanged { (self) throws(ResponderError) in
       let generation = try self.generation()
+      try self.noticeNetworks()
       let state = try self.state()
       if state.isIntact(self.layout) { return false }
       var change = NFTablesTransaction(table: self.table, sequence: self.socket.nextSequence(), generation: generation)
@@ -81,11 +86,10 @@ package struct NFTables: ~Copyable {
   /// - Throws: `.unsupported` where the kernel has no `socket`, `tproxy` or `fib` for nf_tables; then there is no trap, and
   ///   bans go on.
   package mutating func set(_ trap: NFTablesTrap?) throws(ResponderError) {
-    let wanted = trap?.layout ?? .bans
-    guard wanted != layout else { return }
-    layout = wanted
+    guard trap != self.trap else { return }
+    self.trap = trap
     do throws(ResponderError) { try ensure() } catch {
-      layout = .bans
+      self.trap = nil
       guard trap != nil, try state().tableFlags != nil else { throw error }
       try ensure()
       // The kernel has no name for what it cannot do: an expression it does not know is `ENOENT`.
@@ -96,7 +100,6 @@ package struct NFTables: ~Copyable {
 
   /// How often a doubt found no room since the rules were made.
   package mutating func doubtsLost() throws(ResponderError) -> UInt64 {
-    guard layout != .bans else { return 0 }
     var lost: UInt64 = 0
     for chain in layout.chains where chain.name.hasPrefix("trap_") {
       for rule in try rules(of: chain.name) {
@@ -212,6 +215,15 @@ package struct NFTables: ~Copyable {
     return result
   }
 
+  /// Networks that were blocked before we began.
+  private mutating func noticeNetworks() throws(ResponderError) {
+    for set in NFTablesSet.bans where set.holdsNetworks && !hasNetworks {
+      do throws(ResponderError) { hasNetworks = try !elements(of: set).isEmpty } catch {
+        guard case .missing = error else { throw error }
+      }
+    }
+  }
+
   // MARK: Hosts
 
   /// Hosts that go to the kernel as one change.
@@ -277,6 +289,10 @@ package struct NFTables: ~Copyable {
       guard [EEXIST, ENOTEMPTY].contains(error.code) else { throw error }
       let networks = blocks.map(\.0)
       try changeIntervals(of: set) { .adding(intervals, of: networks, to: $0, isV4: set.isV4) }
+    }
+    if !hasNetworks {
+      hasNetworks = true
+      try ensure()
     }
   }
 

@@ -4,23 +4,21 @@ import Wire
 
 /// What our table is made of: described here, made by `NFTables.ensure()`, and compared with what the kernel has.
 struct NFTablesLayout: Equatable, Sendable {
-  var sets: [NFTablesSet]
-  var chains: [NFTablesChain]
+  var sets: [NFTablesSet] = []
+  var chains: [NFTablesChain] = []
 
-  /// The bans alone. `iif lo` first: loopback has interface number 1 in every network namespace (`LOOPBACK_IFINDEX`).
-  static let bans = NFTablesLayout(
-    sets: NFTablesSet.bans,
-    chains: [
-      NFTablesChain(
-        // `NF_IP_PRI_RAW`: before connection tracking, where a drop costs a third of one after it.
-        name: "prerouting", priority: -300,
-        rules: [[.meta(NFT_META_IIF.rawValue), .equals(UInt32(1).hostBytes), .verdict(UInt32(NF_ACCEPT))]]
-          + NFTablesSet.bans.map { set in
-            RuleExpression.source(set.isV4) + [.isIn(set: set.name), .counter, .verdict(UInt32(NF_DROP))]
-          })
-    ])
-
-  static let intactTableFlags: UInt32 = 0
+  /// With the bans before it. `iif lo` first: loopback has interface number 1 in every network namespace
+  /// (`LOOPBACK_IFINDEX`).
+  func withBans(networks: Bool) -> NFTablesLayout {
+    let rules = NFTablesSet.bans.filter { networks || !$0.holdsNetworks }.map { set in
+      RuleExpression.source(set.isV4) + [.isIn(set: set.name), .counter, .verdict(UInt32(NF_DROP))]
+    }
+    // `NF_IP_PRI_RAW`: before connection tracking, where a drop costs a third of one after it.
+    let bans = NFTablesChain(
+      name: "prerouting", priority: -300,
+      rules: [[.meta(NFT_META_IIF.rawValue), .equals(UInt32(1).hostBytes), .verdict(UInt32(NF_ACCEPT))]] + rules)
+    return NFTablesLayout(sets: NFTablesSet.bans + sets, chains: [bans] + chains)
+  }
 }
 
 /// A set of ours.

@@ -8,12 +8,12 @@ import Wire
 /// ```
 /// chain trap {
 ///   type filter hook prerouting priority dstnat + 10; policy accept;
+///   tcp flags & ack == ack ip saddr != @doubt4 meta nfproto != @flooded accept
 ///   iif lo accept
 ///   meta l4proto tcp goto trap_tcp
 ///   meta l4proto udp goto trap_udp
 /// }
 /// chain trap_tcp {
-///   tcp flags & ack == ack ip saddr != @doubt4 meta nfproto != @flooded accept
 ///   tcp flags & (fin | syn | rst | ack) == fin | ack jump stray
 ///   socket wildcard <= 1 accept                      # a listener, or a connection
 ///   socket transparent 0 accept                      # half open, or in TIME_WAIT, of a service
@@ -88,13 +88,8 @@ package struct NFTablesTrap: Equatable, Sendable {
   /// Doubted sources of one family at a time. More, and everybody is doubted for `doubt`.
   package static let doubtLimit: UInt32 = 65_536
 
-  /// The table with bans and this.
-  var layout: NFTablesLayout {
-    var layout = NFTablesLayout.bans
-    layout.sets += sets
-    layout.chains += chains
-    return layout
-  }
+  /// What it is made of.
+  var layout: NFTablesLayout { NFTablesLayout(sets: sets, chains: chains) }
 
   /// The names of all sets and chains there may ever be.
   static let names: (sets: Set<String>, chains: Set<String>) = {
@@ -102,7 +97,7 @@ package struct NFTablesTrap: Equatable, Sendable {
     full.v4 = Door(tcp: 1, udp: 1)
     full.v6 = full.v4
     full.doubt = .seconds(1)
-    let layout = full.layout
+    let layout = full.layout.withBans(networks: true)
     return (Set(layout.sets.map(\.name)), Set(layout.chains.map(\.name)))
   }()
 
@@ -158,9 +153,10 @@ package struct NFTablesTrap: Equatable, Sendable {
       NFTablesChain(
         // `NF_IP_PRI_NAT_DST` is -100.
         name: "trap", priority: -90,
-        rules: [[.meta(NFT_META_IIF.rawValue), .equals(UInt32(1).hostBytes), Self.accept]] + steering)
+        rules: families.map { honest($0.isV4) }
+          + [[.meta(NFT_META_IIF.rawValue), .equals(UInt32(1).hostBytes), Self.accept]] + steering)
     ]
-    var tcpRules = families.map { honest($0.isV4) }
+    var tcpRules: [[RuleExpression]] = []
     if doubt != nil {
       chains.append(NFTablesChain(name: "stray", priority: nil, rules: families.flatMap { stray($0, $1) }))
       tcpRules.append(Self.flags(0x17, 0x11) + [.goTo("stray", returns: true)])
