@@ -116,8 +116,7 @@ extension Sentry {
       probe.source = address
       if table.block(covering: address) == nil, jobs[address] == nil { respond(probe, action, grounds) }
     case .unproven:
-      waitForProof(probe.source)
-      try? deception.gate?.value.want(probe.source)
+      if waitForProof(probe.source) { try? deception.gate?.value.want(probe.source) }
       record(probe, .waiting)
     case .noVerdict:
       record(probe, .waiting)
@@ -127,9 +126,14 @@ extension Sentry {
   // MARK: Words
 
   /// Whoever has proven nothing two seconds later is named as not blocked. A connect scan has by then.
-  private func waitForProof(_ source: IPAddress) {
-    guard unproven[source] == nil, (refusals[source] ?? 0) <= Clock.monotonic else { return }
-    if unproven.count < 4096 { unproven[source] = Clock.monotonic + 2_000_000_000 } else { furtherUnproven += 1 }
+  ///
+  /// - Returns: whether this is the first word of it.
+  private func waitForProof(_ source: IPAddress) -> Bool {
+    if unproven[source] != nil { return false }
+    let now = Clock.monotonic
+    if let muted = refusals[source], muted > now { return false }
+    if unproven.count < 4096 { unproven[source] = now + 2_000_000_000 } else { furtherUnproven += 1 }
+    return true
   }
 
   /// At most ten lines a second; of more sources their number.

@@ -101,7 +101,7 @@ package struct NFTables: ~Copyable {
   /// How often a doubt found no room since the rules were made.
   package mutating func doubtsLost() throws(ResponderError) -> UInt64 {
     var lost: UInt64 = 0
-    for chain in layout.chains where chain.name.hasPrefix("trap_") {
+    for chain in layout.chains where chain.name == "doubt" {
       for rule in try rules(of: chain.name) {
         let list = NetlinkReply.attributeList(in: rule)
         guard list.contains(where: { RuleExpression(decoding: $0.payload).name == "counter" }) else { continue }

@@ -15,22 +15,32 @@ import Wire
 /// }
 /// chain trap_tcp {
 ///   tcp flags & (fin | syn | rst | ack) == fin | ack jump stray
-///   socket wildcard <= 1 accept                      # a listener, or a connection
-///   socket transparent 0 accept                      # half open, or in TIME_WAIT, of a service
+///   socket transparent <= 1 jump served
 ///   ip saddr @spared4 accept
 ///   fib daddr type != local accept
-///   tcp dport @trap tcp flags & (rst | ack) == 0 update @doubt4 { ip saddr timeout 30s }
-///   tcp dport @trap tcp flags & (rst | ack) == 0 ip saddr != @doubt4 counter add @flooded { meta nfproto timeout 30s }
+///   tcp dport @trap tcp flags & (rst | ack) == 0 goto touch
 ///   tcp dport @decoy tproxy ip to 127.0.0.1:P accept
 ///   ip saddr @doubt4 tproxy ip to 127.0.0.1:P accept
 ///   meta nfproto @flooded tproxy ip to 127.0.0.1:P accept
+/// }
+/// chain served {
+///   socket transparent 0 accept                      # of a service: listener, connection, half open, TIME_WAIT
+///   socket wildcard <= 1 accept                      # transparent: a proxy's listener, or a connection
+/// }
+/// chain touch {
+///   jump doubt
+///   tproxy ip to 127.0.0.1:P accept
+/// }
+/// chain doubt {
+///   meta nfproto @flooded counter return
+///   update @doubt4 { ip saddr timeout 30s } return
+///   counter update @flooded { meta nfproto timeout 30s }
 /// }
 /// chain trap_udp {
 ///   socket wildcard <= 1 accept
 ///   ip saddr @spared4 accept
 ///   fib daddr type != local accept
-///   udp dport @trapudp update @doubt4 { ip saddr timeout 30s }
-///   udp dport @trapudp ip saddr != @doubt4 counter add @flooded { meta nfproto timeout 30s }
+///   udp dport @trapudp jump doubt
 ///   ip saddr @doubt4 tproxy ip to 127.0.0.1:P drop
 ///   meta nfproto @flooded tproxy ip to 127.0.0.1:P drop
 /// }
@@ -160,15 +170,30 @@ package struct NFTablesTrap: Equatable, Sendable {
     if doubt != nil {
       chains.append(NFTablesChain(name: "stray", priority: nil, rules: families.flatMap { stray($0, $1) }))
       tcpRules.append(Self.flags(0x17, 0x11) + [.goTo("stray", returns: true)])
-      var udpRules = Self.pass(tcp: false)
-      for (isV4, _) in families { udpRules += raise(isV4, Self.port(IPPROTO_UDP) + [.isIn(set: "trapudp")]) }
+      var udpRules =
+        [[.socket(NFT_SOCKET_WILDCARD.rawValue), .compare(NFT_CMP_LTE.rawValue, [1]), Self.accept]] + Self.pass
+      udpRules.append(Self.port(IPPROTO_UDP) + [.isIn(set: "trapudp"), .goTo("doubt", returns: true)])
       for (isV4, door) in families { udpRules += doubted(isV4, Self.steer(isV4, IPPROTO_UDP, door.udp) + [Self.drop]) }
       chains.append(NFTablesChain(name: "trap_udp", priority: nil, rules: udpRules))
     }
-    tcpRules += Self.pass(tcp: true)
+    chains.append(NFTablesChain(name: "served", priority: nil, rules: Self.served))
+    chains.append(NFTablesChain(name: "doubt", priority: nil, rules: [Self.known] + families.map { raise($0.isV4) } + [overflow]))
+    tcpRules.append([
+      .socket(NFT_SOCKET_TRANSPARENT.rawValue), .compare(NFT_CMP_LTE.rawValue, [1]), .goTo("served", returns: true),
+    ])
+    tcpRules += Self.pass
     // What opens a connection bears neither ACK nor RST; what bears one may be an answer, and raises no doubt.
-    let opening = Self.port(IPPROTO_TCP) + [.isIn(set: "trap")] + Self.flags(0x14, 0).dropFirst(2)
-    for (isV4, _) in families { tcpRules += raise(isV4, opening) }
+    tcpRules.append(
+      Self.port(IPPROTO_TCP) + [.isIn(set: "trap")] + Self.flags(0x14, 0).dropFirst(2)
+        + [.goTo("touch", returns: false)])
+    // Who has just been doubted is lied to.
+    chains.append(
+      NFTablesChain(
+        name: "touch", priority: nil,
+        rules: [[.goTo("doubt", returns: true)]]
+          + families.map {
+            RuleExpression.family($0.isV4) + Self.steer($0.isV4, IPPROTO_TCP, $0.door.tcp) + [Self.accept]
+          }))
     for (isV4, door) in families {
       let lie = Self.steer(isV4, IPPROTO_TCP, door.tcp) + [Self.accept]
       tcpRules.append(RuleExpression.family(isV4) + Self.port(IPPROTO_TCP) + [.isIn(set: "decoy")] + lie)
@@ -224,34 +249,41 @@ package struct NFTablesTrap: Equatable, Sendable {
     ]
   }
 
-  /// Lets through what is served, what is spared, and what is not for us.
-  private static func pass(tcp: Bool) -> [[RuleExpression]] {
-    var rules: [[RuleExpression]] = [
-      [.socket(NFT_SOCKET_WILDCARD.rawValue), .compare(NFT_CMP_LTE.rawValue, [1]), accept]
-    ]
-    // A decoy's half-open connection or TIME_WAIT is not passed over: a SYN to it has to reach the decoy's listener.
-    if tcp { rules.append([.socket(NFT_SOCKET_TRANSPARENT.rawValue), .equals([0]), accept]) }
-    rules.append(RuleExpression.source(true) + [.isIn(set: "spared4"), accept])
-    rules.append(RuleExpression.source(false) + [.isIn(set: "spared6"), accept])
-    rules.append([.targetType, .compare(NFT_CMP_NEQ.rawValue, UInt32(RTN_LOCAL).hostBytes), accept])
-    return rules
+  /// Lets through what has a socket. A decoy's half-open connection or TIME_WAIT is not passed over: a SYN to it has to reach
+  /// the decoy's listener.
+  private static let served: [[RuleExpression]] = [
+    [.socket(NFT_SOCKET_TRANSPARENT.rawValue), .equals([0]), accept],
+    [.socket(NFT_SOCKET_WILDCARD.rawValue), .compare(NFT_CMP_LTE.rawValue, [1]), accept],
+  ]
+
+  /// Lets through what is spared, and what is not for us.
+  private static let pass: [[RuleExpression]] = [
+    RuleExpression.source(true) + [.isIn(set: "spared4"), accept],
+    RuleExpression.source(false) + [.isIn(set: "spared6"), accept],
+    [.targetType, .compare(NFT_CMP_NEQ.rawValue, UInt32(RTN_LOCAL).hostBytes), accept],
+  ]
+
+  /// While everybody is doubted nobody need be: a flood is not to pay for look-ups among 65,536.
+  private static let known: [RuleExpression] = [
+    .meta(NFT_META_NFPROTO.rawValue), .isIn(set: "flooded"), .counter, .verdict(UInt32(bitPattern: NFT_RETURN.rawValue)),
+  ]
+
+  /// Doubts the source, and is done; where there is no room the next rule is asked.
+  private func raise(_ isV4: Bool) -> [RuleExpression] {
+    Self.doubtKey(isV4)
+      + [
+        .put(set: isV4 ? "doubt4" : "doubt6", update: true, timeout: time),
+        .verdict(UInt32(bitPattern: NFT_RETURN.rawValue)),
+      ]
   }
 
-  /// Doubts the source of what matches; where there is no room, everybody.
-  private func raise(_ isV4: Bool, _ match: [RuleExpression]) -> [[RuleExpression]] {
-    // Without doubt it says only from whom the decoy may get an ACK with a cookie.
-    let time = (doubt ?? .seconds(30)).setMilliseconds
-    let set = isV4 ? "doubt4" : "doubt6"
-    return [
-      RuleExpression.family(isV4) + match + Self.doubtKey(isV4).dropFirst(2)
-        + [.put(set: set, update: true, timeout: time)],
-      RuleExpression.family(isV4) + match + Self.doubtKey(isV4).dropFirst(2)
-        + [
-          .isIn(set: set, false), .counter, .meta(NFT_META_NFPROTO.rawValue),
-          .put(set: "flooded", update: true, timeout: time),
-        ],
-    ]
+  /// Doubts everybody.
+  private var overflow: [RuleExpression] {
+    [.counter, .meta(NFT_META_NFPROTO.rawValue), .put(set: "flooded", update: true, timeout: time)]
   }
+
+  /// Without doubt the sets say only from whom the decoy may get an ACK with a cookie.
+  private var time: UInt64 { (doubt ?? .seconds(30)).setMilliseconds }
 
   /// Lies to whoever is doubted.
   private func doubted(_ isV4: Bool, _ lie: [RuleExpression]) -> [[RuleExpression]] {
