@@ -5,6 +5,8 @@ enum JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleB
   case null
   case bool(Bool)
   case number(Int64)
+  /// A number with three decimal places.
+  case decimal(thousandths: Int)
   /// Seconds since 1970, with microseconds.
   case time(Timestamp)
   case string(String)
@@ -26,6 +28,8 @@ enum JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleB
     case .null: "null"
     case .bool(let value): value ? "true" : "false"
     case .number(let value): String(value)
+    case .decimal(let value):
+      "\(value < 0 ? "-" : "")\(value.magnitude / 1000).\(String(value.magnitude % 1000 + 1000).dropFirst())"
     case .time(let value): Self.seconds(value)
     case .string(let value): Self.quoted(value)
     case .array(let values): "[" + values.map(\.text).joined(separator: ",") + "]"

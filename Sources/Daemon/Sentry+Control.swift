@@ -316,6 +316,12 @@ extension Sentry {
 
 /// Lengths of time as people say them.
 enum Term {
+  /// `0.2s` below ten seconds, else as `text`.
+  static func short(_ duration: Duration) -> String {
+    let tenths = max(0, duration.wholeNanoseconds) / 100_000_000
+    return tenths < 100 ? "\(tenths / 10).\(tenths % 10)s" : text(duration)
+  }
+
   /// `45s`, `12m`, `5h 3m`, `3d 4h`.
   static func text(_ duration: Duration) -> String {
     let seconds = max(0, duration.components.seconds)

@@ -19,13 +19,10 @@ struct Touch: Equatable {
 extension Sentry {
   // MARK: Evidence
 
-  /// Takes a verdict of the native rule.
-  func take(_ verdict: Verdict) {
-    guard verdict.verdictClass == .scan else { return }
+  /// A verdict of the native rule: joins it with what is known of its source. Under the classic rule it decides nothing.
+  func weigh(_ verdict: Verdict) {
+    guard verdict.verdictClass == .scan, policy.settings.rule == .native else { return }
     let source = verdict.source.address
-    if verdict.source.isHost, plan.ignored.contains(source) { return }
-    // Under the classic rule a verdict is kept for `why`, and decides nothing.
-    guard policy.settings.rule == .native else { return }
     let action = policy.settings.action(for: verdict.transport)
     let outcome = suspects.accuse(
       verdict.source, Grounds.Accusation(verdict), isServed: action == .block && isConnected(source), at: verdict.last,

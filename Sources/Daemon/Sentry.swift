@@ -56,6 +56,7 @@ package final class Sentry {
   var resolver: NameResolver?
   let link: SensorLink
   private let probes: BoundedQueue<Probe>.Consumer
+  private let verdicts: BoundedQueue<Verdict>.Consumer
   /// Probes that found the queue full.
   var queueDrops: UInt64 { probes.refused }
   /// Probes that are seen and not yet dealt with.
@@ -112,6 +113,13 @@ package final class Sentry {
   var hasStarted = false
   private var reportedQueueDrops: UInt64 = 0
   private var storeFailed = false
+  /// Verdicts in the log: when each was told last, and how many of this minute were told and left out.
+  var verdictsTold: (times: [ToldVerdict: Int64], until: Int64, count: Int, left: Int) = ([:], 0, 0, 0)
+  /// Writes what the detector keeps.
+  var memoryWriter: Thread?
+  let isMemoryBusy = SharedFlag()
+  /// What there is to say of what was kept before.
+  var remembered: (text: String, isError: Bool)?
 
   struct Counters {
     var probes: UInt64 = 0
@@ -149,13 +157,15 @@ package final class Sentry {
 
   private init(
     _ plan: Plan, _ options: RunOptions, link: SensorLink, probes: consuming BoundedQueue<Probe>.Consumer,
-    control: consuming ControlServer, signals: consuming FileDescriptor, deception: Deception
+    verdicts: consuming BoundedQueue<Verdict>.Consumer, control: consuming ControlServer,
+    signals: consuming FileDescriptor, deception: Deception
   ) {
     self.plan = plan
     self.deception = deception
     self.options = options
     self.link = link
     self.probes = probes
+    self.verdicts = verdicts
     self.control = control
     self.signals = signals
     log = LogSink(
@@ -184,11 +194,15 @@ package final class Sentry {
       let signals = try takeSignals()
       let link = try SensorLink()
       let queue = BoundedQueue<Probe>(capacity: 65_536)
-      var sensor = try Sensor.open(plan.sensorSettings(options), queue: queue.makeProducer(), link: link)
+      let verdicts = BoundedQueue<Verdict>(capacity: 4096)
+      var sensor = try Sensor.open(
+        plan.sensorSettings(options), queue: queue.makeProducer(), verdicts: verdicts.makeProducer(), link: link)
+      let memory = Self.restore(&sensor, plan.configuration.stateDirectory)
       let control = try ControlServer(path: plan.configuration.controlSocket)
       sentry = Sentry(
-        plan, options, link: link, probes: queue.makeConsumer(), control: control, signals: signals,
-        deception: try Deception())
+        plan, options, link: link, probes: queue.makeConsumer(), verdicts: verdicts.makeConsumer(), control: control,
+        signals: signals, deception: try Deception())
+      sentry.remembered = memory
       try sensor.start()
       let box = Mutex<Sensor?>(sensor)
       let cell = SensorCell(box)
@@ -198,6 +212,7 @@ package final class Sentry {
       throw .system(error)
     }
     try sentry.announce()
+    if let memory = sentry.remembered { sentry.note(memory.text, isError: memory.isError) }
     if let child = consume child { child.succeeded() }
     sentry.loop()
     sentry.link.update { $0.isStopping = true }
@@ -316,6 +331,7 @@ package final class Sentry {
       // Who has proven himself is not kept waiting behind a flood of those who have not.
       if count % 16 == 0 { takeContacts() }
     }
+    while let verdict = verdicts.pop() { take(verdict) }
     if count == 2048 { link.toSentry.signal() }
     let refused = probes.refused
     if refused > reportedQueueDrops {
@@ -343,6 +359,7 @@ package final class Sentry {
     endTrial()
     sayUnproven()
     reportLostDoubts()
+    keepMemory()
     expireBlocks()
     rereadBlockedFiles()
     if let end = table.nextEnd {
@@ -372,6 +389,7 @@ package final class Sentry {
     for line in LogLine.shuttingDown(in: dialect) { say(line) }
     nextBlockedWrite = 0
     flush()
+    keepMemory(isLast: true)
     log.flush()
   }
 
@@ -455,6 +473,11 @@ package final class Sentry {
         note(
           "\(count) packets were lost in the kernel, because they came faster than they could be looked at",
           isError: true)
+      case .sampling(let shift):
+        note(
+          shift > 0
+            ? "so many packets touch services that only some of their sources are looked at; touches of other ports are all seen"
+            : "all sources that touch services are looked at again")
       case .listenerFailed(let transport, let port, let error):
         failed.append(Endpoint(transport, .unspecified, port))
         say(.couldNotBind(transport, port: port, in: dialect))

@@ -88,7 +88,7 @@ import Wire
 
   struct Read: Equatable {
     var data: [UInt8]
-    var frame: CaptureFile.Frame
+    var frame: FrameRecord
   }
 
   /// Everything that is in a capture, and what was wrong with it.
@@ -202,7 +202,7 @@ import Wire
     #expect(frames.map(\.data) == [[1, 2, 3], []])
     #expect(
       frames.first?.frame
-        == CaptureFile.Frame(
+        == FrameRecord(
           time: Timestamp(nanoseconds: 1_700_000_000_123_456_000), linkType: 1, originalLength: 77))
   }
 
