@@ -58,7 +58,8 @@ extension Sentry {
       targetPort: contact.port, transport: .tcp, mode: plan.tcpMode ?? .stealth, technique: .syn)
     guard action == .block, !isDone(probe, recordedKey(probe)), jobs[source] == nil else { return }
     // A touch of a watched port that the sensor has not told of yet: it will, and find everything said.
-    if plan.tcpMode != .connect, plan.ports(.tcp).contains(contact.port), told[source] != Touch(probe) {
+    if plan.tcpMode != .connect, plan.ports(.tcp).contains(contact.port), told[source]?.contains(Touch(probe)) != true
+    {
       // Under the classic rule it is the verdict too, where the first one counts.
       if case .noVerdict = outcome, policy.settings.rule == .classic, plan.configuration.scanTrigger <= 1 {
         outcome = suspects.accuse(
@@ -91,7 +92,8 @@ extension Sentry {
     }
     // At most 4,096; when full all are forgotten, and a line may be written twice.
     if told.count >= 4096 { told = [:] }
-    told[probe.source] = Touch(probe)
+    if told[probe.source, default: []].count >= 16 { told[probe.source]!.removeFirst() }
+    told[probe.source, default: []].append(Touch(probe))
     let demand = policy.settings.proof
     let outcome =
       policy.settings.rule == .classic

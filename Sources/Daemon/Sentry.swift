@@ -91,8 +91,8 @@ package final class Sentry {
   /// Probes that were said for a decoy's connection before the sensor's own came, by source. At most 1,024; of more, a
   /// line is written twice.
   var announced: [IPAddress: (touch: Touch, until: Int64)] = [:]
-  /// The last probe of each source that was told by the sensor.
-  var told: [IPAddress: Touch] = [:]
+  /// The last probes of each source that were told by the sensor: sixteen each, of at most 4,096 sources.
+  var told: [IPAddress: [Touch]] = [:]
   /// Lines that wait for the name of their source, `heldLines` in all, at most 4,096; beyond, the address alone is written.
   var waiting: [IPAddress: [(String?) -> Void]] = [:]
   var heldLines = 0
@@ -305,7 +305,7 @@ package final class Sentry {
       let ready = Poll.readable(descriptors, milliseconds: milliseconds)
       if ready.contains(signals.raw) { obeySignals() }
       if ready.contains(link.toSentry.fd) { link.toSentry.clear() }
-      takeContacts()
+      takeEvidence()
       takeProbes()
       _ = takeNotices()
       advanceCommands()
@@ -321,6 +321,12 @@ package final class Sentry {
     }
   }
 
+  /// Proofs and verdicts.
+  private func takeEvidence() {
+    takeContacts()
+    while let verdict = verdicts.pop() { take(verdict) }
+  }
+
   /// At most 2,048 probes at a time, so that signals and commands are seen between them.
   private func takeProbes() {
     refreshIgnoreFile()
@@ -328,10 +334,10 @@ package final class Sentry {
     while count < 2048, let probe = probes.pop() {
       handle(probe)
       count += 1
-      // Who has proven himself is not kept waiting behind a flood of those who have not.
-      if count % 16 == 0 { takeContacts() }
+      // What shuts somebody out is not kept waiting behind what is only written down.
+      if count % 16 == 0 { takeEvidence() }
     }
-    while let verdict = verdicts.pop() { take(verdict) }
+    takeEvidence()
     if count == 2048 { link.toSentry.signal() }
     let refused = probes.refused
     if refused > reportedQueueDrops {

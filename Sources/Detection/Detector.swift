@@ -392,7 +392,8 @@ package struct Detector: ~Copyable {
       pending[position].answerSequence = segment.sequence
       pending[position].knowsAnswer = true
     }
-    serve(.tcp, segment.source, segment.sourcePort)
+    // On a live host the kernel says what is served, and a decoy answers likewise.
+    if !settings.asksForConnections { serve(.tcp, segment.source, segment.sourcePort) }
   }
 
   /// A packet of ours shows that something serves this port.
