@@ -133,6 +133,19 @@ package struct Plan: Sendable {
             message: "mode \(mode.classicName(transport)) needs \(transport.name)_PORTS, and there is none"))
       }
     }
+    let response = configuration.response
+    let hasDecoy = tcpMode == .advanced && configuration.advancedDecoy
+    if response.tcp == .block || response.udp == .block, response.proof == .handshake, tcpMode != .connect, !hasDecoy,
+      !response.doubts
+    {
+      diagnostics.append(
+        Diagnostic(
+          severity: .warning, file: path, line: 0,
+          message: "nothing here lets a source prove that it is not forged, so NOBODY WILL BE BLOCKED: "
+            + (response.tcp == .block
+              ? "set DOUBT_TIME or ADVANCED_DECOY, or PROOF=\"none\""
+              : "proof comes by TCP, so set BLOCK_TCP=\"1\" too, or PROOF=\"none\"")))
+    }
     if tcpMode == nil, udpMode == nil, !hasErrors {
       diagnostics.append(
         Diagnostic(

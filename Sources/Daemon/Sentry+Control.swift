@@ -16,6 +16,7 @@ extension Sentry {
     case .unblockAll:
       let all = table.all
       release(all, .byOperator)
+      for block in all { suspects.forget(within: block.network) }
       return ControlReply("\(all.count) released\n")
     case .why(let target, let json): return why(target, json: json)
     case .confirm: return confirmTrial()
@@ -62,6 +63,7 @@ extension Sentry {
     guard let network = IPNetwork(target) else { return .usage("\(target) is neither an address nor a network") }
     if let block = table[network] {
       release(block, .byOperator)
+      suspects.forget(within: network)
       return ControlReply("\(network) is released\n")
     }
     if network.isHost, let block = table.block(covering: network.address) {
@@ -91,6 +93,7 @@ extension Sentry {
         }
         let settings = plan.sensorSettings(options)
         link.update { $0.settings = settings }
+        refreshTrap()
         note("Watching \(transport.name) too, in mode \(name), by a second call")
         return ControlReply(
           "the running sentry (process \(Version.processID)) watches \(transport.name) too, in mode \(name)\n")

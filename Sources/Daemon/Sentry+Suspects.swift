@@ -23,7 +23,7 @@ extension Sentry {
   func weigh(_ verdict: Verdict) {
     guard verdict.verdictClass == .scan, policy.settings.rule == .native else { return }
     let source = verdict.source.address
-    let action = policy.settings.action(for: verdict.transport)
+    let action = policy.settings.action(for: Grounds.Accusation(verdict).transport)
     let outcome = suspects.accuse(
       verdict.source, Grounds.Accusation(verdict), isServed: action == .block && isConnected(source), at: verdict.last,
       demanding: policy.settings.proof)
@@ -32,7 +32,12 @@ extension Sentry {
     let probe = Probe(
       time: verdict.last, source: source, sourcePort: 0, target: .unspecified, targetPort: verdict.port,
       transport: verdict.transport, mode: mode, technique: verdict.evidence.last?.technique ?? .syn)
-    follow(outcome, probe, action)
+    switch outcome {
+    case .ban: follow(outcome, probe, action)
+    // The probes behind it have been written down.
+    case .unproven: waitForProof(source)
+    case .noVerdict: break
+    }
   }
 
   /// Connections to decoys, at most 1,024 at a time.
@@ -52,13 +57,13 @@ extension Sentry {
     defer { if jobs[source] == nil { openGate(source) } }
     if plan.ignored.contains(source) { return }
     var outcome = prove(source, Grounds.Origin(.decoy, port: contact.port, at: contact.time))
-    let action = policy.settings.action(for: .tcp)
     let probe = Probe(
       time: contact.time, source: source, sourcePort: contact.sourcePort, target: contact.target,
       targetPort: contact.port, transport: .tcp, mode: plan.tcpMode ?? .stealth, technique: .syn)
-    guard action == .block, !isDone(probe, recordedKey(probe)), jobs[source] == nil else { return }
+    guard blocksAnybody, !isDone(probe, recordedKey(probe)), jobs[source] == nil else { return }
     // A touch of a watched port that the sensor has not told of yet: it will, and find everything said.
-    if plan.tcpMode != .connect, plan.ports(.tcp).contains(contact.port), told[source]?.contains(Touch(probe)) != true
+    if policy.settings.tcp == .block, plan.tcpMode != .connect, plan.ports(.tcp).contains(contact.port),
+      told[source]?.contains(Touch(probe)) != true
     {
       // Under the classic rule it is the verdict too, where the first one counts.
       if case .noVerdict = outcome, policy.settings.rule == .classic, plan.configuration.scanTrigger <= 1 {
@@ -68,14 +73,15 @@ extension Sentry {
       }
       if case .ban = outcome { announce(probe) }
     }
-    if case .ban = outcome { follow(outcome, probe, action) }
+    if case .ban = outcome { follow(outcome, probe, .block) }
   }
+
+  private var blocksAnybody: Bool { policy.settings.tcp == .block || policy.settings.udp == .block }
 
   /// Notes that a source is where it says.
   func prove(_ source: IPAddress, _ origin: Grounds.Origin) -> Suspects.Outcome {
-    let isBlocking = policy.settings.tcp == .block
     let (isNews, outcome) = suspects.prove(
-      source, origin, isServed: isBlocking && isConnected(source), demanding: policy.settings.proof)
+      source, origin, isServed: blocksAnybody && isConnected(source), demanding: policy.settings.proof)
     if isNews {
       counters.proven += 1
       keep(.proven(source, origin.proof, port: origin.port, at: origin.time))
@@ -98,7 +104,8 @@ extension Sentry {
     let outcome =
       policy.settings.rule == .classic
       ? suspects.accuse(
-        IPNetwork(probe.source), accusation(probe), isServed: isConnected(probe.source), at: probe.time, demanding: demand)
+        IPNetwork(probe.source), accusation(probe), isServed: isConnected(probe.source), at: probe.time,
+        demanding: demand)
       : suspects.outcome(for: probe.source, at: probe.time, demanding: demand)
     follow(outcome, probe, action)
   }
@@ -113,9 +120,13 @@ extension Sentry {
     case .ban(let address, let grounds):
       var probe = probe
       probe.source = address
-      if table.block(covering: address) == nil, jobs[address] == nil { respond(probe, action, grounds) }
+      // A proof by TCP does not turn a scan of UDP into one of TCP.
+      guard policy.settings.action(for: grounds.accusation.transport) == .block, table.block(covering: address) == nil,
+        jobs[address] == nil
+      else { return record(probe, .waiting) }
+      respond(probe, action, grounds)
     case .unproven:
-      if waitForProof(probe.source) { try? deception.gate?.value.want(probe.source) }
+      waitForProof(probe.source)
       record(probe, .waiting)
     case .noVerdict:
       record(probe, .waiting)
@@ -124,15 +135,14 @@ extension Sentry {
 
   // MARK: Words
 
-  /// Whoever has proven nothing two seconds later is named as not blocked. A connect scan has by then.
-  ///
-  /// - Returns: whether this is the first word of it.
-  private func waitForProof(_ source: IPAddress) -> Bool {
-    if unproven[source] != nil { return false }
+  /// Only the proof is missing. Whoever has proven nothing two seconds later is named as not blocked; a connect scan has by
+  /// then.
+  private func waitForProof(_ source: IPAddress) {
+    if unproven[source] != nil { return }
     let now = Clock.monotonic
-    if let muted = refusals[source], muted > now { return false }
+    if let muted = refusals[source], muted > now { return }
     if unproven.count < 4096 { unproven[source] = now + 2_000_000_000 } else { furtherUnproven += 1 }
-    return true
+    try? deception.gate?.value.want(source)
   }
 
   /// At most ten lines a second; of more sources their number.
@@ -168,7 +178,9 @@ extension Sentry {
 
   /// Whether a probe was told of already, by the decoy that took its connection.
   func isAnnounced(_ probe: Probe) -> Bool {
-    guard let known = announced[probe.source], known.touch == Touch(probe), probe.technique == .syn else { return false }
+    guard let known = announced[probe.source], known.touch == Touch(probe), probe.technique == .syn else {
+      return false
+    }
     announced[probe.source] = nil
     return known.until > Clock.monotonic
   }

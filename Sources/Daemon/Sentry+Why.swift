@@ -29,7 +29,8 @@ extension Sentry {
     let account = Account(
       address: address, block: table.block(covering: address), entry: suspects.entry(for: address),
       repeats: offenders.repeats(of: IPNetwork(address), at: Clock.now),
-      doubt: deception.trap?.doubt == nil ? nil : (try? blocker.doubt(of: address)) ?? nil, safe: policy.safe.reason(protecting: address),
+      doubt: deception.trap?.doubt == nil ? nil : (try? blocker.doubt(of: address)) ?? nil,
+      safe: policy.safe.reason(protecting: address),
       isIgnored: plan.ignored.contains(address), isServed: isConnected(address))
     if json { return ControlReply(self.json(account).text + "\n") }
     guard account.isKnown else { return .notFound("nothing is known of \(address)") }

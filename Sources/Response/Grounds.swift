@@ -52,6 +52,15 @@ extension Grounds.Accusation {
     }
   }
 
+  /// Whether BLOCK_TCP or BLOCK_UDP speaks for it.
+  package var transport: TransportProtocol {
+    switch self {
+    case .touch(_, let transport, _, _): transport
+    case .verdict(_, _, let evidence, _, _):
+      !evidence.isEmpty && evidence.allSatisfy { $0.technique == .udp } ? .udp : .tcp
+    }
+  }
+
   package static func sum(_ evidence: [Evidence]) -> Int { evidence.reduce(0) { $0 + Int($1.weight) } }
 
   /// In few words.

@@ -86,10 +86,9 @@ extension ResponsePolicy {
 
     package init() {}
 
-    /// Whether sources that may be forged are lied to until they prove themselves.
-    package var doubts: Bool {
-      doubtTime != nil && tcp == .block && proof == .handshake && methods.contains(.nftables)
-    }
+    /// Whether sources that may be forged are lied to until they prove themselves. However they are shut out then: without
+    /// the lie a scanner who completes no connection of his own would never prove anything.
+    package var doubts: Bool { doubtTime != nil && tcp == .block && proof == .handshake }
 
     package func action(for transport: TransportProtocol) -> BlockAction { transport == .tcp ? tcp : udp }
   }

@@ -106,6 +106,15 @@ package struct Suspects: Sendable {
     return .ban(address, Grounds(accusation, origin))
   }
 
+  /// Forgets a source, or all that are known within a prefix: somebody has let it in again, and it begins anew.
+  package mutating func forget(within network: IPNetwork) {
+    let gone = network.isHost ? [network] : entries.keys.filter { network.contains($0) }
+    for network in gone {
+      entries[network] = nil
+      provenV6.remove(network.address)
+    }
+  }
+
   /// Remembers why a source was not blocked.
   package mutating func refuse(_ address: IPAddress, because reason: String) {
     entries[IPNetwork(address)]?.refusal = reason

@@ -18,7 +18,7 @@ package struct HandshakeGate: ~Copyable {
   /// Peers written down, the newest; the oldest goes for a new one. They stay for microseconds, two seconds at most.
   package static let capacity = 4_096
   /// Sources that wait only for their proof. Likewise.
-  package static let wantedCapacity = 32_768
+  package static let wantedCapacity = 8_192
 
   private static let nanoseconds: Int32 = 2_000_000_000
 

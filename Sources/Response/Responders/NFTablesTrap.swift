@@ -177,7 +177,8 @@ package struct NFTablesTrap: Equatable, Sendable {
       chains.append(NFTablesChain(name: "trap_udp", priority: nil, rules: udpRules))
     }
     chains.append(NFTablesChain(name: "served", priority: nil, rules: Self.served))
-    chains.append(NFTablesChain(name: "doubt", priority: nil, rules: [Self.known] + families.map { raise($0.isV4) } + [overflow]))
+    chains.append(
+      NFTablesChain(name: "doubt", priority: nil, rules: [Self.known] + families.map { raise($0.isV4) } + [overflow]))
     tcpRules.append([
       .socket(NFT_SOCKET_TRANSPARENT.rawValue), .compare(NFT_CMP_LTE.rawValue, [1]), .goTo("served", returns: true),
     ])
@@ -265,7 +266,8 @@ package struct NFTablesTrap: Equatable, Sendable {
 
   /// While everybody is doubted nobody need be: a flood is not to pay for look-ups among 65,536.
   private static let known: [RuleExpression] = [
-    .meta(NFT_META_NFPROTO.rawValue), .isIn(set: "flooded"), .counter, .verdict(UInt32(bitPattern: NFT_RETURN.rawValue)),
+    .meta(NFT_META_NFPROTO.rawValue), .isIn(set: "flooded"), .counter,
+    .verdict(UInt32(bitPattern: NFT_RETURN.rawValue)),
   ]
 
   /// Doubts the source, and is done; where there is no room the next rule is asked.
