@@ -13,6 +13,9 @@ private let targets: [String: @Sendable ([UInt8]) -> Void] = [
   "control-message": fuzzControlMessage,
   "netlink": fuzzNetlink,
   "hosts-deny": fuzzHostsDeny,
+  "offenders": fuzzOffenders,
+  "grounds": fuzzGrounds,
+  "server-files": fuzzServerFiles,
 ]
 
 private let target: @Sendable ([UInt8]) -> Void = {

@@ -21,3 +21,29 @@ func fuzzBlockFile(_ bytes: [UInt8]) {
   let again = BlockFile.parse(Array(text.utf8))
   precondition(again.records.keys == contents.records.keys && again.damagedLines == 0)
 }
+
+/// Repeat offenders: what was read is written and read again.
+func fuzzOffenders(_ bytes: [UInt8]) {
+  let now = Timestamp(seconds: 1_800_000_000)
+  let offenders = Offenders(parsing: bytes, now: now)
+  precondition(offenders.count <= Offenders.capacity)
+  let again = Offenders(parsing: Array(offenders.text.utf8), now: now)
+  precondition(again.count == offenders.count && again.text.utf8.count == offenders.text.utf8.count)
+}
+
+/// The evidence kept beside a block.
+func fuzzGrounds(_ bytes: [UInt8]) {
+  guard let grounds = Grounds(line: String(decoding: bytes, as: UTF8.self)) else { return }
+  precondition(Grounds(line: grounds.line) == grounds)
+  precondition(grounds.line.utf8.allSatisfy { (0x20...0x7e).contains($0) })
+  _ = grounds.accusation.holds
+  _ = grounds.description
+}
+
+/// Files in which other programs name their servers; the first byte chooses the form.
+func fuzzServerFiles(_ bytes: [UInt8]) {
+  let forms = ServerFiles.Form.allCases
+  let servers = ServerFiles.servers(forms[Int(bytes.first ?? 0) % forms.count], in: Array(bytes.dropFirst()))
+  precondition(servers.count <= ServerFiles.limit && Set(servers).count == servers.count)
+  for server in servers { precondition((1...253).contains(server.name.utf8.count)) }
+}

@@ -30,6 +30,8 @@ if [ "${1:-build}" = test ]; then
   need nmap nmap
   need hping3 hping3
   need masscan masscan
+  need zmap zmap
+  need curl curl
   need nft nftables
   need iptables iptables
   need tcpdump tcpdump

@@ -24,9 +24,13 @@ package struct SocketTable: ~Copyable {
 
   /// Whether the kernel would hand `packet` to a socket: a connection, a listener, or a bound UDP socket, on that
   /// address and interface.
+  ///
+  /// A segment without ACK is no connection's, so only listeners are asked for. Our own decoy would otherwise pass for a
+  /// service: it has answered by now, and the connection it has half open is on the port that the segment names.
   package mutating func serves(_ packet: Packet) -> Bool {
     if case .nothing = find(
-      packet.transport, packet.source, packet.sourcePort, packet.target, packet.targetPort, packet.interface)
+      packet.transport, packet.source, packet.sourcePort, packet.target, packet.targetPort, packet.interface,
+      listenersOnly: packet.transport == .tcp && !packet.flags.contains(.ack))
     {
       return false
     }
@@ -48,7 +52,7 @@ package struct SocketTable: ~Copyable {
 
   private mutating func find(
     _ transport: TransportProtocol, _ source: IPAddress, _ sourcePort: UInt16, _ target: IPAddress,
-    _ targetPort: UInt16, _ interface: Int32
+    _ targetPort: UInt16, _ interface: Int32, listenersOnly: Bool = false
   ) -> Found {
     let sequence = netlink.nextSequence()
     var request = inet_diag_req_v2()
@@ -58,7 +62,7 @@ package struct SocketTable: ~Copyable {
     request.id.idiag_if = UInt32(bitPattern: interface)
     request.id.idiag_cookie = (.max, .max)
     let local = (Self.words(target), targetPort.bigEndian)
-    let remote = (Self.words(source), sourcePort.bigEndian)
+    let remote = listenersOnly ? ((0, 0, 0, 0), 0) : (Self.words(source), sourcePort.bigEndian)
     // For UDP the kernel reads source and destination as the packet has them; for TCP as the socket has them.
     (request.id.idiag_src, request.id.idiag_sport) = transport == .tcp ? local : remote
     (request.id.idiag_dst, request.id.idiag_dport) = transport == .tcp ? remote : local
@@ -158,7 +162,8 @@ package struct SocketTable: ~Copyable {
     return result
   }
 
-  /// The peers of established connections to ports that something here listens on: whom we serve at this moment.
+  /// The peers of established connections to ports that something here listens on, in which both sides have said something:
+  /// whom we serve at this moment. A scanner's connection says nothing.
   ///
   /// - Parameter traps: ports whose listeners are ours, for scanners to find.
   package mutating func establishedPeers(except traps: PortSet) throws(Errno) -> Set<IPAddress> {
@@ -167,22 +172,39 @@ package struct SocketTable: ~Copyable {
     let services = exposure.servedAnywhere(.tcp).subtracting(traps)
     var result: Set<IPAddress> = []
     for family in [AF_INET, AF_INET6] {
-      try dump(family, .tcp, states: 1 << UInt32(TCP_ESTABLISHED)) { message, _ in
-        guard services.contains(UInt16(bigEndian: message.id.idiag_sport)) else { return }
+      try dump(family, .tcp, states: 1 << UInt32(TCP_ESTABLISHED), wanting: INET_DIAG_INFO) { message, attributes in
+        // tcpi_bytes_acked and tcpi_bytes_received, 64 bits each at 120 of `tcp_info`; kernels before 4.1 have neither.
+        let info = attributes[Int32(INET_DIAG_INFO)] ?? []
+        guard services.contains(UInt16(bigEndian: message.id.idiag_sport)),
+          info.value(at: 120, as: UInt64.self) ?? 1 > 0, info.value(at: 128, as: UInt64.self) ?? 1 > 0
+        else { return }
         result.insert(Self.address(message.id.idiag_dst, message.idiag_family))
       }
     }
     return result
   }
 
+  /// Whom programs of this host ask over UDP, by connected sockets to these ports.
+  package mutating func askedPeers(ports: Set<UInt16>) throws(Errno) -> [(peer: IPAddress, port: UInt16)] {
+    var result: [(peer: IPAddress, port: UInt16)] = []
+    for family in [AF_INET, AF_INET6] {
+      try dump(family, .udp, states: 1 << UInt32(TCP_ESTABLISHED)) { message, _ in
+        let port = UInt16(bigEndian: message.id.idiag_dport)
+        if ports.contains(port) { result.append((Self.address(message.id.idiag_dst, message.idiag_family), port)) }
+      }
+    }
+    return result
+  }
+
   private mutating func dump(
-    _ family: Int32, _ transport: TransportProtocol, states: UInt32,
+    _ family: Int32, _ transport: TransportProtocol, states: UInt32, wanting extension: Int = 0,
     _ body: (inet_diag_msg, [Int32: ArraySlice<UInt8>]) -> Void
   ) throws(Errno) {
     let sequence = netlink.nextSequence()
     var request = inet_diag_req_v2()
     request.sdiag_family = UInt8(family)
     request.sdiag_protocol = transport.rawValue
+    if `extension` > 0 { request.idiag_ext = 1 << UInt8(`extension` - 1) }
     request.idiag_states = states
     request.id.idiag_cookie = (.max, .max)
     var message = NetlinkMessage()

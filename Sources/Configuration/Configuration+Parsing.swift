@@ -190,6 +190,8 @@ private struct ConfigurationReader {
     case .advancedPortsUDP: configuration.advancedPortsUDP = portCount(key, setting)
     case .advancedExcludeTCP: configuration.advancedExcludeTCP = ports(key, setting)
     case .advancedExcludeUDP: configuration.advancedExcludeUDP = ports(key, setting)
+    case .advancedDecoy: configuration.advancedDecoy = flag(key, setting)
+    case .decoyTarpit: configuration.decoyTarpit = flag(key, setting)
     case .scanTrigger: configuration.scanTrigger = trigger(setting)
     case .ruleThreshold: configuration.ruleThreshold = nats(key, setting) ?? configuration.ruleThreshold
     case .ruleSources:
@@ -202,8 +204,12 @@ private struct ConfigurationReader {
     case .portBanner: configuration.portBanner = setting.value.isEmpty ? nil : setting.value
     case .blockTCP: configuration.response.tcp = action(key, setting)
     case .blockUDP: configuration.response.udp = action(key, setting)
+    case .proof: configuration.response.proof = choice(key, setting) ?? configuration.response.proof
+    case .rule: configuration.response.rule = choice(key, setting) ?? configuration.response.rule
+    case .doubtTime: configuration.response.doubtTime = doubtTime(setting)
     case .blockMethod: configuration.response.methods = methods(setting)
     case .blockTime: configuration.response.duration = blockTime(setting)
+    case .blockTimeMax: configuration.response.longest = longest(setting)
     case .blockMax:
       configuration.response.maximum = number(key, setting, in: 1...1_000_000) ?? configuration.response.maximum
     case .blockRate:
@@ -233,6 +239,28 @@ private struct ConfigurationReader {
         strictness, settings[key]?.line ?? 0,
         "\(key.rawValue)=\"2\" runs KILL_RUN_CMD, which is not set: nothing will be done")
     }
+    impliedMethods()
+    // Who writes RULE="native" means it whatever the proof.
+    if settings[.rule] == nil, configuration.response.proof == .none { configuration.response.rule = .classic }
+    if configuration.response.proof == .none, configuration.response.methods.contains(.nftables),
+      response.tcp == .block || response.udp == .block
+    {
+      diagnostics.add(
+        .warning, settings[.proof]?.line ?? 0,
+        "PROOF=\"none\": one forged packet is enough to have an innocent address blocked")
+    }
+    if let most = configuration.response.duration, most > configuration.response.longest {
+      if let setting = settings[.blockTimeMax] {
+        diagnostics.add(
+          .warning, setting.line, "BLOCK_TIME_MAX is less than BLOCK_TIME: repeat offenders are blocked no longer")
+      }
+      configuration.response.longest = most
+    }
+  }
+
+  /// The methods that the keys of the predecessors ask for where BLOCK_METHOD names none.
+  private mutating func impliedMethods() {
+    let response = configuration.response
     if settings[.blockMethod] != nil {
       checkMethods()
       return
@@ -252,6 +280,8 @@ private struct ConfigurationReader {
     configuration.response.methods = implied
     // The predecessors never took a block back.
     if settings[.blockTime] == nil { configuration.response.duration = nil }
+    // And they asked nobody to prove anything.
+    if settings[.proof] == nil { configuration.response.proof = .none }
   }
 
   /// Compares a written BLOCK_METHOD with the keys that go with each method.
@@ -459,6 +489,37 @@ private struct ConfigurationReader {
       return configuration.response.duration
     }
     return .seconds(seconds)
+  }
+
+  /// DOUBT_TIME; nil is never.
+  private mutating func doubtTime(_ setting: Setting) -> Duration? {
+    guard let seconds = seconds(setting.value.lowercased().utf8), (0...3600).contains(seconds) else {
+      diagnostics.add(
+        .error, setting.line, "DOUBT_TIME must be from 1s to 1h, or 0 for never, not \(quoted(setting.value))")
+      return configuration.response.doubtTime
+    }
+    return seconds == 0 ? nil : .seconds(seconds)
+  }
+
+  private mutating func longest(_ setting: Setting) -> Duration {
+    guard let seconds = seconds(setting.value.lowercased().utf8), (1...315_360_000).contains(seconds) else {
+      diagnostics.add(
+        .error, setting.line,
+        "BLOCK_TIME_MAX must be a number with s, m, h, d or w (30d; at most 3650d), not \(quoted(setting.value))")
+      return configuration.response.longest
+    }
+    return .seconds(seconds)
+  }
+
+  /// One of a few words.
+  private mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(
+    _ key: ConfigurationKey, _ setting: Setting
+  ) -> Choice? {
+    if let choice = Choice(rawValue: setting.value.lowercased()) { return choice }
+    let words = Choice.allCases.map(\.rawValue)
+    diagnostics.add(
+      .error, setting.line, "\(key.rawValue) must be \(words.joined(separator: " or ")), not \(quoted(setting.value))")
+    return nil
   }
 
   private mutating func commandTimeout(_ setting: Setting) -> Duration? {

@@ -16,6 +16,10 @@ package struct Configuration: Sendable, Equatable {
   package var advancedExcludeTCP = PortSet()
   /// Never watched in mode audp.
   package var advancedExcludeUDP = PortSet()
+  /// Whether mode atcp answers on unused ports as if they were open.
+  package var advancedDecoy = true
+  /// Whether whoever connects to a decoy is held there.
+  package var decoyTarpit = false
   /// nil: no ignore file.
   package var ignoreFile: String?
   /// nil: no history.
@@ -32,7 +36,8 @@ package struct Configuration: Sendable, Equatable {
   package var ruleThreshold: Int32 = 4595
   /// How many sources the native rule remembers; 1,024 to 16,777,216.
   package var ruleSources = 131_072
-  /// Sent as it stands, without a newline, to whoever connects; nil: nothing.
+  /// Sent as it stands, without a newline, to whoever connects; nil: nothing in connect mode, and by a decoy what a
+  /// service on its port would say.
   package var portBanner: String?
   package var response = ResponsePolicy.Settings()
   /// Where our own state lives; absolute.
@@ -55,6 +60,8 @@ package struct Configuration: Sendable, Equatable {
     configuration.udpPorts = currentUDPPorts
     configuration.advancedExcludeTCP = defaultExcludeTCP
     configuration.advancedExcludeUDP = defaultExcludeUDP
+    // Nobody asked for it.
+    configuration.advancedDecoy = false
     configuration.ignoreFile = defaultIgnoreFile
     configuration.historyFile = defaultHistoryFile
     configuration.blockedFile = defaultBlockedFile

@@ -8,6 +8,8 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
   case advancedPortsUDP = "ADVANCED_PORTS_UDP"
   case advancedExcludeTCP = "ADVANCED_EXCLUDE_TCP"
   case advancedExcludeUDP = "ADVANCED_EXCLUDE_UDP"
+  case advancedDecoy = "ADVANCED_DECOY"
+  case decoyTarpit = "DECOY_TARPIT"
   case scanTrigger = "SCAN_TRIGGER"
   case ruleThreshold = "RULE_THRESHOLD"
   case ruleSources = "RULE_SOURCES"
@@ -19,8 +21,12 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
   case portBanner = "PORT_BANNER"
   case blockTCP = "BLOCK_TCP"
   case blockUDP = "BLOCK_UDP"
+  case proof = "PROOF"
+  case rule = "RULE"
+  case doubtTime = "DOUBT_TIME"
   case blockMethod = "BLOCK_METHOD"
   case blockTime = "BLOCK_TIME"
+  case blockTimeMax = "BLOCK_TIME_MAX"
   case blockMax = "BLOCK_MAX"
   case blockRate = "BLOCK_RATE"
   case killRoute = "KILL_ROUTE"
@@ -55,6 +61,10 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
       Facts(dialects: [.classic], defaultText: "", summary: "TCP ports that mode atcp leaves out")
     case .advancedExcludeUDP:
       Facts(dialects: [.classic], defaultText: "", summary: "UDP ports that mode audp leaves out")
+    case .advancedDecoy:
+      Facts(dialects: [], defaultText: "1", summary: "whether mode atcp answers on unused ports as if they were open")
+    case .decoyTarpit:
+      Facts(dialects: [], defaultText: "0", summary: "whether whoever connects to a decoy is held there")
     case .scanTrigger:
       Facts(dialects: [.classic, .modern], defaultText: "0", summary: "which touch of a source counts as a scan")
     case .ruleThreshold:
@@ -81,8 +91,15 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
       Facts(dialects: [.classic, .modern], defaultText: "", summary: "text sent to whoever connects to a trigger port")
     case .blockTCP: Facts(dialects: [.classic, .modern], defaultText: "0", summary: "what is done about a TCP scan")
     case .blockUDP: Facts(dialects: [.classic, .modern], defaultText: "0", summary: "what is done about a UDP scan")
+    case .proof:
+      Facts(dialects: [], defaultText: "handshake", summary: "what proves that a source is not forged")
+    case .rule: Facts(dialects: [], defaultText: "native", summary: "what counts as a scan for a block")
+    case .doubtTime:
+      Facts(dialects: [], defaultText: "30s", summary: "how long a source that may be forged is lied to")
     case .blockMethod: Facts(dialects: [], defaultText: "nftables", summary: "how a source is shut out")
     case .blockTime: Facts(dialects: [], defaultText: "24h", summary: "how long a block lasts")
+    case .blockTimeMax:
+      Facts(dialects: [], defaultText: "30d", summary: "how long the block of a repeat offender lasts at most")
     case .blockMax: Facts(dialects: [], defaultText: "131072", summary: "the largest number of blocks in force")
     case .blockRate: Facts(dialects: [], defaultText: "1000", summary: "the largest number of new blocks in a minute")
     case .killRoute:

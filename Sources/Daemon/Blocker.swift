@@ -40,6 +40,24 @@ struct Blocker: ~Copyable {
 
   var hasTable: Bool { tables != nil }
 
+  /// Sets up what lies to strangers, or takes it away (nil). Bans stay as they are.
+  mutating func setTrap(_ trap: NFTablesTrap?) throws(ResponderError) {
+    if tables == nil {
+      if trap == nil { return }
+      try prepareTable()
+    }
+    try tables!.value.set(trap)
+  }
+
+  /// Removes our table; for the end, when nothing in it is in force.
+  mutating func removeTable() throws(ResponderError) { try tables?.value.deleteTable() }
+
+  mutating func doubtsLost() throws(ResponderError) -> UInt64 { try tables?.value.doubtsLost() ?? 0 }
+
+  mutating func doubt(of address: IPAddress) throws(ResponderError) -> Duration? {
+    try tables?.value.doubt(of: address)
+  }
+
   // MARK: One block, one way
 
   mutating func addToTable(_ blocks: [(IPNetwork, Duration?)]) throws(ResponderError) {

@@ -129,11 +129,11 @@ struct ConnectListeners: ~Copyable {
     let raw = unsafe CLinux_accept(fd, &peer, &size, CLinux_SOCK_NONBLOCK | CLinux_SOCK_CLOEXEC)
     guard raw >= 0 else { return nil }
     let connection = FileDescriptor(owning: raw)
-    guard let (source, sourcePort) = Self.endpoint(peer) else { return nil }
+    guard let (source, sourcePort) = SocketAddress.endpoint(peer) else { return nil }
     var local = sockaddr_in6()
     size = socklen_t(MemoryLayout<sockaddr_in6>.size)
     unsafe CLinux_getsockname(connection.raw, &local, &size)
-    let target = Self.endpoint(local)?.0 ?? .unspecifiedV4
+    let target = SocketAddress.endpoint(local)?.address ?? .unspecifiedV4
     if let banner, deserves(source) {
       let bytes = Array(banner.utf8)
       unsafe bytes.withUnsafeBytes { bytes in
@@ -153,7 +153,7 @@ struct ConnectListeners: ~Copyable {
     var size = socklen_t(MemoryLayout<sockaddr_in6>.size)
     var byte: UInt8 = 0
     let length = unsafe CLinux_recvfrom(fd, &byte, 1, Int32(MSG_DONTWAIT | MSG_TRUNC), &peer, &size)
-    guard length >= 0, let (source, sourcePort) = Self.endpoint(peer) else { return nil }
+    guard length >= 0, let (source, sourcePort) = SocketAddress.endpoint(peer) else { return nil }
     let now = Clock.now
     if now.seconds != bannersSecond {
       bannersSecond = now.seconds
@@ -169,18 +169,5 @@ struct ConnectListeners: ~Copyable {
     return Probe(
       time: now, source: source, sourcePort: sourcePort, target: source.isV4 ? .unspecifiedV4 : .unspecified,
       targetPort: listener.port, transport: .udp, mode: .connect, technique: .connect)
-  }
-
-  private static func endpoint(_ address: sockaddr_in6) -> (IPAddress, UInt16)? {
-    var copy = address
-    return unsafe withUnsafeBytes(of: &copy) { raw in
-      let bytes = unsafe Array(raw)
-      let port = UInt16(bytes[2]) << 8 | UInt16(bytes[3])
-      switch Int32(address.sin6_family) {
-      case AF_INET6: return IPAddress(bytes: bytes[8..<24]).map { ($0, port) }
-      case AF_INET: return IPAddress(bytes: bytes[4..<8]).map { ($0, port) }
-      default: return nil
-      }
-    }
   }
 }

@@ -10,6 +10,10 @@ package enum ControlMessage: Equatable, Sendable {
   case block(target: String, seconds: Int64?, reason: String)
   case unblock(target: String)
   case unblockAll
+  /// What is known of an address: what was seen, who it was, what was done, and whether the evidence still holds.
+  case why(target: String, json: Bool)
+  /// Keep what a trial blocked, and go on blocking.
+  case confirm
   /// Watch one more protocol in this mode: what 1.2 started a second process for.
   case watch(mode: String)
 
@@ -22,6 +26,8 @@ package enum ControlMessage: Equatable, Sendable {
       "block\t\(target)\t\(seconds.map(String.init) ?? "-")\t\(reason)"
     case .unblock(let target): "unblock\t\(target)"
     case .unblockAll: "unblock-all"
+    case .why(let target, let json): "why\t\(target)\t\(json ? "json" : "text")"
+    case .confirm: "confirm"
     case .watch(let mode): "watch\t\(mode)"
     }
   }
@@ -42,6 +48,9 @@ package enum ControlMessage: Equatable, Sendable {
       self = .block(target: String(words[1]), seconds: seconds, reason: String(words[3]))
     case ("unblock", 2): self = .unblock(target: String(words[1]))
     case ("unblock-all", 1): self = .unblockAll
+    case ("why", 3) where words[2] == "json" || words[2] == "text":
+      self = .why(target: String(words[1]), json: words[2] == "json")
+    case ("confirm", 1): self = .confirm
     case ("watch", 2): self = .watch(mode: String(words[1]))
     default: return nil
     }

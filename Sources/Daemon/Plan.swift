@@ -133,6 +133,19 @@ package struct Plan: Sendable {
             message: "mode \(mode.classicName(transport)) needs \(transport.name)_PORTS, and there is none"))
       }
     }
+    let response = configuration.response
+    let hasDecoy = tcpMode == .advanced && configuration.advancedDecoy
+    if response.tcp == .block || response.udp == .block, response.proof == .handshake, tcpMode != .connect, !hasDecoy,
+      !response.doubts
+    {
+      diagnostics.append(
+        Diagnostic(
+          severity: .warning, file: path, line: 0,
+          message: "nothing here lets a source prove that it is not forged, so NOBODY WILL BE BLOCKED: "
+            + (response.tcp == .block
+              ? "set DOUBT_TIME or ADVANCED_DECOY, or PROOF=\"none\""
+              : "proof comes by TCP, so set BLOCK_TCP=\"1\" too, or PROOF=\"none\"")))
+    }
     if tcpMode == nil, udpMode == nil, !hasErrors {
       diagnostics.append(
         Diagnostic(
@@ -151,6 +164,19 @@ package struct Plan: Sendable {
     let ports = PortSet(ranges: [0...UInt16(clamping: bound >= 65_535 ? 65_535 : bound - 1)])
     return ports.subtracting(
       transport == .tcp ? configuration.advancedExcludeTCP : configuration.advancedExcludeUDP)
+  }
+
+  /// What is to be lied about in these modes, without the decoy's doors and without whom it spares; nil for nothing.
+  func trap(_ options: RunOptions) -> NFTablesTrap? {
+    var trap = NFTablesTrap()
+    if configuration.advancedDecoy, tcpMode == .advanced { trap.decoy = ports(.tcp) }
+    if configuration.response.doubts {
+      trap.tcp = tcpMode == .connect ? PortSet() : ports(.tcp)
+      trap.udp = udpMode == .connect ? PortSet() : ports(.udp)
+      if !trap.tcp.isEmpty || !trap.udp.isEmpty { trap.doubt = configuration.response.doubtTime }
+    }
+    if case .named(let names) = options.interfaces { trap.interfaces = names }
+    return trap.decoy.isEmpty && trap.doubt == nil ? nil : trap
   }
 
   /// What the sensor needs of all this.

@@ -27,6 +27,8 @@ package struct RunOptions: Sendable, Equatable {
   package var checksServices = true
   /// `--log-format`.
   package var logFormat: Dialect?
+  /// `--trial`: blocks made are lifted, and no more are made, unless confirmed within this time.
+  package var trial: Duration?
   package var stateDirectory: String?
   package var controlSocket: String?
   package var defaultsPath = "/etc/default/portsentry"

@@ -17,6 +17,8 @@ struct Job {
 
   let probe: Probe
   let block: Block
+  /// How often the source had been blocked before.
+  var repeats = 0
   let action: BlockAction
   /// An operator ordered it; no scan is behind it.
   let isOrder: Bool
@@ -34,30 +36,32 @@ extension Sentry {
   // MARK: Responding
 
   /// BLOCK 1 and 2: decides, and begins the steps.
-  func respond(_ probe: Probe, _ action: BlockAction) {
-    let now = Clock.monotonic
-    if let again = retries[probe.source], again > now {
+  func respond(_ probe: Probe, _ action: BlockAction, _ grounds: Grounds) {
+    if let again = retries[probe.source], again > Clock.monotonic {
       record(probe, .failed)
       return
     }
     let mode = dialect == .classic ? probe.mode.classicName(probe.transport) : probe.mode.modernName
-    let block: Block
+    let now = Clock.now
+    let repeats = offenders.repeats(of: IPNetwork(probe.source), at: now)
+    var block: Block
     do throws(ResponsePolicy.Refusal) {
-      if isConnected(probe.source) { throw .safe("the peer of an established connection") }
+      if let trial, trial.isOver { throw .trialOver }
+      // Whoever first came to notice and was then served is a scanner who also connects.
+      if suspects.entry(for: probe.source)?.wasServed ?? true, isConnected(probe.source) {
+        throw .safe("the peer of an established connection")
+      }
       block = try policy.decide(
-        probe, modeName: mode, reason: Self.reason(probe), inForce: table.count, now: Clock.now)
+        probe, grounds, modeName: mode, repeats: repeats, inForce: table.count, now: now)
     } catch {
       refuse(probe, error)
       return
     }
+    if let trial { block = block.limited(until: trial.end) }
+    unproven[probe.source] = nil
     start(
       Job(
-        probe: probe, block: block, action: action, isOrder: false, steps: steps(block, action)))
-  }
-
-  /// The evidence in words: what was seen, from whom the words came (us), nothing from the network.
-  static func reason(_ probe: Probe) -> String {
-    "\(probe.technique.name) to \(probe.transport.name) port \(probe.targetPort)"
+        probe: probe, block: block, repeats: repeats, action: action, isOrder: false, steps: steps(block, action)))
   }
 
   private func refuse(_ probe: Probe, _ refusal: ResponsePolicy.Refusal) {
@@ -66,14 +70,17 @@ extension Sentry {
     // Once a minute for a source, and once a minute for all when a limit is the reason.
     let isLimit =
       switch refusal {
-      case .tableFull, .tooFast: true
+      case .tableFull, .tooFast, .trialOver: true
       case .safe, .ignored: false
       }
     let key = isLimit ? IPAddress.unspecified : probe.source
     if (refusals[key] ?? 0) <= now {
       refusals[key] = now + 60_000_000_000
+      keep(.refused(probe.source, because: "\(refusal)", at: Clock.now))
       say(.refused(probe.source, because: "\(refusal)", in: dialect), after: probe)
     }
+    suspects.refuse(probe.source, because: "\(refusal)")
+    unproven[probe.source] = nil
     record(probe, .failed)
   }
 
@@ -253,9 +260,7 @@ extension Sentry {
     let isBlocked = !job.succeeded.isEmpty
     let isDone = isBlocked || (job.action == .runCommand && job.failures.isEmpty)
     if isBlocked {
-      let block = job.block.limited(to: job.succeeded)
-      table.insert(block)
-      store.add(block)
+      inForce(job.block.limited(to: job.succeeded), repeats: job.repeats)
       counters.blocks += 1
     }
     if !job.isOrder {
@@ -272,6 +277,44 @@ extension Sentry {
       record(job.probe, isDone ? .blocked : .failed)
     }
     for probe in job.held { handle(probe) }
+  }
+
+  /// Writes down a block that took effect, and lets go of what its source holds.
+  private func inForce(_ block: Block, repeats: Int) {
+    table.insert(block)
+    store.add(block)
+    keep(.blocked(block.record, repeats: repeats))
+    deception.link.drop(block.network)
+    guard block.record.grounds?.origin != nil else { return }
+    offenderStore.add(offenders.note(block.network, at: block.record.since))
+    aggregation.insert(block.network)
+    widen(block)
+  }
+
+  /// Blocks the prefix in place of its members, where there are enough.
+  private func widen(_ newest: Block) {
+    guard trial == nil, let prefix = aggregation.prefix(for: newest.network) else { return }
+    let members = aggregation.members(of: prefix).compactMap { table[$0] }.sorted { $0.record.since < $1.record.since }
+    let now = Clock.now
+    let repeats = offenders.repeats(of: prefix, at: now)
+    guard let block = policy.widen(to: prefix, members: members, repeats: repeats, now: now) else { return }
+    do throws(ResponderError) {
+      if block.methods.contains(.nftables) { try blocker.addToTable([(prefix, block.remaining(at: now))]) }
+      if block.methods.contains(.route) { try blocker.addRoute(prefix, .blackhole) }
+    } catch {
+      note("\(prefix) could not be blocked as a whole: \(error); its members are", isError: true)
+      return
+    }
+    say(
+      .blocked(
+        prefix,
+        by: block.methods.contains(.nftables)
+          ? .nftables(set: "inet portsentry banned6net", block.until.map { $0 - now })
+          : .blackholeRoute(block.until.map { $0 - now }), in: dialect))
+    counters.blocks += 1
+    // First the whole, then the parts: nobody slips through in between.
+    release(members, .widened(prefix))
+    inForce(block, repeats: repeats)
   }
 
   // MARK: Releasing
@@ -298,7 +341,9 @@ extension Sentry {
     for block in blocks {
       table.remove(block.network)
       store.remove(block.network)
+      aggregation.remove(block.network)
       counters.releases += 1
+      keep(.released(block.network, because: reason.text, at: Clock.now))
       var problems: [String] = []
       for method in block.methods where method != .nftables {
         if let problem = undo(block, method) { problems.append(problem) }
@@ -352,6 +397,7 @@ extension Sentry {
     let now = Clock.now
     do throws(Errno) {
       try Files.createFolder(plan.configuration.stateDirectory, mode: 0o755)
+      offenders = try offenderStore.load(now: now)
       let contents = try store.load()
       if contents.damagedLines > 0 {
         note("\(store.path): \(contents.damagedLines) lines could not be read and were left out", isError: true)
@@ -362,6 +408,7 @@ extension Sentry {
       for record in contents.records.values {
         if let block = policy.restore(record, now: now) {
           table.insert(block)
+          if record.grounds?.origin != nil { aggregation.insert(block.network) }
           if block.network.isHost { recallEntry(record) }
           if isReboot, block.methods.contains(.command) { runAgain(block) }
         } else {
@@ -444,6 +491,7 @@ extension Sentry {
   /// Compares the block table with what the kernel and hosts.deny hold, and mends the difference.
   func reconcile() {
     nextReconcile = Clock.monotonic + 60_000_000_000
+    if deception.state != .off, deception.state != .active { refreshTrap() }
     let wantsTable =
       blocker.hasTable || table.unordered.contains { $0.methods.contains(.nftables) }
       || (policy.settings.methods.contains(.nftables)

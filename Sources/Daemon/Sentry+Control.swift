@@ -16,7 +16,10 @@ extension Sentry {
     case .unblockAll:
       let all = table.all
       release(all, .byOperator)
+      for block in all { suspects.forget(within: block.network) }
       return ControlReply("\(all.count) released\n")
+    case .why(let target, let json): return why(target, json: json)
+    case .confirm: return confirmTrial()
     case .watch(let mode): return watch(mode)
     }
   }
@@ -60,6 +63,7 @@ extension Sentry {
     guard let network = IPNetwork(target) else { return .usage("\(target) is neither an address nor a network") }
     if let block = table[network] {
       release(block, .byOperator)
+      suspects.forget(within: network)
       return ControlReply("\(network) is released\n")
     }
     if network.isHost, let block = table.block(covering: network.address) {
@@ -89,6 +93,7 @@ extension Sentry {
         }
         let settings = plan.sensorSettings(options)
         link.update { $0.settings = settings }
+        refreshTrap()
         note("Watching \(transport.name) too, in mode \(name), by a second call")
         return ControlReply(
           "the running sentry (process \(Version.processID)) watches \(transport.name) too, in mode \(name)\n")
@@ -124,6 +129,8 @@ extension Sentry {
       ("interfaces", s.interfaces.isEmpty ? "NONE IS UP: nothing is seen" : s.interfaces.joined(separator: ", ")),
       ("services now", "TCP \(s.servedTCP), UDP \(s.servedUDP)"),
       ("response", responseText()),
+      ("deception", deceptionText()),
+      ("origin", "\(c.proven) sources proven, \(c.contacts) connections to decoys, \(suspects.count) suspects"),
       ("probes", "\(c.probes) seen: \(c.alerts) alerts, \(c.untriggered) below SCAN_TRIGGER, \(c.ignored) ignored"),
       ("lost", dropped == 0 ? "nothing" : "\(s.ringDropped) in the kernel, \(probesRefused) in the queue"),
       (
@@ -132,11 +139,21 @@ extension Sentry {
       ),
       ("ignored", "\(plan.ignored.count) networks of the ignore file"),
     ]
+    if let trial {
+      rows.append(
+        (
+          "trial",
+          trial.isOver
+            ? "OVER, nothing is blocked: portsentry confirm"
+            : "for \(Term.text(trial.end - Clock.now)) more, unless: portsentry confirm"
+        ))
+    }
     let safe = policy.safe.entries
-    for (index, entry) in safe.prefix(12).enumerated() {
+    for (index, entry) in safe.prefix(24).enumerated() {
       rows.append((index == 0 ? "never blocked" : "", "\(entry.network) (\(entry.reason))"))
     }
-    if safe.count > 12 { rows.append(("", "and \(safe.count - 12) more")) }
+    if safe.count > 24 { rows.append(("", "and \(safe.count - 24) more, all in --json")) }
+    rows.append(("", "and whoever talked with a service here before it came to notice"))
     let width = rows.map(\.0.count).max() ?? 0
     return rows.map { name, value in
       name + String(repeating: " ", count: width - name.count + 2) + value + "\n"
@@ -148,11 +165,58 @@ extension Sentry {
       switch action {
       case .logOnly: "log only"
       case .runCommand: "run KILL_RUN_CMD"
-      case .block: "block by " + policy.settings.methods.map(\.rawValue).joined(separator: ", ")
+      case .block:
+        "block by " + policy.settings.methods.map(\.rawValue).joined(separator: ", ")
+          + (policy.settings.proof == .handshake
+            ? " who has proven to be there" : " whatever address is written on a packet")
       }
     }
     let (tcp, udp) = (text(policy.settings.tcp), text(policy.settings.udp))
     return tcp == udp ? tcp : "TCP: \(tcp); UDP: \(udp)"
+  }
+
+  /// Who is lied to, and how.
+  private func deceptionText() -> String {
+    switch deception.state {
+    case .off: return "none: unused ports answer as closed"
+    case .failed(let reason): return "NONE, \(reason)"
+    case .active: break
+    }
+    guard let trap = deception.trap else { return "none" }
+    var parts: [String] = []
+    if !trap.decoy.isEmpty { parts.append("\(trap.decoy.count) unused ports look open to everybody") }
+    if let doubt = trap.doubt {
+      parts.append("whoever touches a watched port sees every port open for \(Term.text(doubt))")
+      parts.append(
+        deception.gate == nil ? "blocks begin a moment after the proof" : "blocks begin with the packet that proves")
+    }
+    let held = deception.link.shared.withLock { $0.statistics.held }
+    if held > 0 { parts.append("\(held) connections held") }
+    return parts.joined(separator: "; ")
+  }
+
+  private func deceptionJSON() -> JSON {
+    let statistics = deception.link.shared.withLock { $0.statistics }
+    var members: [(String, JSON)] = []
+    switch deception.state {
+    case .off: members.append(("state", "off"))
+    case .active: members.append(("state", "active"))
+    case .failed(let reason): members += [("state", "failed"), ("reason", .string(reason))]
+    }
+    if let trap = deception.trap {
+      members += [
+        ("decoy_ports", .string(trap.decoy.description)),
+        ("doubt_seconds", trap.doubt.map { JSON(Int($0.components.seconds)) } ?? .null),
+        ("gate", .bool(deception.gate != nil)), ("spared_networks", JSON(trap.spared.count)),
+      ]
+    }
+    members += [
+      ("connections", JSON(statistics.completed)), ("held", JSON(statistics.held)),
+      ("displaced", JSON(statistics.displaced)),
+      ("queue_full", JSON(deception.contacts.value.refused)),
+      ("doubts_without_room", JSON(deception.reportedDoubtsLost)),
+    ]
+    return .members(members)
   }
 
   private var probesRefused: UInt64 { queueDrops }
@@ -196,6 +260,16 @@ extension Sentry {
         "in_force": JSON(table.count), "made": JSON(c.blocks), "released": JSON(c.releases), "refused": JSON(c.refused),
         "failed": JSON(c.failed), "latency_ns_p50": percentile(50), "latency_ns_p99": percentile(99),
       ]),
+      "proof": .string(policy.settings.proof.rawValue),
+      "rule": .string(policy.settings.rule.rawValue),
+      "deception": deceptionJSON(),
+      "origin": .object([
+        "proven": JSON(c.proven), "contacts": JSON(c.contacts), "suspects": JSON(suspects.count),
+        "suspects_forgotten": JSON(suspects.evictions), "repeat_offenders": JSON(offenders.count),
+      ]),
+      "trial": trial.map {
+        .object(["ends": JSON(Int($0.end.seconds)), "is_over": .bool($0.isOver)])
+      } ?? .null,
       "ignored_networks": JSON(plan.ignored.count),
       "never_blocked": .array(
         policy.safe.entries.map { .object(["network": .string("\($0.network)"), "reason": .string($0.reason)]) }),

@@ -9,6 +9,7 @@ extension Sentry {
   /// Takes one probe through the order of compat b.3 and c: ignored, trigger, own address, setting, already blocked,
   /// response.
   func handle(_ seen: Probe) {
+    if isAnnounced(seen) { return }
     var probe = seen
     counters.probes += 1
     probe.isIgnored = plan.ignored.contains(probe.source)
@@ -20,6 +21,9 @@ extension Sentry {
       counters.ignored += 1
       record(probe, nil)
       return
+    }
+    if probe.technique == .connect, probe.transport == .tcp {
+      _ = prove(probe.source, Grounds.Origin(.listener, port: probe.targetPort, at: probe.time))
     }
     guard probe.isTriggered else {
       counters.untriggered += 1
@@ -52,7 +56,7 @@ extension Sentry {
       record(probe, .blocked)
     } else {
       alert(probe)
-      respond(probe, action)
+      weigh(probe, action)
     }
   }
 
@@ -60,6 +64,7 @@ extension Sentry {
   func take(_ verdict: Verdict) {
     if verdict.source.isHost, plan.ignored.contains(verdict.source.address) { return }
     keep(.verdict(verdict))
+    weigh(verdict)
     // What reads 1.2's log (logwatch) lists every line it does not know as a fault.
     if dialect == .modern { tell(verdict) }
   }
@@ -97,7 +102,7 @@ extension Sentry {
     RecordedSource(address: probe.source, transport: dialect == .classic ? probe.transport : nil)
   }
 
-  private func isDone(_ probe: Probe, _ key: RecordedSource) -> Bool {
+  func isDone(_ probe: Probe, _ key: RecordedSource) -> Bool {
     table.block(covering: probe.source) != nil || (recorded[key] != nil)
   }
 
@@ -135,7 +140,7 @@ extension Sentry {
   // MARK: Lines
 
   /// 1.2's line for a detection; 2.x has its event line instead, after the response.
-  private func alert(_ probe: Probe) {
+  func alert(_ probe: Probe) {
     guard dialect == .classic else { return }
     say(probe) { .scan(probe, name: $0) }
     if probe.hasIPOptions, probe.source.isV4 { say(probe) { .ipOptions(probe, name: $0) } }

@@ -42,9 +42,17 @@ package final class Sentry {
   var log: LogSink
   var history: Owned<HistoryFile>?
   var policy: ResponsePolicy
+  /// Whom something speaks against, and who has proven to be there.
+  var suspects = Suspects()
+  var offenders = Offenders()
+  var aggregation = Aggregation()
   var table = BlockTable()
   var blocker: Blocker
   var store: BlockStore
+  var offenderStore: OffenderStore
+  var deception: Deception
+  /// `--trial`; nil where there is none, or it was confirmed.
+  var trial: Trial?
   var resolver: NameResolver?
   let link: SensorLink
   private let probes: BoundedQueue<Probe>.Consumer
@@ -56,6 +64,9 @@ package final class Sentry {
   private let connections = try? Owned(SocketTable())
   private var connectedPeers: Set<IPAddress> = []
   private var connectedPeersUntil: Int64 = 0
+  /// Names of servers that files mention, and servers that were seen to be asked: at most 256; further ones are not spared.
+  private let serverNames = ServerNames()
+  private var askedServers: [IPAddress: String] = [:]
   private let notifier = ServiceNotifier()
   private let control: ControlServer
   private let signals: FileDescriptor
@@ -74,6 +85,14 @@ package final class Sentry {
   /// when full all are forgotten, which costs a line or a try more.
   var retries: [IPAddress: Int64] = [:]
   var refusals: [IPAddress: Int64] = [:]
+  /// Sources that are not blocked for want of proof, and when that is said. At most 4,096 wait; of more their number is said.
+  var unproven: [IPAddress: Int64] = [:]
+  var furtherUnproven = 0
+  /// Probes that were said for a decoy's connection before the sensor's own came, by source. At most 1,024; of more, a
+  /// line is written twice.
+  var announced: [IPAddress: (touch: Touch, until: Int64)] = [:]
+  /// The last probes of each source that were told by the sensor: sixteen each, of at most 4,096 sources.
+  var told: [IPAddress: [Touch]] = [:]
   /// Lines that wait for the name of their source, `heldLines` in all, at most 4,096; beyond, the address alone is written.
   var waiting: [IPAddress: [(String?) -> Void]] = [:]
   var heldLines = 0
@@ -111,6 +130,9 @@ package final class Sentry {
     var releases: UInt64 = 0
     var refused: UInt64 = 0
     var failed: UInt64 = 0
+    /// Connections to decoys, and sources that proved themselves by one or at a listener.
+    var contacts: UInt64 = 0
+    var proven: UInt64 = 0
     var historyLost: UInt64 = 0
     /// Nanoseconds from the kernel's stamp on the trigger packet to the block in force: the newest 1,024.
     var latencies: [Int64] = []
@@ -136,9 +158,10 @@ package final class Sentry {
   private init(
     _ plan: Plan, _ options: RunOptions, link: SensorLink, probes: consuming BoundedQueue<Probe>.Consumer,
     verdicts: consuming BoundedQueue<Verdict>.Consumer, control: consuming ControlServer,
-    signals: consuming FileDescriptor
+    signals: consuming FileDescriptor, deception: Deception
   ) {
     self.plan = plan
+    self.deception = deception
     self.options = options
     self.link = link
     self.probes = probes
@@ -150,6 +173,8 @@ package final class Sentry {
     policy = ResponsePolicy(plan.configuration.response, ignored: plan.ignored)
     blocker = Blocker(plan.configuration.response)
     store = BlockStore(directory: plan.configuration.stateDirectory)
+    offenderStore = OffenderStore(directory: plan.configuration.stateDirectory)
+    trial = options.trial.map { Trial(duration: $0, now: Clock.now) }
     history = Self.history(plan)
     ignoreStamp = plan.configuration.ignoreFile.flatMap(Files.stamp)
   }
@@ -176,7 +201,7 @@ package final class Sentry {
       let control = try ControlServer(path: plan.configuration.controlSocket)
       sentry = Sentry(
         plan, options, link: link, probes: queue.makeConsumer(), verdicts: verdicts.makeConsumer(), control: control,
-        signals: signals)
+        signals: signals, deception: try Deception())
       sentry.remembered = memory
       try sensor.start()
       let box = Mutex<Sensor?>(sensor)
@@ -221,6 +246,8 @@ package final class Sentry {
     let failed = takeNotices()
     for transport in TransportProtocol.allCases { try announce(transport, failed) }
     restoreBlocks()
+    refreshTrap()
+    announceTrial()
     say(.active(in: dialect))
     notifyReady()
     if let interval = notifier.watchdogInterval { nextWatchdog = Clock.monotonic + interval.wholeNanoseconds }
@@ -278,6 +305,7 @@ package final class Sentry {
       let ready = Poll.readable(descriptors, milliseconds: milliseconds)
       if ready.contains(signals.raw) { obeySignals() }
       if ready.contains(link.toSentry.fd) { link.toSentry.clear() }
+      takeEvidence()
       takeProbes()
       _ = takeNotices()
       advanceCommands()
@@ -293,6 +321,12 @@ package final class Sentry {
     }
   }
 
+  /// Proofs and verdicts.
+  private func takeEvidence() {
+    takeContacts()
+    while let verdict = verdicts.pop() { take(verdict) }
+  }
+
   /// At most 2,048 probes at a time, so that signals and commands are seen between them.
   private func takeProbes() {
     refreshIgnoreFile()
@@ -300,8 +334,10 @@ package final class Sentry {
     while count < 2048, let probe = probes.pop() {
       handle(probe)
       count += 1
+      // What shuts somebody out is not kept waiting behind what is only written down.
+      if count % 16 == 0 { takeEvidence() }
     }
-    while let verdict = verdicts.pop() { take(verdict) }
+    takeEvidence()
     if count == 2048 { link.toSentry.signal() }
     let refused = probes.refused
     if refused > reportedQueueDrops {
@@ -326,6 +362,9 @@ package final class Sentry {
     if retries.count > 10_000 { retries = [:] }
     if refusals.count > 10_000 { refusals = [:] }
     if now >= nextReconcile { reconcile() }
+    endTrial()
+    sayUnproven()
+    reportLostDoubts()
     keepMemory()
     expireBlocks()
     rereadBlockedFiles()
@@ -347,6 +386,7 @@ package final class Sentry {
 
   private func finish() {
     notifier.stopping()
+    endDeception()
     for _ in 0..<64 { takeProbes() }
     // What is running is given its grace and left behind; what it was for stays recorded.
     blocker.runner.stop(now: UInt64(Clock.monotonic))
@@ -397,6 +437,7 @@ package final class Sentry {
       }
     }
     flushStore()
+    offenderStore.flush(offenders)
   }
 
   func flushStore() {
@@ -481,17 +522,21 @@ package final class Sentry {
     for block in table.all where plan.ignored.network(overlapping: block.network) != nil {
       release(block, .nowIgnored)
     }
+    if hasStarted { refreshTrap() }
   }
 
   func refreshSafeList() {
     do throws(Errno) {
-      policy.safe = try SafeNetworks.discover()
+      let safe = try SafeNetworks.discover(also: neededServers())
+      if safe == policy.safe { return }
+      policy.safe = safe
+      if hasStarted { refreshTrap() }
     } catch {
       note("cannot find out gateways and addresses: \(error); what was known before stays protected", isError: true)
     }
   }
 
-  /// Whether the kernel has a TCP connection with an address: then it is somebody we serve. Looked up at most once a second.
+  /// Whether an address is in conversation with a service of this host, over TCP. Looked up at most once a second.
   func isConnected(_ address: IPAddress) -> Bool {
     let now = Clock.monotonic
     if now >= connectedPeersUntil, let connections {
@@ -502,6 +547,29 @@ package final class Sentry {
           except: plan.tcpMode == .connect ? plan.ports(.tcp) : PortSet())) ?? []
     }
     return connectedPeers.contains(address)
+  }
+
+  /// Time and DHCP servers: those that files name, by address or by a name looked up, and those that are being asked.
+  private func neededServers() -> [(network: IPNetwork, reason: String)] {
+    var result: [(network: IPNetwork, reason: String)] = []
+    var names: Set<String> = []
+    for (server, file) in SafeNetworks.servers() {
+      if let address = server.address {
+        result.append((IPNetwork(address), "\(server.role) in \(file)"))
+      } else {
+        names.insert(server.name)
+        for address in serverNames.addresses(of: server.name) {
+          result.append((IPNetwork(address), "\(server.role) in \(file), \(SafeText.line(server.name, limit: 64))"))
+        }
+      }
+    }
+    serverNames.lookUp(names, now: Clock.monotonic)
+    let roles: [UInt16: String] = [67: "the DHCP server", 123: "a time server", 547: "the DHCP server"]
+    for (peer, port) in (try? connections?.value.askedPeers(ports: Set(roles.keys))) ?? [] {
+      // A program asks for a moment only; who was asked stays known for as long as we run.
+      if askedServers.count < 256 { askedServers[peer] = "\(roles[port]!) that a program of this host asks" }
+    }
+    return result + askedServers.map { (IPNetwork($0.key), $0.value) }
   }
 
   private func openResolver() {
@@ -548,6 +616,7 @@ package final class Sentry {
       takeIgnored()
       let settings = plan.sensorSettings(options)
       link.update { $0.settings = settings }
+      refreshTrap()
       note("configuration read again: \(plan.configurationPath ?? "built-in settings")")
     }
     notifyReady()

@@ -418,7 +418,8 @@ package struct Detector: ~Copyable {
       pending[position].handshake.answer = segment.sequence
       pending[position].handshake.knowsAnswer = true
     }
-    serve(.tcp, segment.source, segment.sourcePort)
+    // On a live host the kernel says what is served, and a decoy answers likewise.
+    if !settings.asksForConnections { serve(.tcp, segment.source, segment.sourcePort) }
   }
 
   /// A packet of ours shows that something serves this port.

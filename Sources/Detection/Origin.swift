@@ -20,3 +20,21 @@ package enum Origin: UInt8, Sendable, BitwiseCopyable, CaseIterable, Comparable 
     }
   }
 }
+
+/// How a source proved that it is where it says.
+package enum Proof: UInt8, Sendable, BitwiseCopyable, CaseIterable {
+  /// A connection to a decoy was completed.
+  case decoy
+  /// A connection to a listener of connect mode was completed.
+  case listener
+  /// An acknowledgment that only a receiver of ours could send was seen on the wire.
+  case handshake
+
+  package var name: String {
+    switch self {
+    case .decoy: "decoy"
+    case .listener: "listener"
+    case .handshake: "handshake"
+    }
+  }
+}

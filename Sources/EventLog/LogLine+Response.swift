@@ -21,6 +21,21 @@ package enum ReleaseReason: Equatable, Sendable {
   case byOperator
   /// It has since come onto the list of what is never blocked.
   case nowIgnored
+  /// The prefix it is in is blocked instead.
+  case widened(IPNetwork)
+  /// `--trial` was not confirmed.
+  case trialOver
+
+  /// In words.
+  package var text: String {
+    switch self {
+    case .expired: "expired"
+    case .byOperator: "by operator"
+    case .nowIgnored: "now on the ignore list"
+    case .widened(let network): "as part of \(network), which is blocked"
+    case .trialOver: "the trial was not confirmed"
+    }
+  }
 }
 
 extension LogLine {
@@ -77,13 +92,7 @@ extension LogLine {
 
   /// A block has ended.
   package static func released(_ network: IPNetwork, _ reason: ReleaseReason, in dialect: Dialect) -> LogLine {
-    let why =
-      switch reason {
-      case .expired: "expired"
-      case .byOperator: "by operator"
-      case .nowIgnored: "now on the ignore list"
-      }
-    return admin("Host \(network) has been released (\(why))", in: dialect)
+    admin("Host \(network) has been released (\(reason.text))", in: dialect)
   }
 
   /// An address could not be released and is still shut out.

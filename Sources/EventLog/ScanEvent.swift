@@ -32,6 +32,8 @@ package struct ScanEvent: Equatable, Sendable {
     case blocked
     /// The response failed, or was refused.
     case failed
+    /// Not blocked so far: what it did makes no scan yet, or nothing proves that it was this address.
+    case waiting
   }
 
   /// - Parameter result: nil while or where nothing was decided; looked at for a triggered probe only.

@@ -6,23 +6,7 @@ import Wire
 ///
 /// Values only. Whoever makes one has escaped nothing: writers do that for their own format.
 package enum Event: Sendable {
-  /// How a source proved that it is where it says.
-  package enum Proof: UInt8, Sendable, CaseIterable {
-    /// A connection to a decoy was completed.
-    case decoy
-    /// A connection to a listener of connect mode was completed.
-    case listener
-    /// An acknowledgment that only a receiver of ours could send was seen on the wire.
-    case handshake
-
-    package var name: String {
-      switch self {
-      case .decoy: "decoy"
-      case .listener: "listener"
-      case .handshake: "handshake"
-      }
-    }
-  }
+  package typealias Proof = Detection.Proof
 
   /// What was lost, so that no number is taken for more than it is.
   package enum Loss: UInt8, Sendable, CaseIterable {

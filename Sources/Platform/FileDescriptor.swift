@@ -89,6 +89,21 @@ package enum Files {
     }
   }
 
+  /// The names in a folder in order, without those that begin with a dot; none when it cannot be read. Of more than
+  /// `limit` entries the rest is left out.
+  package static func names(in folder: String, limit: Int = 1_024) -> [String] {
+    guard let directory = unsafe opendir(folder) else { return [] }
+    defer { unsafe closedir(directory) }
+    var names: [String] = []
+    while names.count < limit, let entry = unsafe readdir(directory) {
+      let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) {
+        unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if !name.hasPrefix(".") { names.append(name) }
+    }
+    return names.sorted()
+  }
+
   /// Flags to add to the end of a file that is there.
   package static var appending: Int32 { O_WRONLY | O_APPEND | O_NOFOLLOW }
 

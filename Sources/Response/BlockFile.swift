@@ -2,8 +2,8 @@ import Wire
 
 /// The text form in which blocks outlive us: one line for each change, the newest word on a network counts.
 ///
-/// `+ TAB network TAB since TAB until TAB methods TAB port TAB transport TAB mode TAB reason`, times in nanoseconds since
-/// the epoch, `-` for no end; `- TAB network` for a release. The first line names the format and the kernel's boot:
+/// `+ TAB network TAB since TAB until TAB methods TAB port TAB transport TAB mode TAB reason TAB evidence`, times in
+/// nanoseconds since the epoch, `-` for no end, no TAB and no evidence where there is none; `- TAB network` for a release. The first line names the format and the kernel's boot:
 /// `portsentry-blocks 1 BOOT-ID`, because after a reboot the administrator's commands must be run again.
 package enum BlockFile {
   package static func header(bootID: String) -> String { "portsentry-blocks 1 \(bootID)\n" }
@@ -26,6 +26,7 @@ package enum BlockFile {
     field(record.modeName.utf8)
     // The reason is our own text; a tab or newline in it would break the line.
     field(record.reason.utf8.lazy.map { $0 < 0x20 ? UInt8(ascii: " ") : $0 })
+    if !record.evidence.isEmpty { field(record.evidence.utf8.lazy.map { $0 < 0x20 ? UInt8(ascii: " ") : $0 }) }
     text.append(newline)
   }
 
@@ -105,10 +106,12 @@ package enum BlockFile {
         let port = UInt16(exactly: port), let transport = transport(field())
       else { return false }
       let mode = text(field())
-      guard let reason = rest else { return false }
+      guard rest != nil else { return false }
+      let reason = text(field())
+      guard let evidence = rest ?? .some([]), !evidence.contains(tab) else { return false }
       records[network] = Block.Record(
         network: network, since: Timestamp(nanoseconds: since), until: until.map(Timestamp.init(nanoseconds:)),
-        methods: methods, port: port, transport: transport, modeName: mode, reason: text(reason))
+        methods: methods, port: port, transport: transport, modeName: mode, reason: reason, evidence: text(evidence))
       return true
     default:
       return false

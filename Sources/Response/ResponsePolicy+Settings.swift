@@ -28,6 +28,22 @@ package enum BlockMethod: String, Sendable, CaseIterable, Codable {
   case command
 }
 
+/// `PROOF`: what a block asks for beside a verdict.
+package enum ProofDemand: String, Sendable, CaseIterable {
+  /// That the source completed a TCP handshake with us.
+  case handshake
+  /// Nothing: whatever address is written on a packet is blocked.
+  case none
+}
+
+/// `RULE`: whose verdict a block asks for.
+package enum VerdictRule: String, Sendable, CaseIterable {
+  /// That of sequential evidence: one wrong port makes no scanner.
+  case native
+  /// A touch of a trigger port, by SCAN_TRIGGER.
+  case classic
+}
+
 extension ResponsePolicy {
   /// What to do about a triggered source, and what never to do.
   package struct Settings: Sendable, Equatable {
@@ -35,9 +51,18 @@ extension ResponsePolicy {
     package var udp = BlockAction.logOnly
     /// `BLOCK_METHOD`; nftables unless the classic keys imply others.
     package var methods: [BlockMethod] = [.nftables]
+    /// `PROOF`.
+    package var proof = ProofDemand.handshake
+    /// `RULE`.
+    package var rule = VerdictRule.native
+    /// `DOUBT_TIME`: how long an unproven scanner is lied to after its last probe; nil: nobody is. Longer hides services
+    /// from slower scans, and keeps more addresses in the kernel's set.
+    package var doubtTime: Duration? = .seconds(30)
     /// How long a block lasts (`BLOCK_TIME`); nil: until it is released. Longer gives a scanner fewer tries and a
     /// wrongly accused address a longer wait.
     package var duration: Duration? = .seconds(86_400)
+    /// How long the block of a repeat offender lasts at most (`BLOCK_TIME_MAX`). Each repeat doubles the time.
+    package var longest = Duration.seconds(30 * 86_400)
     /// The largest number of blocks in force (`BLOCK_MAX`), 1 and up. At the limit nothing more is blocked, and that is said.
     package var maximum = 131_072
     /// The largest number of new blocks in a minute (`BLOCK_RATE`); 0 for no limit.
@@ -60,6 +85,10 @@ extension ResponsePolicy {
     package var actsOnOwnAddress = false
 
     package init() {}
+
+    /// Whether sources that may be forged are lied to until they prove themselves. However they are shut out then: without
+    /// the lie a scanner who completes no connection of his own would never prove anything.
+    package var doubts: Bool { doubtTime != nil && tcp == .block && proof == .handshake }
 
     package func action(for transport: TransportProtocol) -> BlockAction { transport == .tcp ? tcp : udp }
   }

@@ -27,6 +27,8 @@ package struct ResponsePolicy: Sendable {
     case tableFull(Int)
     /// BLOCK_RATE new blocks were made within a minute.
     case tooFast(Int)
+    /// `--trial` ended without `portsentry confirm`.
+    case trialOver
 
     package var description: String {
       switch self {
@@ -34,15 +36,18 @@ package struct ResponsePolicy: Sendable {
       case .ignored: "the ignore file names it"
       case .tableFull(let limit): "\(limit) blocks are in force (BLOCK_MAX)"
       case .tooFast(let limit): "\(limit) blocks were made within a minute (BLOCK_RATE)"
+      case .trialOver: "the trial was not confirmed (`portsentry confirm`)"
       }
     }
   }
 
-  /// A block for the source of a triggered probe, or why there is none.
+  /// A block for the source of a probe, or why there is none.
   ///
-  /// - Parameter inForce: how many blocks there are.
+  /// - Parameters:
+  ///   - repeats: how often the source was blocked before: each doubles the time.
+  ///   - inForce: how many blocks there are.
   package mutating func decide(
-    _ probe: Probe, modeName: String, reason: String, inForce: Int, now: Timestamp
+    _ probe: Probe, _ grounds: Grounds, modeName: String, repeats: Int, inForce: Int, now: Timestamp
   ) throws(Refusal) -> Block {
     let network = IPNetwork(probe.source)
     try check(network, inForce: inForce)
@@ -57,9 +62,51 @@ package struct ResponsePolicy: Sendable {
       recent.append(now)
     }
     return Block(
-      network: network, since: now, until: settings.duration.map { now + $0 },
-      methods: settings.action(for: probe.transport) == .runCommand ? [] : settings.methods, port: probe.targetPort,
-      transport: probe.transport, modeName: modeName, reason: reason)
+      Block.Record(
+        network: network, since: now, until: duration(repeats: repeats).map { now + $0 },
+        methods: settings.action(for: probe.transport) == .runCommand ? [] : settings.methods, port: probe.targetPort,
+        transport: probe.transport, modeName: modeName, reason: "\(grounds)", evidence: grounds.line))
+  }
+
+  /// How long a block lasts after so many before it; nil: for ever.
+  package func duration(repeats: Int) -> Duration? {
+    guard let base = settings.duration else { return nil }
+    var duration = base
+    for _ in 0..<max(repeats, 0) where duration < settings.longest { duration *= 2 }
+    return min(duration, max(settings.longest, base))
+  }
+
+  /// A block that was made for a trial, for its whole time.
+  package func prolong(_ block: Block, repeats: Int) -> Block {
+    var record = block.record
+    record.until = duration(repeats: repeats).map { record.since + $0 }
+    return Block(record)
+  }
+
+  /// A block for a whole prefix, in place of those for its members; nil where something safe or ignored is in it.
+  ///
+  /// - Parameter members: the blocks that it takes the place of, the newest last. All of them proven.
+  package func widen(
+    to network: IPNetwork, members: [Block], repeats: Int, now: Timestamp
+  ) -> Block? {
+    guard let last = members.last, (try? check(network, inForce: 0)) != nil else { return nil }
+    var until = duration(repeats: repeats).map { now + $0 }
+    for member in members {
+      guard let end = until, let theirs = member.until else {
+        until = nil
+        break
+      }
+      until = max(end, theirs)
+    }
+    var record = last.record
+    record.network = network
+    record.since = now
+    record.until = until
+    // Neither a line of hosts.deny nor a command of the administrator's need know networks.
+    record.methods = record.methods.filter { $0 == .nftables || $0 == .route }
+    if record.methods.isEmpty { return nil }
+    record.reason = "\(members.count) proven members, the last \(last.network): \(last.record.reason)"
+    return Block(record)
   }
 
   /// A block by an operator's order: the safe list holds for it, the rate does not.
@@ -72,17 +119,17 @@ package struct ResponsePolicy: Sendable {
     // A network cannot be a line of hosts.deny or a classic command's $TARGET$ in every case; nftables takes all.
     let methods = settings.methods.filter { network.isHost || $0 == .nftables || $0 == .route }
     return Block(
-      network: network, since: now, until: duration.map { now + $0 }, methods: methods.isEmpty ? [.nftables] : methods,
-      port: 0, transport: .tcp, modeName: "operator", reason: reason)
+      Block.Record(
+        network: network, since: now, until: duration.map { now + $0 },
+        methods: methods.isEmpty ? [.nftables] : methods, port: 0, transport: .tcp, modeName: "operator", reason: reason
+      ))
   }
 
   /// A block that was in force before a restart; nil when it must not be any more.
   package func restore(_ record: Block.Record, now: Timestamp) -> Block? {
     if let until = record.until, until <= now { return nil }
     guard (try? check(record.network, inForce: 0)) != nil else { return nil }
-    return Block(
-      network: record.network, since: record.since, until: record.until, methods: record.methods, port: record.port,
-      transport: record.transport, modeName: record.modeName, reason: record.reason)
+    return Block(record)
   }
 
   private func check(_ network: IPNetwork, inForce: Int) throws(Refusal) {
@@ -109,10 +156,14 @@ package struct Block: Sendable, Equatable {
     package var modeName: String
     /// The evidence, in words.
     package var reason: String
+    /// The evidence, as `Grounds.line`; empty for an operator's order.
+    package var evidence: String
+
+    package var grounds: Grounds? { Grounds(line: evidence) }
 
     package init(
       network: IPNetwork, since: Timestamp, until: Timestamp?, methods: [BlockMethod], port: UInt16,
-      transport: TransportProtocol, modeName: String, reason: String
+      transport: TransportProtocol, modeName: String, reason: String, evidence: String = ""
     ) {
       self.network = network
       self.since = since
@@ -122,6 +173,7 @@ package struct Block: Sendable, Equatable {
       self.transport = transport
       self.modeName = modeName
       self.reason = reason
+      self.evidence = evidence
     }
   }
 
@@ -130,24 +182,22 @@ package struct Block: Sendable, Equatable {
   package var until: Timestamp? { record.until }
   package var methods: [BlockMethod] { record.methods }
 
-  fileprivate init(
-    network: IPNetwork, since: Timestamp, until: Timestamp?, methods: [BlockMethod], port: UInt16,
-    transport: TransportProtocol, modeName: String, reason: String
-  ) {
-    record = Record(
-      network: network, since: since, until: until, methods: methods, port: port, transport: transport,
-      modeName: modeName, reason: reason)
-  }
+  fileprivate init(_ record: Record) { self.record = record }
 
   /// How long it still lasts; nil for ever.
   package func remaining(at now: Timestamp) -> Duration? { until.map { max($0 - now, .milliseconds(1)) } }
+
+  /// The same block, ending at the latest then.
+  package func limited(until end: Timestamp) -> Block {
+    var record = record
+    record.until = min(record.until ?? end, end)
+    return Block(record)
+  }
 
   /// The same block with only those of its methods that took effect.
   package func limited(to methods: [BlockMethod]) -> Block {
     var record = record
     record.methods = methods
-    return Block(
-      network: record.network, since: record.since, until: record.until, methods: methods, port: record.port,
-      transport: record.transport, modeName: record.modeName, reason: record.reason)
+    return Block(record)
   }
 }

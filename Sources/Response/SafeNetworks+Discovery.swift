@@ -3,11 +3,40 @@ import Platform
 import Wire
 
 extension SafeNetworks {
+  /// Where other programs write down which servers they use: a file, or a folder with the end of its files' names.
+  private static let serverFiles: [(path: String, suffix: String?, form: ServerFiles.Form)] = [
+    ("/etc/chrony/chrony.conf", nil, .time), ("/etc/chrony.conf", nil, .time),
+    ("/etc/chrony/conf.d", ".conf", .time), ("/etc/chrony/sources.d", ".sources", .time),
+    ("/run/chrony-dhcp", ".sources", .time), ("/etc/ntp.conf", nil, .time), ("/etc/ntpsec/ntp.conf", nil, .time),
+    ("/etc/openntpd/ntpd.conf", nil, .time), ("/etc/systemd/timesyncd.conf", nil, .timesyncd),
+    ("/etc/systemd/timesyncd.conf.d", ".conf", .timesyncd), ("/run/systemd/timesyncd.conf.d", ".conf", .timesyncd),
+    ("/run/systemd/netif/leases", "", .lease), ("/var/lib/NetworkManager", ".lease", .lease),
+    ("/var/lib/NetworkManager", ".lease", .dhclient), ("/var/lib/dhcp", ".leases", .dhclient),
+    ("/var/lib/dhclient", ".lease", .dhclient), ("/var/lib/dhclient", ".leases", .dhclient),
+    ("/var/lib/dhcpcd", ".lease", .dhcpcd), ("/var/lib/dhcpcd5", ".lease", .dhcpcd),
+  ]
+
+  /// The time and DHCP servers that other programs of this host are configured with, or were given.
+  ///
+  /// - Parameter root: another root folder, for tests.
+  /// - Returns: each server, and the file that names it. A file that cannot be read names none.
+  package static func servers(root: String = "") -> [(server: ServerFiles.Server, file: String)] {
+    serverFiles.flatMap { place -> [(server: ServerFiles.Server, file: String)] in
+      let paths =
+        place.suffix.map { suffix in
+          Files.names(in: root + place.path).filter { $0.hasSuffix(suffix) }.map { "\(place.path)/\($0)" }
+        } ?? [place.path]
+      return paths.flatMap { path in
+        ServerFiles.servers(place.form, in: (try? Files.read(root + path, limit: 1 << 20)) ?? []).map { ($0, path) }
+      }
+    }
+  }
+
   /// Looks up this host's addresses and broadcasts, its default gateways, and its resolvers.
   ///
   /// - Parameters:
   ///   - resolvConf: the resolver's file. When it names a local stub, `upstream` says whom the stub asks.
-  ///   - also: further networks with their reasons; they come first.
+  ///   - also: further networks with their reasons; what is found here goes before them.
   /// - Throws: the kernel's error, or that of a file that is there but cannot be read: a protection would be missing.
   package static func discover(
     resolvConf: String = "/etc/resolv.conf", upstream: String = "/run/systemd/resolve/resolv.conf",
@@ -15,7 +44,7 @@ extension SafeNetworks {
   ) throws(Errno) -> SafeNetworks {
     var socket = try NetlinkSocket(NETLINK_ROUTE)
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
-    var entries = also
+    var entries: [(network: IPNetwork, reason: String)] = []
     try addresses(&socket, &buffer, &entries)
     try routes(&socket, &buffer, &entries)
     let resolvers = try resolvers(inFile: resolvConf)
@@ -23,6 +52,7 @@ extension SafeNetworks {
     if resolvers.contains(where: \.isLoopback) {
       entries += try Self.resolvers(inFile: upstream).map { (IPNetwork($0), "a resolver in \(upstream)") }
     }
+    entries += also
     // Loopback is always safe, and :: and 0.0.0.0 as well.
     return SafeNetworks(entries.filter { $0.network.isHost ? $0.network.address.isPossiblePeer : true })
   }

@@ -14,7 +14,9 @@ struct PortSentry: ParsableCommand {
       See portsentry(8), and portsentry.conf(5) for the settings.
       """,
     version: Version.text,
-    subcommands: [Run.self, Check.self, Status.self, Blocked.self, Block.self, Unblock.self, Replay.self],
+    subcommands: [
+      Run.self, Check.self, Status.self, Blocked.self, Why.self, Block.self, Unblock.self, Confirm.self, Replay.self,
+    ],
     defaultSubcommand: Run.self)
 
   /// Synchronous on purpose: sockets and threads are made in this order, before any task could be.

@@ -14,7 +14,9 @@ import Testing
       ),
       (.block(target: "203.0.113.7", seconds: 4_000_000_000, reason: "x"), "block\t203.0.113.7\t4000000000\tx"),
       (.unblock(target: "203.0.113.7"), "unblock\t203.0.113.7"), (.unblockAll, "unblock-all"),
-      (.watch(mode: "sudp"), "watch\tsudp"),
+      (.watch(mode: "sudp"), "watch\tsudp"), (.confirm, "confirm"),
+      (.why(target: "203.0.113.7", json: false), "why\t203.0.113.7\ttext"),
+      (.why(target: "2001:db8::7", json: true), "why\t2001:db8::7\tjson"),
     ] as [(ControlMessage, String)])
   func roundTrip(message: ControlMessage, line: String) {
     #expect(message.line == line)
@@ -30,6 +32,7 @@ import Testing
       "block\t1.2.3.4\t4000000001\t", "block\t1.2.3.4\t99999999999999999999\t", "block\t1.2.3.4\t1\ta\tb", "unblock",
       "unblock\ta\tb", "unblock-all\tx", "watch", "watch\ta\tb", "status\n", "status\r", "status\u{0}",
       "unblock\ta\u{1b}[2J",
+      "confirm\t", "confirm\tx", "why", "why\t1.2.3.4", "why\t1.2.3.4\t", "why\t1.2.3.4\txml", "why\t1.2.3.4\tjson\t",
       "run\t/bin/sh", "exec\tid",
     ])
   func refused(line: String) {

@@ -1,10 +1,11 @@
 import Configuration
-import Daemon
 import Detection
 import Response
 import TestSupport
 import Testing
 import Wire
+
+@testable import Daemon
 
 private let classic = """
   TCP_PORTS="1,11,15"
@@ -165,5 +166,66 @@ extension Plan {
     let plan = try call.plan()
     #expect(plan.logDialect == .modern && plan.configuration.stateDirectory == "/state")
     #expect(plan.configuration.controlSocket == "/socket" && plan.configuration.response.actsOnOwnAddress)
+  }
+
+  // MARK: What is lied about
+
+  private func trap(_ text: String, tcp: Mode?, udp: Mode? = nil, interfaces: InterfaceSelection? = nil) throws
+    -> NFTablesTrap?
+  {
+    var call = Call()
+    call.configuration =
+      classic.replacing("BLOCK_TCP=\"0\"\n", with: "").replacing("BLOCK_UDP=\"0\"\n", with: "") + text
+    call.options.tcpMode = tcp
+    call.options.udpMode = udp
+    call.options.interfaces = interfaces
+    let plan = try call.plan()
+    return plan.trap(call.options)
+  }
+
+  @Test func `An advanced mode lies to everybody about its ports, and to the doubted about all, where it blocks`()
+    throws
+  {
+    let logging = try #require(try trap("", tcp: .advanced))
+    #expect(logging.decoy.description == "0-21,23-79,81-99")
+    #expect(logging.doubt == nil && logging.interfaces.isEmpty)
+    let blocking = try #require(try trap("BLOCK_TCP=\"1\"\nDOUBT_TIME=\"5s\"\n", tcp: .advanced, udp: .stealth))
+    #expect(blocking.decoy == logging.decoy && blocking.tcp == logging.decoy && blocking.doubt == .seconds(5))
+    #expect(blocking.udp.ports == [7, 9])
+    let some = try #require(try trap("", tcp: .advanced, interfaces: .named(["eth0"])))
+    #expect(some.interfaces == ["eth0"])
+  }
+
+  @Test(
+    arguments: [
+      ("", .stealth, false), ("ADVANCED_DECOY=\"0\"\n", .advanced, false), ("", .connect, false),
+      ("BLOCK_TCP=\"1\"\n", .stealth, true), ("BLOCK_TCP=\"1\"\n", .connect, false),
+      ("BLOCK_TCP=\"1\"\nDOUBT_TIME=\"0\"\n", .stealth, false), ("BLOCK_TCP=\"1\"\nPROOF=\"none\"\n", .stealth, false),
+      ("BLOCK_TCP=\"1\"\nKILL_ROUTE=\"true $TARGET$\"\n", .stealth, false),
+      ("BLOCK_TCP=\"1\"\nBLOCK_METHOD=\"route\"\n", .stealth, true),
+      ("BLOCK_TCP=\"2\"\nKILL_RUN_CMD=\"true\"\n", .stealth, false),
+    ] as [(String, Mode, Bool)])
+  func `Nobody is lied to without a reason`(_ text: String, _ mode: Mode, _ lies: Bool) throws {
+    #expect((try trap(text, tcp: mode) != nil) == lies)
+  }
+
+  @Test(
+    arguments: [
+      ("BLOCK_TCP=\"1\"\n", .stealth, false), ("BLOCK_TCP=\"1\"\nDOUBT_TIME=\"0\"\n", .stealth, true),
+      ("BLOCK_TCP=\"1\"\nDOUBT_TIME=\"0\"\n", .advanced, false),
+      ("BLOCK_TCP=\"1\"\nDOUBT_TIME=\"0\"\n", .connect, false),
+      ("BLOCK_UDP=\"1\"\n", .stealth, true), ("BLOCK_TCP=\"1\"\nDOUBT_TIME=\"0\"\nPROOF=\"none\"\n", .stealth, false),
+      ("BLOCK_TCP=\"0\"\n", .stealth, false),
+    ] as [(String, Mode, Bool)])
+  func `Where nothing can be proven it is said that nobody will be blocked`(_ text: String, _ mode: Mode, _ warns: Bool)
+    throws
+  {
+    var call = Call()
+    call.configuration =
+      classic.replacing("BLOCK_TCP=\"0\"\n", with: "").replacing("BLOCK_UDP=\"0\"\n", with: "") + text
+    call.options.tcpMode = mode
+    let plan = try call.plan()
+    #expect(plan.diagnostics.contains { $0.message.contains("NOBODY WILL BE BLOCKED") } == warns)
+    #expect(!plan.hasErrors)
   }
 }

@@ -41,7 +41,8 @@ import Wire
         methods: BlockMethod.allCases.filter { _ in random.chance(50) },
         port: UInt16.random(in: 0...65535, using: &random),
         transport: random.chance(50) ? .tcp : .udp, modeName: ["atcp", "operator", ""].randomElement(using: &random)!,
-        reason: ["", "SYN scan", "Größe", "a  b "].randomElement(using: &random)!)
+        reason: ["", "SYN scan", "Größe", "a  b "].randomElement(using: &random)!,
+        evidence: ["", "", "classic syn TCP 23 1"].randomElement(using: &random)!)
       text += BlockFile.line(record)
       model[network] = record
     }

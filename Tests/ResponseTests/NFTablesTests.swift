@@ -33,12 +33,20 @@ private let emptyRuleset = """
   \t\tiif "lo" accept
   \t\tip saddr @banned4 counter packets 0 bytes 0 drop
   \t\tip6 saddr @banned6 counter packets 0 bytes 0 drop
-  \t\tip saddr @banned4net counter packets 0 bytes 0 drop
-  \t\tip6 saddr @banned6net counter packets 0 bytes 0 drop
   \t}
   }
 
   """
+
+/// The same once a network was blocked.
+private let withNetworks = emptyRuleset.replacing(
+  "\t\tip6 saddr @banned6 counter packets 0 bytes 0 drop\n",
+  with: """
+    \t\tip6 saddr @banned6 counter packets 0 bytes 0 drop
+    \t\tip saddr @banned4net counter packets 0 bytes 0 drop
+    \t\tip6 saddr @banned6net counter packets 0 bytes 0 drop
+
+    """)
 
 extension String {
   fileprivate var lines: [Substring] { split(separator: "\n") }
@@ -152,7 +160,23 @@ struct NFTablesTests {
       #expect(try tables.isIntact())
       try tables.remove(blocks.map { network($0.0) } + [network("203.0.113.1"), network("203.0.113.0/24")])
       #expect(try tables.list().isEmpty)
-      #expect(shell("nft list ruleset").output == emptyRuleset)
+      #expect(shell("nft list ruleset").output == withNetworks)
+    }
+  }
+
+  @Test("rules for networks come with the first of them, also of one that was blocked before we began")
+  func networksHaveRules() throws {
+    try inNamespace {
+      var tables = try NFTables()
+      try tables.ensure()
+      try tables.add([(network("192.0.2.9"), nil)])
+      #expect(!shell("nft list ruleset").output.contains("@banned4net"))
+      try tables.add([(network("198.51.100.0/24"), nil)])
+      #expect(shell("nft list ruleset").output.contains("ip saddr @banned4net counter"))
+      shell("nft flush chain inet portsentry prerouting")
+      var others = try NFTables()
+      try others.ensure()
+      #expect(shell("nft list ruleset").output.contains("ip saddr @banned4net counter"))
     }
   }
 

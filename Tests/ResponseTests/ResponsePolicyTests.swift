@@ -26,7 +26,10 @@ private func probe(from source: String = "203.0.113.7", _ transport: TransportPr
     _ policy: inout ResponsePolicy, _ probe: Probe = probe(), inForce: Int = 0, at time: Timestamp = now
   ) -> Result<Block, ResponsePolicy.Refusal> {
     do throws(ResponsePolicy.Refusal) {
-      return .success(try policy.decide(probe, modeName: "atcp", reason: "SYN scan", inForce: inForce, now: time))
+      return .success(
+        try policy.decide(
+          probe, Grounds(.touch(.syn, .tcp, port: 23, trigger: 1), nil), modeName: "atcp", repeats: 0, inForce: inForce,
+          now: time))
     } catch {
       return .failure(error)
     }
@@ -40,7 +43,10 @@ private func probe(from source: String = "203.0.113.7", _ transport: TransportPr
     let block = try decide(&policy).get()
     #expect(block.network == IPNetwork("203.0.113.7")! && block.methods == [.nftables, .hostsDeny])
     #expect(block.record.since == now && block.until == now + .seconds(600))
-    #expect(block.record.port == 23 && block.record.modeName == "atcp" && block.record.reason == "SYN scan")
+    #expect(block.record.port == 23 && block.record.modeName == "atcp" && block.record.reason == "syn to TCP port 23")
+    #expect(block.record.evidence == "classic syn TCP 23 1" && block.record.grounds?.origin == nil)
+    #expect(block.limited(until: now + .seconds(5)).until == now + .seconds(5))
+    #expect(block.limited(until: now + .seconds(5000)).until == block.until)
     #expect(block.remaining(at: now + .seconds(599)) == .seconds(1))
     #expect(block.remaining(at: now + .seconds(700)) == .milliseconds(1))
     #expect(block.limited(to: [.nftables]).methods == [.nftables])

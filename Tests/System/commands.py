@@ -64,7 +64,7 @@ def one_response(lab):
 def failing(lab):
     for command, what in (("/bin/false $TARGET$", "fails"), ("/nonexistent/cmd $TARGET$", "does not exist")):
         sentry = lab.sentry("-stcp", name=what.replace(" ", "-"), settings={
-            "BLOCK_TCP": "1", "KILL_ROUTE": command, "BLOCK_METHOD": "command"})
+            "BLOCK_TCP": "1", "KILL_ROUTE": command, "BLOCK_METHOD": "command", "PROOF": "none"})
         source = lab.new_source()[0]
         lab.syn(source, 111)
         sentry.wait_line("%s.*%s|%s.*%s" % (ERROR, re.escape(source), re.escape(source), ERROR.replace("(?i)", "")))
@@ -80,7 +80,7 @@ def failing(lab):
 @L.test("commands.hanging_command_is_ended")
 def hanging(lab):
     sentry = lab.sentry("-stcp", settings={
-        "BLOCK_TCP": "1", "KILL_ROUTE": "sleep 100; echo $TARGET$", "BLOCK_METHOD": "command", "COMMAND_TIMEOUT": "1"})
+        "BLOCK_TCP": "1", "KILL_ROUTE": "sleep 100; echo $TARGET$", "BLOCK_METHOD": "command", "PROOF": "none", "COMMAND_TIMEOUT": "1"})
     source = lab.new_source()[0]
     before = set(lab.pids(lab.target))
     lab.syn(source, 111)

@@ -115,7 +115,7 @@ def check_all(lab):
                     "check of %s names no line: %s" % (os.path.basename(file), (out.stdout + out.stderr)[:200]))
         figures.append(out.returncode)
     bad = lab.folder + "/bad.conf"
-    open(bad, "w").write('TCP_PORTS="1,2"\nBLOK_TCP="1"\nSCAN_TRIGGER="many"\nRESOLVE_HOST\n')
+    open(bad, "w").write('TCP_PORTS="1-2"\nBLOK_TCP="1"\nSCAN_TRIGGER="many"\nRESOLVE_HOST\n')
     out = lab.in_target(L.binary, "check", "-c", bad, ok=None)
     text = out.stdout + out.stderr
     L.check(out.returncode == 78, "check of a bad file ended with %d" % out.returncode)

@@ -116,7 +116,7 @@ def history(lab):
     first = r"\d{10} - \d\d/\d\d/\d{4} \d\d:\d\d:\d\d Host: %s/%s Port: 111 TCP Blocked"
     second = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000 Scan from: \[%s\] .* blocked: \[true\]"
     for form, patterns in (("1.2", [first]), ("2", [second]), ("both", [first, second])):
-        sentry = lab.sentry("-stcp", name="form-" + form, settings={"BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "HISTORY_FORMAT": form})
+        sentry = lab.sentry("-stcp", name="form-" + form, settings={"BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "PROOF": "none", "HISTORY_FORMAT": form})
         for source in lab.new_source():
             before = sentry.history_text()
             lab.syn(source, 111)
@@ -135,7 +135,7 @@ def history(lab):
 def blocked(lab):
     """Both formats are read, and the one of the dialect in use is written."""
     a, b = lab.new_source(), lab.new_source()
-    sentry = lab.sentry("-stcp", settings={"BLOCK_TCP": "1", "BLOCK_METHOD": "nftables"})
+    sentry = lab.sentry("-stcp", settings={"BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "PROOF": "none"})
     lab.syn(a[0], 111)
     path = sentry.blocked_file + ".stcp"
 
@@ -159,7 +159,7 @@ def blocked(lab):
     open(folder + "/portsentry.blocked", "wb").write(records)
     open(folder + "/portsentry.ignore", "w").close()
     lab.in_target("nft", "flush", "ruleset")
-    sentry = lab.sentry("--stealth", folder=folder, settings={"BLOCK_TCP": "1", "BLOCK_METHOD": "nftables"})
+    sentry = lab.sentry("--stealth", folder=folder, settings={"BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "PROOF": "none"})
     L.wait_for(lambda: set(b) <= lab.nft_elements(), 3, lambda: "2.x's blocked file to be in force; in the kernel: %s" % lab.nft_elements())
     c = lab.new_source()
     lab.syn(c[1], 111)
@@ -215,7 +215,7 @@ def resolve(lab):
     conf, hosts = lab.folder + "/resolv.conf", lab.folder + "/nsswitch.conf"
     open(conf, "w").write("nameserver 127.0.0.1\noptions timeout:5 attempts:2\n")
     open(hosts, "w").write("hosts: files dns\n")
-    sentry = lab.sentry("-stcp", settings={"RESOLVE_HOST": "1", "BLOCK_TCP": "1", "BLOCK_METHOD": "nftables"}, mounts=
+    sentry = lab.sentry("-stcp", settings={"RESOLVE_HOST": "1", "BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "PROOF": "none"}, mounts=
                         'mount --bind %s "$(readlink -f /etc/resolv.conf)"; [ -e /etc/nsswitch.conf ] && mount --bind %s /etc/nsswitch.conf' % (conf, hosts))
     lab.syn(good, 111)
     sentry.wait_line(r"from host: attacker\.example/%s to TCP port: 111" % good)

@@ -298,13 +298,15 @@ class Lab:
         return read
 
     def nft_elements(self):
-        """Addresses in every set of `table inet portsentry`, as texts."""
+        """Addresses in the sets of bans of `table inet portsentry`, as texts."""
         out = self.in_target("nft", "-j", "list", "table", "inet", "portsentry", ok=None)
         if out.returncode:
             return set()
         found = set()
         for item in json.loads(out.stdout)["nftables"]:
-            for element in item.get("set", {}).get("elem", []):
+            if not item.get("set", {}).get("name", "").startswith("banned"):
+                continue
+            for element in item["set"].get("elem", []):
                 value = element
                 if isinstance(value, dict) and "elem" in value:
                     value = value["elem"]["val"]
@@ -465,7 +467,7 @@ class Sentry:
         # `ip`, `unshare` and `sh` each replace themselves, so the process is the sentry at last. The predecessor wants "unshare"
         # only once: its parent ends and its child stays in the same mount namespace.
         before = set(lab.pids(lab.target))
-        self.launched = time.monotonic()
+        self.launched, self.since = time.monotonic(), self.mark()
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
         out.close()
         err.close()
@@ -486,7 +488,7 @@ class Sentry:
     def wait_ready(self, timeout=10):
         """Waits for READY=1, or for 1.2's and 2.x's own word for it. Returns the seconds it took."""
         def ready():
-            if self.find(r"READY=1|now active and listening"):
+            if self.find(r"READY=1|now active and listening", self.since):
                 return True
             if self.process.poll() not in (None, 0):
                 raise Failure("the sentry ended with %d before it was ready: %s" % (

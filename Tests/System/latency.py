@@ -65,7 +65,7 @@ class Prober:
 
 
 def measure(lab, settings, sources, **more):
-    sentry = lab.sentry("-stcp", settings={"BLOCK_TCP": "1", "BLOCK_RATE": "0", **settings}, **more)
+    sentry = lab.sentry("-stcp", settings={"BLOCK_TCP": "1", "BLOCK_RATE": "0", **({} if more.get("predecessor") else {"PROOF": "none"}), **settings}, **more)
     prober = Prober(lab)
     prober.latency(sources.pop())  # The first pays for caches.
     found = []
@@ -110,7 +110,7 @@ def native(lab):
 @L.test("latency.cpu_for_each_block")
 def cost(lab):
     """All CPU of the sentry, from the packet to the log, the history and the state file; scans come in bursts."""
-    sentry = lab.sentry("-stcp", settings={"BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "BLOCK_RATE": "0"})
+    sentry = lab.sentry("-stcp", settings={"BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "PROOF": "none", "BLOCK_RATE": "0"})
     link = lab.link()
 
     def spent(sources, pause):
@@ -134,7 +134,7 @@ def cost(lab):
 @L.test("latency.restore_100000_blocks")
 def restore(lab):
     count = 100_000
-    settings = {"BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "BLOCK_RATE": "0", "BLOCK_MAX": "131072"}
+    settings = {"BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "PROOF": "none", "BLOCK_RATE": "0", "BLOCK_MAX": "131072"}
     sentry = lab.sentry("-stcp", settings=settings)
     link = lab.link()
     sources = invented(count, "10.96.0.0")

@@ -3,9 +3,11 @@
 Only the Python standard library. Every function returns bytes; `Link.send` puts a frame on the wire.
 """
 
+import errno
 import ipaddress
 import socket
 import struct
+import time
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION_OPTIONS = 0, 43, 44, 60
@@ -91,7 +93,14 @@ class Link:
         self.head = bytes.fromhex(target_mac.replace(":", "")) + bytes.fromhex(source_mac.replace(":", ""))
 
     def send(self, ip):
-        self.sock.send(self.head + (b"\x08\x00" if ip[0] >> 4 == 4 else b"\x86\xdd") + ip)
+        frame = self.head + (b"\x08\x00" if ip[0] >> 4 == 4 else b"\x86\xdd") + ip
+        for _ in range(1000):
+            try:
+                return self.sock.send(frame)
+            except OSError as error:  # The other side is behind.
+                if error.errno != errno.ENOBUFS:
+                    raise
+                time.sleep(0.001)
 
     def close(self):
         self.sock.close()

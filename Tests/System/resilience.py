@@ -10,7 +10,8 @@ import time
 import lab as L
 import packets as P
 
-NFT = {"BLOCK_TCP": "1", "BLOCK_UDP": "1", "BLOCK_METHOD": "nftables"}
+# Whatever address is on a packet is blocked: these tests are about blocks, not about whom they hit (that is deception.py).
+NFT = {"BLOCK_TCP": "1", "BLOCK_UDP": "1", "BLOCK_METHOD": "nftables", "PROOF": "none"}
 
 
 def alert(source):
@@ -184,6 +185,11 @@ def safe(lab):
     c.bind((peer, 0))
     c.connect((L.TARGET4, 22))
     accepted, _ = service.accept()
+    # Both have said something: it is a conversation, not a scanner's touch.
+    c.send(b"hello")
+    accepted.recv(5)
+    accepted.send(b"hello")
+    c.recv(5)
     # /etc/resolv.conf is a link in many places, and a bind mount needs the file behind it.
     sentry = lab.sentry("-stcp", "-sudp", settings=NFT, ignore="%s\n" % friend,
                         mounts='mount --bind %s "$(readlink -f /etc/resolv.conf)"' % conf)

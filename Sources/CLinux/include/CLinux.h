@@ -6,6 +6,7 @@
 // No _GNU_SOURCE here: it changes types that Swift's own Glibc module knows in their plain form (fd_set, __rusage_who),
 // and the two would clash. What only it declares stands below.
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -40,6 +41,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/if_addr.h>
 #include <linux/if_ether.h>
@@ -104,6 +106,10 @@ static inline int CLinux_pipe(void *ends) { return pipe2((int *)ends, O_CLOEXEC)
 // errno is a macro.
 static inline int CLinux_errno(void) { return errno; }
 
+// RLIMIT_NOFILE is a member of an enumeration without a fixed type.
+static inline int CLinux_getrlimit_nofile(struct rlimit *limit) { return getrlimit(RLIMIT_NOFILE, limit); }
+static inline int CLinux_setrlimit_nofile(const struct rlimit *limit) { return setrlimit(RLIMIT_NOFILE, limit); }
+
 // Wait statuses are taken apart by macros.
 static inline int CLinux_exited(int status) { return WIFEXITED(status); }
 static inline int CLinux_exit_status(int status) { return WEXITSTATUS(status); }
@@ -111,6 +117,24 @@ static inline int CLinux_term_signal(int status) { return WTERMSIG(status); }
 
 // glibc 2.36 has no wrapper with this name in every build; the number is the same on all architectures.
 static inline int CLinux_pidfd_open(pid_t pid) { return (int)syscall(434 /* pidfd_open */, pid, 0); }
+
+// bpf(2) has no wrapper. The attributes are a union, of which each command reads its own member.
+static inline int CLinux_bpf(int command, union bpf_attr *attributes) {
+  return (int)syscall(SYS_bpf, command, attributes, sizeof *attributes);
+}
+// A mount that is in no folder: fsopen, fsconfig (FSCONFIG_CMD_CREATE), fsmount (FSMOUNT_CLOEXEC); the numbers are the same
+// on all architectures, and glibc 2.36 has wrappers only with _GNU_SOURCE. Gives its descriptor, or -1.
+static inline int CLinux_detached_mount(const char *type) {
+  int fs = (int)syscall(430, type, 1);
+  if (fs < 0) return -1;
+  int mount = syscall(431, fs, 6, (void *)0, (void *)0, 0) == 0 ? (int)syscall(432, fs, 1, 0) : -1;
+  int error = errno;
+  close(fs);
+  errno = error;
+  return mount;
+}
+// The offset of a member behind an unnamed union.
+static const int CLinux_sock_ops_sk = __builtin_offsetof(struct bpf_sock_ops, sk);
 
 // Ignoring a signal uses SIG_IGN, a function pointer cast from an integer.
 static inline void CLinux_ignore_signal(int number) { signal(number, SIG_IGN); }
@@ -130,6 +154,8 @@ static const int CLinux_EFD_NONBLOCK = EFD_NONBLOCK;
 static const int CLinux_EFD_CLOEXEC = EFD_CLOEXEC;
 static const int CLinux_MSG_NOSIGNAL = MSG_NOSIGNAL;
 static const int CLinux_MSG_DONTWAIT = MSG_DONTWAIT;
+// netinet/in.h declares it with _GNU_SOURCE only in some versions of glibc.
+static const int CLinux_IPV6_TRANSPARENT = 75;
 
 // Declared only with _GNU_SOURCE (0x80, glibc and musl), and as a macro of another type than its neighbours.
 static const short CLinux_POSIX_SPAWN_SETSID = 0x80;

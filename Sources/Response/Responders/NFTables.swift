@@ -22,7 +22,9 @@ import Wire
 ///   }
 /// }
 /// ```
-/// Hosts and networks are in different sets because a hash is several times faster than a tree.
+/// Hosts and networks are in different sets because a hash is several times faster than a tree. The rules for networks come
+/// with the first one: every packet of the host pays for a rule. `NFTablesTrap` says what there is besides where strangers
+/// are lied to.
 /// Owned by one thread: no call may overlap another. No call waits for anything but the kernel.
 package struct NFTables: ~Copyable {
   /// The table's name; its family is `inet`.
@@ -30,10 +32,11 @@ package struct NFTables: ~Copyable {
   /// Our netlink port, by which `NFTablesMonitor` tells our own changes from others'.
   package let port: UInt32
 
-  /// `NF_IP_PRI_RAW`: before connection tracking, where a drop costs a third of one after it.
-  static let priority: Int32 = -300
-  static let chain = "prerouting"
-
+  private var trap: NFTablesTrap?
+  /// Whether a network is or was blocked.
+  private var hasNetworks = false
+  /// What the table is to be made of.
+  private var layout: NFTablesLayout { (trap?.layout ?? NFTablesLayout()).withBans(networks: hasNetworks) }
   private var socket: NetlinkSocket
   /// A dump comes in datagrams of up to 32 KiB, an error with the message it is about.
   private var buffer = [UInt8](repeating: 0, count: 1 << 17)
@@ -65,17 +68,67 @@ package struct NFTables: ~Copyable {
   package mutating func ensure() throws(ResponderError) -> Bool {
     try unchanged { (self) throws(ResponderError) in
       let generation = try self.generation()
+      try self.noticeNetworks()
       let state = try self.state()
-      if state == .intact { return false }
+      if state.isIntact(self.layout) { return false }
       var change = NFTablesTransaction(table: self.table, sequence: self.socket.nextSequence(), generation: generation)
-      state.repair(&change)
+      state.repair(&change, self.layout)
       try self.commit(&change)
       return true
     }
   }
 
-  /// Whether table, sets, chain and rules are as `ensure()` makes them.
-  package mutating func isIntact() throws(ResponderError) -> Bool { try state() == .intact }
+  /// Whether table, sets, chains and rules are as `ensure()` makes them.
+  package mutating func isIntact() throws(ResponderError) -> Bool { try state().isIntact(layout) }
+
+  /// Sets or changes the trap, or takes it away (nil), and makes it so. Bans stay.
+  ///
+  /// - Throws: `.unsupported` where the kernel has no `socket`, `tproxy` or `fib` for nf_tables; then there is no trap, and
+  ///   bans go on.
+  package mutating func set(_ trap: NFTablesTrap?) throws(ResponderError) {
+    guard trap != self.trap else { return }
+    self.trap = trap
+    do throws(ResponderError) { try ensure() } catch {
+      self.trap = nil
+      guard trap != nil, try state().tableFlags != nil else { throw error }
+      try ensure()
+      // The kernel has no name for what it cannot do: an expression it does not know is `ENOENT`.
+      if case .missing = error { throw .unsupported("nftables with socket, tproxy and fib") }
+      throw error
+    }
+  }
+
+  /// How often a doubt found no room since the rules were made.
+  package mutating func doubtsLost() throws(ResponderError) -> UInt64 {
+    var lost: UInt64 = 0
+    for chain in layout.chains where chain.name == "doubt" {
+      for rule in try rules(of: chain.name) {
+        let list = NetlinkReply.attributeList(in: rule)
+        guard list.contains(where: { RuleExpression(decoding: $0.payload).name == "counter" }) else { continue }
+        for (_, expression) in list {
+          let parts = NetlinkReply.attributes(in: expression)
+          guard parts[NFTA_EXPR_NAME]?.text == "counter" else { continue }
+          lost &+= NetlinkReply.attributes(in: parts[NFTA_EXPR_DATA] ?? [])[NFTA_COUNTER_PACKETS]?.number64 ?? 0
+        }
+      }
+    }
+    return lost
+  }
+
+  /// Whether a source is doubted at this moment, and for how much longer.
+  package mutating func doubt(of address: IPAddress) throws(ResponderError) -> Duration? {
+    guard let set = layout.sets.first(where: { $0.name == (address.isV4 ? "doubt4" : "doubt6") }) else { return nil }
+    let key = address.isV4 ? IPNetwork(address) : IPNetwork(address, length: 64)!
+    do throws(ResponderError) {
+      return try elements(of: set, only: SetElement(key: key.address.setKey)).first?.remaining.map {
+        .milliseconds(Int64(clamping: $0))
+      }
+    } catch .missing {
+      return nil
+    } catch {
+      throw error
+    }
+  }
 
   /// Removes our table with all its blocks; one that is not there is fine.
   package mutating func deleteTable() throws(ResponderError) {
@@ -96,7 +149,7 @@ package struct NFTables: ~Copyable {
   ///
   /// - Throws: `.missing` when the table or a set is gone: `ensure()` and repeat.
   package mutating func add(_ blocks: [(IPNetwork, Duration?)]) throws(ResponderError) {
-    for set in AddressSet.all {
+    for set in NFTablesSet.bans {
       let mine = blocks.filter { $0.0.isV4 == set.isV4 && $0.0.isHost != set.holdsNetworks }
       if mine.isEmpty { continue }
       if set.holdsNetworks {
@@ -111,7 +164,7 @@ package struct NFTables: ~Copyable {
   ///
   /// - Throws: `.missing` when the table or a set is gone.
   package mutating func remove(_ networks: [IPNetwork]) throws(ResponderError) {
-    for set in AddressSet.all {
+    for set in NFTablesSet.bans {
       let mine = networks.filter { $0.isV4 == set.isV4 && $0.isHost != set.holdsNetworks }
       if mine.isEmpty { continue }
       if set.holdsNetworks {
@@ -140,7 +193,7 @@ package struct NFTables: ~Copyable {
         result[network] = .some(time)
       }
     }
-    for set in AddressSet.all {
+    for set in NFTablesSet.bans {
       if set.holdsNetworks {
         for interval in try intervals(of: set) {
           if let owner = interval.owner {
@@ -162,12 +215,21 @@ package struct NFTables: ~Copyable {
     return result
   }
 
+  /// Networks that were blocked before we began.
+  private mutating func noticeNetworks() throws(ResponderError) {
+    for set in NFTablesSet.bans where set.holdsNetworks && !hasNetworks {
+      do throws(ResponderError) { hasNetworks = try !elements(of: set).isEmpty } catch {
+        guard case .missing = error else { throw error }
+      }
+    }
+  }
+
   // MARK: Hosts
 
   /// Hosts that go to the kernel as one change.
   private static let hostsInChange = 16_000
 
-  private mutating func addHosts(_ blocks: [(IPNetwork, Duration?)], to set: AddressSet) throws(ResponderError) {
+  private mutating func addHosts(_ blocks: [(IPNetwork, Duration?)], to set: NFTablesSet) throws(ResponderError) {
     var start = 0
     while start < blocks.count {
       let end = min(start + Self.hostsInChange, blocks.count)
@@ -188,7 +250,7 @@ package struct NFTables: ~Copyable {
 
   /// Only kernels from 6.12 on can change the timeout of an element that is there. This works with all of them:
   /// add (so that it is there), delete (which then succeeds), add with the new time; atomically.
-  private mutating func replaceHosts(_ elements: [SetElement], in set: AddressSet) throws(ResponderError) {
+  private mutating func replaceHosts(_ elements: [SetElement], in set: NFTablesSet) throws(ResponderError) {
     let last = Dictionary(elements.map { ($0.key, $0.timeout) }, uniquingKeysWith: { _, last in last })
     let keys = last.keys.map { SetElement(key: $0) }
     var change = NFTablesTransaction(table: table, sequence: socket.nextSequence())
@@ -199,7 +261,7 @@ package struct NFTables: ~Copyable {
     try commit(&change)
   }
 
-  private mutating func removeHosts(_ networks: [IPNetwork], from set: AddressSet) throws(ResponderError) {
+  private mutating func removeHosts(_ networks: [IPNetwork], from set: NFTablesSet) throws(ResponderError) {
     let keys = Set(networks.lazy.map(\.address.setKey)).map { SetElement(key: $0) }
     var start = 0
     while start < keys.count {
@@ -215,7 +277,7 @@ package struct NFTables: ~Copyable {
 
   // MARK: Networks
 
-  private mutating func addNetworks(_ blocks: [(IPNetwork, Duration?)], to set: AddressSet) throws(ResponderError) {
+  private mutating func addNetworks(_ blocks: [(IPNetwork, Duration?)], to set: NFTablesSet) throws(ResponderError) {
     let intervals = blocks.map { BlockedInterval($0.0, remaining: $0.1.map(\.setMilliseconds)) }
     // Mostly nothing overlaps, and the kernel says so when it does.
     var change = NFTablesTransaction(table: table, sequence: socket.nextSequence())
@@ -228,11 +290,15 @@ package struct NFTables: ~Copyable {
       let networks = blocks.map(\.0)
       try changeIntervals(of: set) { .adding(intervals, of: networks, to: $0, isV4: set.isV4) }
     }
+    if !hasNetworks {
+      hasNetworks = true
+      try ensure()
+    }
   }
 
   /// Reads an interval set, works out the change, and makes it only if nobody changed any rule in between.
   private mutating func changeIntervals(
-    of set: AddressSet, _ plan: ([BlockedInterval]) -> IntervalChange
+    of set: NFTablesSet, _ plan: ([BlockedInterval]) -> IntervalChange
   ) throws(ResponderError) {
     _ = try unchanged { (self) throws(ResponderError) in
       let generation = try self.generation()
@@ -245,7 +311,7 @@ package struct NFTables: ~Copyable {
     }
   }
 
-  private mutating func intervals(of set: AddressSet) throws(ResponderError) -> [BlockedInterval] {
+  private mutating func intervals(of set: NFTablesSet) throws(ResponderError) -> [BlockedInterval] {
     let elements = try elements(of: set)
     let ends = elements.lazy.filter(\.isEnd).map(\.key).sorted()
     let starts = elements.filter { !$0.isEnd }.sorted { $0.key < $1.key }
@@ -270,12 +336,14 @@ package struct NFTables: ~Copyable {
     let owner: IPNetwork?
   }
 
-  private mutating func elements(of set: AddressSet) throws(ResponderError) -> [Element] {
+  /// - Parameter only: the one element asked for; `.missing` when it is not there.
+  private mutating func elements(of set: NFTablesSet, only: SetElement? = nil) throws(ResponderError) -> [Element] {
     try read(
-      NFT_MSG_GETSETELEM, dump: true, "set \(set.name) of table inet \(table)",
+      NFT_MSG_GETSETELEM, dump: only == nil, "set \(set.name) of table inet \(table)",
       { [table] in
         $0.put(NFTA_SET_ELEM_LIST_TABLE, string: table)
         $0.put(NFTA_SET_ELEM_LIST_SET, string: set.name)
+        if let only { $0.nest(NFTA_SET_ELEM_LIST_ELEMENTS) { $0.put(only, set.key) } }
       }
     ) { (result: inout [Element], reply) in
       guard let list = reply.attributes(after: MemoryLayout<nfgenmsg>.size)[NFTA_SET_ELEM_LIST_ELEMENTS] else { return }
@@ -291,7 +359,7 @@ package struct NFTables: ~Copyable {
           case NFTA_SET_ELEM_KEY.rawValue:
             // The key's one attribute is its value.
             let value = payload.dropFirst(4)
-            key = set.isV4 ? value.number.map { UInt128($0) } : value.value(at: 0, as: UInt128.self)?.byteSwappedToHost
+            key = set.key.read(value)
           case NFTA_SET_ELEM_FLAGS.rawValue:
             isEnd = (payload.number ?? 0) & NFT_SET_ELEM_INTERVAL_END.rawValue != 0
           case NFTA_SET_ELEM_EXPIRATION.rawValue:
@@ -331,51 +399,78 @@ package struct NFTables: ~Copyable {
       }
     }
     if state.tableFlags == nil { return state }
-    for set in AddressSet.all {
-      let found: (UInt32, UInt32)? = try only { () throws(ResponderError) in
+    for set in NFTablesTrap.names.sets {
+      let found: (flags: UInt32, type: UInt32, size: UInt32)? = try only { () throws(ResponderError) in
         try read(
-          NFT_MSG_GETSET, dump: false, set.name,
+          NFT_MSG_GETSET, dump: false, set,
           {
             $0.put(NFTA_SET_TABLE, string: name)
-            $0.put(NFTA_SET_NAME, string: set.name)
+            $0.put(NFTA_SET_NAME, string: set)
           }
         ) {
           let parts = $1.attributes(after: size)
-          $0.append((parts[NFTA_SET_FLAGS]?.number ?? 0, parts[NFTA_SET_KEY_TYPE]?.number ?? 0))
+          let described = NetlinkReply.attributes(in: parts[NFTA_SET_DESC] ?? [])
+          $0.append(
+            (
+              parts[NFTA_SET_FLAGS]?.number ?? 0, parts[NFTA_SET_KEY_TYPE]?.number ?? 0,
+              described[NFTA_SET_DESC_SIZE]?.number ?? 0
+            ))
         }
       }
-      state.sets.append(found.map { $0 == (set.flags, set.keyType) })
-    }
-    state.chainIsRight = try only { () throws(ResponderError) in
-      try read(
-        NFT_MSG_GETCHAIN, dump: false, Self.chain,
-        {
-          $0.put(NFTA_CHAIN_TABLE, string: name)
-          $0.put(NFTA_CHAIN_NAME, string: Self.chain)
-        }
-      ) {
-        let parts = $1.attributes(after: size)
-        let hook = NetlinkReply.attributes(in: parts[NFTA_CHAIN_HOOK] ?? [])
-        $0.append(
-          parts[NFTA_CHAIN_TYPE]?.text == "filter" && parts[NFTA_CHAIN_POLICY]?.number == UInt32(NF_ACCEPT)
-            && hook[NFTA_HOOK_HOOKNUM]?.number == NF_INET_PRE_ROUTING.rawValue
-            && hook[NFTA_HOOK_PRIORITY]?.number == UInt32(bitPattern: Self.priority))
+      guard let found else {
+        state.sets[set] = .missing
+        continue
+      }
+      let wanted = layout.sets.first { $0.name == set }
+      // One that is not wanted is right enough to be removed.
+      let isRight = wanted?.isLike(flags: found.flags, keyType: found.type, size: found.size) ?? true
+      state.sets[set] = isRight ? .right : .wrong
+      if isRight, let wanted, wanted.elements != nil {
+        state.elements[set] = try elements(of: wanted).map { SetElement(key: $0.key, isEnd: $0.isEnd) }.sorted()
       }
     }
-    if state.chainIsRight == nil { return state }
-    state.rules = try read(
-      NFT_MSG_GETRULE, dump: true, Self.chain,
-      {
-        $0.put(NFTA_RULE_TABLE, string: name)
-        $0.put(NFTA_RULE_CHAIN, string: Self.chain)
+    for chain in NFTablesTrap.names.chains {
+      let wanted = layout.chains.first { $0.name == chain }
+      let isRight = try only { () throws(ResponderError) in
+        try read(
+          NFT_MSG_GETCHAIN, dump: false, chain,
+          {
+            $0.put(NFTA_CHAIN_TABLE, string: name)
+            $0.put(NFTA_CHAIN_NAME, string: chain)
+          }
+        ) { $0.append(Self.isHooked($1.attributes(after: size), at: wanted?.priority)) }
       }
-    ) {
-      let parts = $1.attributes(after: size)
-      guard parts[NFTA_RULE_TABLE]?.text == name, parts[NFTA_RULE_CHAIN]?.text == Self.chain else { return }
-      let list = NetlinkReply.attributeList(in: parts[NFTA_RULE_EXPRESSIONS] ?? [])
-      $0.append(list.map { RuleExpression(decoding: $0.payload) })
+      state.chains[chain] = isRight.map { $0 || wanted == nil ? .right : .wrong } ?? .missing
+      if isRight == nil { continue }
+      state.rules[chain] = try rules(of: chain).map { rule in
+        NetlinkReply.attributeList(in: rule).map { RuleExpression(decoding: $0.payload) }
+      }
     }
     return state
+  }
+
+  /// Whether a chain is a base chain of ours in prerouting, or none at all where `priority` is nil.
+  private static func isHooked(_ chain: [Int32: ArraySlice<UInt8>], at priority: Int32?) -> Bool {
+    guard let priority else { return chain[NFTA_CHAIN_HOOK] == nil }
+    let hook = NetlinkReply.attributes(in: chain[NFTA_CHAIN_HOOK] ?? [])
+    return chain[NFTA_CHAIN_TYPE]?.text == "filter" && chain[NFTA_CHAIN_POLICY]?.number == UInt32(NF_ACCEPT)
+      && hook[NFTA_HOOK_HOOKNUM]?.number == NF_INET_PRE_ROUTING.rawValue
+      && hook[NFTA_HOOK_PRIORITY]?.number == UInt32(bitPattern: priority)
+  }
+
+  /// The expressions of each rule of a chain, as the kernel tells them.
+  private mutating func rules(of chain: String) throws(ResponderError) -> [ArraySlice<UInt8>] {
+    try read(
+      NFT_MSG_GETRULE, dump: true, chain,
+      { [table] in
+        $0.put(NFTA_RULE_TABLE, string: table)
+        $0.put(NFTA_RULE_CHAIN, string: chain)
+      }
+    ) { [table] in
+      let parts = $1.attributes(after: MemoryLayout<nfgenmsg>.size)
+      guard parts[NFTA_RULE_TABLE]?.text == table, parts[NFTA_RULE_CHAIN]?.text == chain else { return }
+      $0.append(parts[NFTA_RULE_EXPRESSIONS] ?? [])
+    }
   }
 
   // MARK: Netlink
@@ -468,38 +563,9 @@ extension NetlinkSocket {
   }
 }
 
-/// What is there of our table.
-struct NFTablesState: Equatable {
-  /// Nil when there is no table.
-  var tableFlags: UInt32?
-  /// For each of `AddressSet.all`: nil when it is missing, false when it is of another type.
-  var sets: [Bool?] = []
-  /// Nil when there is no chain, false when it hooks elsewhere.
-  var chainIsRight: Bool?
-  var rules: [[RuleExpression]] = []
-
-  static let intact = NFTablesState(
-    tableFlags: 0, sets: AddressSet.all.map { _ in true }, chainIsRight: true, rules: AddressSet.rules)
-
-  /// Puts into `change` what makes this intact.
-  func repair(_ change: inout NFTablesTransaction) {
-    let startAnew = sets.contains(false)
-    if startAnew { change.deleteTable() }
-    change.addTable()
-    let hasChain = chainIsRight != nil && !startAnew
-    if hasChain { change.flushChain(NFTables.chain) }
-    if hasChain, chainIsRight == false { change.deleteChain(NFTables.chain) }
-    for (index, set) in AddressSet.all.enumerated() {
-      change.addSet(set, id: UInt32(index + 1))
-    }
-    change.addChain(NFTables.chain)
-    for rule in AddressSet.rules { change.addRule(rule, to: NFTables.chain) }
-  }
-}
-
 extension BlockedInterval {
   /// The elements that an interval is: its start, and its end unless it goes on to the last address.
-  func elements(in set: AddressSet, forDeletion: Bool = false) -> [SetElement] {
+  func elements(in set: NFTablesSet, forDeletion: Bool = false) -> [SetElement] {
     var start = SetElement(key: first)
     if !forDeletion {
       start.timeout = remaining ?? 0
@@ -517,9 +583,16 @@ extension Duration {
   }
 }
 
-extension UInt128 {
-  /// A number that was read in network byte order.
-  var byteSwappedToHost: UInt128 { UInt128(bigEndian: self) }
+extension NFTablesSet.Key {
+  /// A key as the kernel gives it.
+  func read(_ value: ArraySlice<UInt8>) -> UInt128? {
+    switch self {
+    case .ipv4: value.number.map { UInt128($0) }
+    case .ipv6: value.value(at: 0, as: UInt128.self).map(UInt128.init(bigEndian:))
+    case .port: value.value(at: 0, as: UInt16.self).map { UInt128(UInt16(bigEndian: $0)) }
+    case .family: value.first.map { UInt128($0) }
+    }
+  }
 }
 
 extension ResponderError {

@@ -2,30 +2,55 @@ import CLinux
 import Platform
 import Wire
 
-/// One expression of a rule: the few of nf_tables that our rules are made of. All use register 1, as nft does.
+/// One expression of a rule: the few of nf_tables that our rules are made of. All use register 1, as nft does, but for
+/// the port of `tproxy`, which is in register 2.
 enum RuleExpression: Equatable, Sendable {
   /// Loads a `NFT_META_…` value.
   case meta(UInt32)
-  /// Goes on with the rule only when the register holds these bytes.
-  case equals([UInt8])
-  /// Loads bytes of the network header.
-  case networkHeader(offset: UInt32, length: UInt32)
-  /// Goes on with the rule only when the register is in the set.
-  case isIn(set: String)
+  /// Loads bytes of the network header or of the transport header (`NFT_PAYLOAD_…`).
+  case payload(UInt32, offset: UInt32, length: UInt32)
+  /// Keeps of the register only these bits.
+  case mask([UInt8])
+  /// Goes on with the rule only when the register compares so (`NFT_CMP_…`) with these bytes.
+  case compare(UInt32, [UInt8])
+  /// Loads what is asked (`NFT_SOCKET_…`) of the socket that this packet would reach. Ends the rule where there is none,
+  /// and for all but `NFT_SOCKET_TRANSPARENT` also where it is half open or in TIME_WAIT.
+  case socket(UInt32)
+  /// Loads the type of the packet's target (`RTN_…`): `fib daddr type`.
+  case targetType
+  /// Goes on with the rule only when the register is in the set, or is not.
+  case isIn(set: String, Bool = true)
+  /// Puts the register into a dynamic set for so many milliseconds, anew when it is there (`update`) or not (`add`).
+  /// Ends the rule where the set is full.
+  case put(set: String, update: Bool, timeout: UInt64)
+  /// Loads a constant into a register.
+  case load([UInt8], UInt32)
+  /// Hands the packet to a transparent socket: to its connection, or to the listener at the address in register 1 and the
+  /// port in register 2. Ends the rule where there is no such socket.
+  case tproxy(UInt32)
   case counter
   /// `NF_ACCEPT`, `NF_DROP`.
   case verdict(UInt32)
+  /// Goes to a chain of ours, for good (`goto`) or until its end (`jump`).
+  case goTo(String, returns: Bool)
   /// What is none of ours, by name.
   case foreign(String)
+
+  static func equals(_ bytes: [UInt8]) -> RuleExpression { .compare(NFT_CMP_EQ.rawValue, bytes) }
 
   var name: String {
     switch self {
     case .meta: "meta"
-    case .equals: "cmp"
-    case .networkHeader: "payload"
+    case .payload: "payload"
+    case .mask: "bitwise"
+    case .compare: "cmp"
+    case .socket: "socket"
+    case .targetType: "fib"
     case .isIn: "lookup"
+    case .put: "dynset"
+    case .load, .verdict, .goTo: "immediate"
+    case .tproxy: "tproxy"
     case .counter: "counter"
-    case .verdict: "immediate"
     case .foreign(let name): name
     }
   }
@@ -33,36 +58,72 @@ enum RuleExpression: Equatable, Sendable {
   func encode(into message: inout NetlinkMessage) {
     message.nest(NFTA_LIST_ELEM) { element in
       element.put(NFTA_EXPR_NAME, string: name)
-      element.nest(NFTA_EXPR_DATA) { data in
-        switch self {
-        case .meta(let key):
-          data.putBigEndian(NFTA_META_DREG, NFT_REG_1.rawValue)
-          data.putBigEndian(NFTA_META_KEY, key)
-        case .equals(let bytes):
-          data.putBigEndian(NFTA_CMP_SREG, NFT_REG_1.rawValue)
-          data.putBigEndian(NFTA_CMP_OP, NFT_CMP_EQ.rawValue)
-          data.nest(NFTA_CMP_DATA) { $0.put(NFTA_DATA_VALUE, bytes: bytes) }
-        case .networkHeader(let offset, let length):
-          data.putBigEndian(NFTA_PAYLOAD_DREG, NFT_REG_1.rawValue)
-          data.putBigEndian(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER.rawValue)
-          data.putBigEndian(NFTA_PAYLOAD_OFFSET, offset)
-          data.putBigEndian(NFTA_PAYLOAD_LEN, length)
-        case .isIn(let set):
-          data.put(NFTA_LOOKUP_SET, string: set)
-          data.putBigEndian(NFTA_LOOKUP_SREG, NFT_REG_1.rawValue)
-        case .counter:
-          data.putBigEndian(NFTA_COUNTER_BYTES, UInt64(0))
-          data.putBigEndian(NFTA_COUNTER_PACKETS, UInt64(0))
-        case .verdict(let code):
-          data.putBigEndian(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT.rawValue)
-          data.nest(NFTA_IMMEDIATE_DATA) { immediate in
-            immediate.nest(NFTA_DATA_VERDICT) { $0.putBigEndian(NFTA_VERDICT_CODE, code) }
-          }
-        case .foreign:
-          break
-        }
-      }
+      element.nest(NFTA_EXPR_DATA) { encodeData(into: &$0) }
     }
+  }
+
+  private func encodeData(into data: inout NetlinkMessage) {
+    let register = NFT_REG_1.rawValue
+    switch self {
+    case .meta(let key):
+      data.putBigEndian(NFTA_META_DREG, register)
+      data.putBigEndian(NFTA_META_KEY, key)
+    case .payload(let base, let offset, let length):
+      data.putBigEndian(NFTA_PAYLOAD_DREG, register)
+      data.putBigEndian(NFTA_PAYLOAD_BASE, base)
+      data.putBigEndian(NFTA_PAYLOAD_OFFSET, offset)
+      data.putBigEndian(NFTA_PAYLOAD_LEN, length)
+    case .mask(let bytes):
+      data.putBigEndian(NFTA_BITWISE_SREG, register)
+      data.putBigEndian(NFTA_BITWISE_DREG, register)
+      data.putBigEndian(NFTA_BITWISE_LEN, UInt32(bytes.count))
+      data.nest(NFTA_BITWISE_MASK) { $0.put(NFTA_DATA_VALUE, bytes: bytes) }
+      data.nest(NFTA_BITWISE_XOR) { $0.put(NFTA_DATA_VALUE, bytes: bytes.map { _ in 0 }) }
+    case .compare(let operation, let bytes):
+      data.putBigEndian(NFTA_CMP_SREG, register)
+      data.putBigEndian(NFTA_CMP_OP, operation)
+      data.nest(NFTA_CMP_DATA) { $0.put(NFTA_DATA_VALUE, bytes: bytes) }
+    case .socket(let key):
+      data.putBigEndian(NFTA_SOCKET_KEY, key)
+      data.putBigEndian(NFTA_SOCKET_DREG, register)
+    case .targetType:
+      data.putBigEndian(NFTA_FIB_DREG, register)
+      data.putBigEndian(NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE.rawValue)
+      data.putBigEndian(NFTA_FIB_FLAGS, NFTA_FIB_F_DADDR.rawValue)
+    case .isIn(let set, let isWanted):
+      data.put(NFTA_LOOKUP_SET, string: set)
+      data.putBigEndian(NFTA_LOOKUP_SREG, register)
+      if !isWanted { data.putBigEndian(NFTA_LOOKUP_FLAGS, NFT_LOOKUP_F_INV.rawValue) }
+    case .put(let set, let update, let timeout):
+      data.put(NFTA_DYNSET_SET_NAME, string: set)
+      data.putBigEndian(NFTA_DYNSET_OP, update ? NFT_DYNSET_OP_UPDATE.rawValue : NFT_DYNSET_OP_ADD.rawValue)
+      data.putBigEndian(NFTA_DYNSET_SREG_KEY, register)
+      data.putBigEndian(NFTA_DYNSET_TIMEOUT, timeout)
+    case .load(let bytes, let register):
+      data.putBigEndian(NFTA_IMMEDIATE_DREG, register)
+      data.nest(NFTA_IMMEDIATE_DATA) { $0.put(NFTA_DATA_VALUE, bytes: bytes) }
+    case .tproxy(let family):
+      data.putBigEndian(NFTA_TPROXY_FAMILY, family)
+      data.putBigEndian(NFTA_TPROXY_REG_ADDR, register)
+      data.putBigEndian(NFTA_TPROXY_REG_PORT, NFT_REG_2.rawValue)
+    case .counter:
+      data.putBigEndian(NFTA_COUNTER_BYTES, UInt64(0))
+      data.putBigEndian(NFTA_COUNTER_PACKETS, UInt64(0))
+    case .verdict(let code):
+      Self.putVerdict(into: &data) { $0.putBigEndian(NFTA_VERDICT_CODE, code) }
+    case .goTo(let chain, let returns):
+      Self.putVerdict(into: &data) {
+        $0.putBigEndian(NFTA_VERDICT_CODE, UInt32(bitPattern: returns ? NFT_JUMP.rawValue : NFT_GOTO.rawValue))
+        $0.put(NFTA_VERDICT_CHAIN, string: chain)
+      }
+    case .foreign:
+      break
+    }
+  }
+
+  private static func putVerdict(into data: inout NetlinkMessage, _ body: (inout NetlinkMessage) -> Void) {
+    data.putBigEndian(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT.rawValue)
+    data.nest(NFTA_IMMEDIATE_DATA) { $0.nest(NFTA_DATA_VERDICT, body) }
   }
 
   /// Reads what the kernel says of one expression of a rule.
@@ -70,77 +131,59 @@ enum RuleExpression: Equatable, Sendable {
     let parts = NetlinkReply.attributes(in: element)
     let name = parts[NFTA_EXPR_NAME]?.text ?? ""
     let data = NetlinkReply.attributes(in: parts[NFTA_EXPR_DATA] ?? [])
+    func number(_ type: some RawRepresentable<UInt32>) -> UInt32? { data[type]?.number }
     func nested(_ outer: some RawRepresentable<UInt32>, _ inner: some RawRepresentable<UInt32>) -> ArraySlice<UInt8>? {
       data[outer].flatMap { NetlinkReply.attributes(in: $0)[inner] }
     }
     let register = NFT_REG_1.rawValue
     switch name {
-    case "meta" where data[NFTA_META_DREG]?.number == register:
-      self = .meta(data[NFTA_META_KEY]?.number ?? .max)
-    case "cmp" where data[NFTA_CMP_SREG]?.number == register && data[NFTA_CMP_OP]?.number == NFT_CMP_EQ.rawValue:
-      self = .equals(Array(nested(NFTA_CMP_DATA, NFTA_DATA_VALUE) ?? []))
-    case "payload"
-    where data[NFTA_PAYLOAD_DREG]?.number == register
-      && data[NFTA_PAYLOAD_BASE]?.number == NFT_PAYLOAD_NETWORK_HEADER.rawValue:
-      self = .networkHeader(
-        offset: data[NFTA_PAYLOAD_OFFSET]?.number ?? .max, length: data[NFTA_PAYLOAD_LEN]?.number ?? .max)
-    case "lookup" where data[NFTA_LOOKUP_SREG]?.number == register && (data[NFTA_LOOKUP_FLAGS]?.number ?? 0) == 0:
-      self = .isIn(set: data[NFTA_LOOKUP_SET]?.text ?? "")
+    case "meta" where number(NFTA_META_DREG) == register:
+      self = .meta(number(NFTA_META_KEY) ?? .max)
+    case "payload" where number(NFTA_PAYLOAD_DREG) == register:
+      self = .payload(
+        number(NFTA_PAYLOAD_BASE) ?? .max, offset: number(NFTA_PAYLOAD_OFFSET) ?? .max,
+        length: number(NFTA_PAYLOAD_LEN) ?? .max)
+    case "bitwise"
+    where number(NFTA_BITWISE_SREG) == register && number(NFTA_BITWISE_DREG) == register
+      && nested(NFTA_BITWISE_XOR, NFTA_DATA_VALUE)?.allSatisfy({ $0 == 0 }) == true:
+      self = .mask(Array(nested(NFTA_BITWISE_MASK, NFTA_DATA_VALUE) ?? []))
+    case "cmp" where number(NFTA_CMP_SREG) == register:
+      self = .compare(number(NFTA_CMP_OP) ?? .max, Array(nested(NFTA_CMP_DATA, NFTA_DATA_VALUE) ?? []))
+    case "socket" where number(NFTA_SOCKET_DREG) == register:
+      self = .socket(number(NFTA_SOCKET_KEY) ?? .max)
+    case "fib"
+    where number(NFTA_FIB_DREG) == register && number(NFTA_FIB_RESULT) == NFT_FIB_RESULT_ADDRTYPE.rawValue
+      && number(NFTA_FIB_FLAGS) == NFTA_FIB_F_DADDR.rawValue:
+      self = .targetType
+    case "lookup" where number(NFTA_LOOKUP_SREG) == register:
+      self = .isIn(set: data[NFTA_LOOKUP_SET]?.text ?? "", (number(NFTA_LOOKUP_FLAGS) ?? 0) == 0)
+    case "dynset" where number(NFTA_DYNSET_SREG_KEY) == register && data[NFTA_DYNSET_EXPR] == nil:
+      self = .put(
+        set: data[NFTA_DYNSET_SET_NAME]?.text ?? "",
+        update: number(NFTA_DYNSET_OP) == NFT_DYNSET_OP_UPDATE.rawValue,
+        timeout: data[NFTA_DYNSET_TIMEOUT]?.number64 ?? 0)
+    case "tproxy" where number(NFTA_TPROXY_REG_ADDR) == register && number(NFTA_TPROXY_REG_PORT) == NFT_REG_2.rawValue:
+      self = .tproxy(number(NFTA_TPROXY_FAMILY) ?? .max)
     case "counter":
       self = .counter
-    case "immediate" where data[NFTA_IMMEDIATE_DREG]?.number == NFT_REG_VERDICT.rawValue:
+    case "immediate" where number(NFTA_IMMEDIATE_DREG) == NFT_REG_VERDICT.rawValue:
       let verdict = nested(NFTA_IMMEDIATE_DATA, NFTA_DATA_VERDICT).map { NetlinkReply.attributes(in: $0) }
-      self = .verdict(verdict?[NFTA_VERDICT_CODE]?.number ?? .max)
+      let code = verdict?[NFTA_VERDICT_CODE]?.number ?? .max
+      if let chain = verdict?[NFTA_VERDICT_CHAIN]?.text {
+        self = .goTo(chain, returns: Int32(bitPattern: code) == NFT_JUMP.rawValue)
+      } else {
+        self = .verdict(code)
+      }
+    case "immediate":
+      self = .load(Array(nested(NFTA_IMMEDIATE_DATA, NFTA_DATA_VALUE) ?? []), number(NFTA_IMMEDIATE_DREG) ?? .max)
     default:
       self = .foreign(name)
     }
   }
 }
 
-/// One of our four sets.
-struct AddressSet: Equatable, Sendable {
-  let name: String
-  let isV4: Bool
-  /// Holds networks (`flags interval`) rather than single addresses.
-  let holdsNetworks: Bool
-
-  /// `NFT_SET_…` flags.
-  var flags: UInt32 { (holdsNetworks ? NFT_SET_INTERVAL.rawValue : 0) | NFT_SET_TIMEOUT.rawValue }
-  /// nft's number for ipv4_addr or ipv6_addr; the kernel only keeps it, nft prints the type by it.
-  var keyType: UInt32 { isV4 ? 7 : 8 }
-  var keyLength: UInt32 { isV4 ? 4 : 16 }
-  /// The largest key.
-  var lastKey: UInt128 { isV4 ? UInt128(UInt32.max) : .max }
-
-  static let all = [
-    AddressSet(name: "banned4", isV4: true, holdsNetworks: false),
-    AddressSet(name: "banned6", isV4: false, holdsNetworks: false),
-    AddressSet(name: "banned4net", isV4: true, holdsNetworks: true),
-    AddressSet(name: "banned6net", isV4: false, holdsNetworks: true),
-  ]
-
-  /// The rule that drops what comes from an address in this set.
-  var rule: [RuleExpression] {
-    [
-      .meta(NFT_META_NFPROTO.rawValue), .equals([UInt8(isV4 ? NFPROTO_IPV4 : NFPROTO_IPV6)]),
-      .networkHeader(offset: isV4 ? 12 : 8, length: keyLength), .isIn(set: name), .counter,
-      .verdict(UInt32(NF_DROP)),
-    ]
-  }
-
-  /// The whole chain. Loopback has interface number 1 in every network namespace (`LOOPBACK_IFINDEX`).
-  static let rules: [[RuleExpression]] =
-    [[.meta(NFT_META_IIF.rawValue), .equals([1, 0, 0, 0].hostOrder), .verdict(UInt32(NF_ACCEPT))]]
-    + all.map(\.rule)
-}
-
-extension [UInt8] {
-  /// These little-endian bytes as this machine orders them.
-  fileprivate var hostOrder: [UInt8] { UInt32(1).littleEndian == 1 ? self : reversed() }
-}
-
 /// An element of a set as it goes to the kernel.
-struct SetElement: Sendable {
+struct SetElement: Equatable, Comparable, Sendable {
   let key: UInt128
   /// The first address after an interval (`NFT_SET_ELEM_INTERVAL_END`).
   var isEnd = false
@@ -148,6 +191,8 @@ struct SetElement: Sendable {
   var timeout: UInt64 = 0
   /// The network of which an interval is a part; shown by nft as the comment.
   var comment: String?
+
+  static func < (a: SetElement, b: SetElement) -> Bool { a.key < b.key }
 }
 
 /// The messages of one atomic change of a table.
@@ -203,24 +248,41 @@ struct NFTablesTransaction {
 
   mutating func deleteTable() { add(NFT_MSG_DELTABLE) { [table] in $0.put(NFTA_TABLE_NAME, string: table) } }
 
-  mutating func addSet(_ set: AddressSet, id: UInt32) {
+  mutating func addSet(_ set: NFTablesSet, id: UInt32) {
     add(NFT_MSG_NEWSET, flags: NLM_F_CREATE) { [table] in
       $0.put(NFTA_SET_TABLE, string: table)
       $0.put(NFTA_SET_NAME, string: set.name)
       $0.putBigEndian(NFTA_SET_FLAGS, set.flags)
-      $0.putBigEndian(NFTA_SET_KEY_TYPE, set.keyType)
-      $0.putBigEndian(NFTA_SET_KEY_LEN, set.keyLength)
+      $0.putBigEndian(NFTA_SET_KEY_TYPE, set.key.type)
+      $0.putBigEndian(NFTA_SET_KEY_LEN, set.key.length)
       $0.putBigEndian(NFTA_SET_ID, id)
+      if set.size > 0 { $0.nest(NFTA_SET_DESC) { $0.putBigEndian(NFTA_SET_DESC_SIZE, set.size) } }
     }
   }
 
-  mutating func addChain(_ name: String) {
+  mutating func deleteSet(_ name: String) {
+    add(NFT_MSG_DELSET) { [table] in
+      $0.put(NFTA_SET_TABLE, string: table)
+      $0.put(NFTA_SET_NAME, string: name)
+    }
+  }
+
+  /// Removes all elements of a set that is there.
+  mutating func flushSet(_ name: String) {
+    add(NFT_MSG_DELSETELEM) { [table] in
+      $0.put(NFTA_SET_ELEM_LIST_TABLE, string: table)
+      $0.put(NFTA_SET_ELEM_LIST_SET, string: name)
+    }
+  }
+
+  mutating func addChain(_ chain: NFTablesChain) {
     add(NFT_MSG_NEWCHAIN, flags: NLM_F_CREATE) { [table] in
       $0.put(NFTA_CHAIN_TABLE, string: table)
-      $0.put(NFTA_CHAIN_NAME, string: name)
+      $0.put(NFTA_CHAIN_NAME, string: chain.name)
+      guard let priority = chain.priority else { return }
       $0.nest(NFTA_CHAIN_HOOK) {
         $0.putBigEndian(NFTA_HOOK_HOOKNUM, NF_INET_PRE_ROUTING.rawValue)
-        $0.putBigEndian(NFTA_HOOK_PRIORITY, UInt32(bitPattern: NFTables.priority))
+        $0.putBigEndian(NFTA_HOOK_PRIORITY, UInt32(bitPattern: priority))
       }
       $0.putBigEndian(NFTA_CHAIN_POLICY, UInt32(NF_ACCEPT))
       $0.put(NFTA_CHAIN_TYPE, string: "filter")
@@ -257,7 +319,7 @@ struct NFTablesTransaction {
   static let elementBytesInMessage = 60_000
 
   /// Adds or deletes elements, in as many messages as they need.
-  mutating func change(_ kind: nf_tables_msg_types, flags: Int32 = 0, _ set: AddressSet, _ elements: [SetElement]) {
+  mutating func change(_ kind: nf_tables_msg_types, flags: Int32 = 0, _ set: NFTablesSet, _ elements: [SetElement]) {
     var index = 0
     while index < elements.count {
       add(kind, flags: flags) { [table] message in
@@ -267,7 +329,7 @@ struct NFTablesTransaction {
         let end = min(index + Self.elementsInMessage, elements.count)
         message.nest(NFTA_SET_ELEM_LIST_ELEMENTS) { list in
           while index < end, list.bytes.count - start < Self.elementBytesInMessage {
-            list.put(elements[index], isV4: set.isV4)
+            list.put(elements[index], set.key)
             index += 1
           }
         }
@@ -277,13 +339,14 @@ struct NFTablesTransaction {
 }
 
 extension NetlinkMessage {
-  mutating func put(_ element: SetElement, isV4: Bool) {
+  mutating func put(_ element: SetElement, _ key: NFTablesSet.Key) {
     nest(NFTA_LIST_ELEM) { body in
-      body.nest(NFTA_SET_ELEM_KEY) { key in
-        if isV4 {
-          key.put(NFTA_DATA_VALUE, UInt32(truncatingIfNeeded: element.key).bigEndian)
-        } else {
-          key.put(NFTA_DATA_VALUE, element.key.bigEndian)
+      body.nest(NFTA_SET_ELEM_KEY) {
+        switch key {
+        case .ipv4: $0.put(NFTA_DATA_VALUE, UInt32(truncatingIfNeeded: element.key).bigEndian)
+        case .ipv6: $0.put(NFTA_DATA_VALUE, element.key.bigEndian)
+        case .port: $0.put(NFTA_DATA_VALUE, UInt16(truncatingIfNeeded: element.key).bigEndian)
+        case .family: $0.put(NFTA_DATA_VALUE, UInt8(truncatingIfNeeded: element.key))
         }
       }
       if element.isEnd { body.putBigEndian(NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END.rawValue) }

@@ -112,6 +112,32 @@ struct Block: ParsableCommand {
   }
 }
 
+struct Why: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Say what is known of an address: what was seen, whether it was this address, what was done and why.",
+    discussion: exitCodes)
+
+  @OptionGroup var control: ControlOptions
+  @Argument(help: "An IPv4 or IPv6 address.")
+  var target: String
+  @Flag(help: "Print one JSON object instead of text.")
+  var json = false
+
+  func run() throws {
+    guard IPNetwork(target) != nil else { throw ValidationError("\(target) is neither an address nor a network.") }
+    try control.ask(.why(target: target, json: json))
+  }
+}
+
+struct Confirm: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Keep what was blocked in a trial (`run --trial`), and go on blocking.", discussion: exitCodes)
+
+  @OptionGroup var control: ControlOptions
+
+  func run() throws { try control.ask(.confirm) }
+}
+
 struct Unblock: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Release an address or network, in every way it is blocked.", discussion: exitCodes)

@@ -139,6 +139,13 @@ struct Run: ParsableCommand {
     ))
   var method: Method = .pcap
 
+  @Option(
+    name: .customLong("trial"),
+    help: ArgumentHelp(
+      "Lift every block after this time, e.g. 10m, and make no more, unless `portsentry confirm` is given before.",
+      valueName: "time"))
+  var trial: String?
+
   @Flag(name: [.customShort("d"), .customLong("debug")], help: "Say everything.")
   var debug = false
 
@@ -151,6 +158,9 @@ struct Run: ParsableCommand {
       throw ValidationError("Only one interface type can be specified (ALL, ALL_NLO or interfaces).")
     }
     for name in interfaces where name.utf8.count > 15 { throw ValidationError("Interface name \(name) is too long.") }
+    if let trial, (Block.seconds(trial) ?? 0) < 1 {
+      throw ValidationError("\(trial) is no length of time: write 45s, 10m or 2h.")
+    }
     if foreground, daemon { throw ValidationError("Use either --foreground or --daemon.") }
   }
 
@@ -169,6 +179,7 @@ struct Run: ParsableCommand {
     if options.goesToBackground { options.outputs = [.syslog] }
     options.level = debug ? .debug : verbose ? .info : .notice
     options.actsOnOwnAddress = disableLocalCheck
+    options.trial = trial.flatMap(Block.seconds).map { .seconds($0) }
     options.checksServices = !disableServiceCheck
     let plan = Plan.make(options)
     if plan.hasErrors {

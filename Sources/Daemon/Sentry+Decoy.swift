@@ -1,0 +1,171 @@
+import Detection
+import EventLog
+import Platform
+import Response
+import Synchronization
+import Wire
+
+/// What stands between strangers and the truth: the decoy's thread, and the rules that steer to it.
+struct Deception {
+  enum State: Equatable {
+    /// Nothing in the configuration asks for it.
+    case off
+    case active
+    /// It was asked for and is not to be had; in words.
+    case failed(String)
+  }
+
+  let link: DecoyLink
+  let queue = BoundedQueue<Contact>(capacity: 8_192)
+  let contacts: Owned<BoundedQueue<Contact>.Consumer>
+  var thread: Owned<Thread?> = Owned(nil)
+  /// What the rules lie about at this moment.
+  var trap: NFTablesTrap?
+  var doors: (v4: NFTablesTrap.Door?, v6: NFTablesTrap.Door?)?
+  var state = State.off
+  /// Why the decoy cannot listen; it is tried once.
+  var decoyFailure: String?
+  /// The decoy's listeners, for the gate.
+  var listeners: [Int32] = []
+  /// Closes before a block does; nil where it is not needed, or not to be had.
+  var gate: Owned<HandshakeGate>?
+  var hasTriedGate = false
+  var reportedContactDrops: UInt64 = 0
+  var reportedDoubtsLost: UInt64 = 0
+
+  init() throws(Errno) {
+    link = try DecoyLink()
+    contacts = Owned(queue.makeConsumer())
+  }
+}
+
+extension Sentry {
+  /// Makes the kernel lie as configured, and only as far: called whenever settings, modes, or those who are spared change.
+  func refreshTrap() {
+    guard var trap = plan.trap(options) else {
+      removeTrap()
+      deception.state = .off
+      return
+    }
+    let settings = DecoyLink.Settings(
+      banner: plan.configuration.portBanner, holds: plan.configuration.decoyTarpit)
+    deception.link.update { $0.settings = settings }
+    openDecoy()
+    guard let doors = deception.doors else {
+      failDeception("the decoy cannot listen: \(deception.decoyFailure ?? "")")
+      return
+    }
+    (trap.v4, trap.v6) = (doors.v4, doors.v6)
+    trap.spared = IPNetworkSet(policy.safe.entries.map(\.network) + plan.ignored.sorted)
+    guard trap != deception.trap || deception.state != .active else { return }
+    do throws(ResponderError) {
+      try blocker.setTrap(trap)
+      deception.trap = trap
+      if case .failed = deception.state { note("strangers are deceived again") }
+      deception.state = .active
+      refreshGate()
+    } catch {
+      failDeception("\(error)")
+    }
+  }
+
+  /// Puts the gate before the sockets, where proof makes blocks.
+  func refreshGate() {
+    guard policy.settings.doubts else {
+      deception.gate = nil
+      return
+    }
+    do throws(Errno) {
+      if deception.gate == nil, !deception.hasTriedGate {
+        deception.hasTriedGate = true
+        deception.gate = Owned(try HandshakeGate.open(listeners: deception.listeners))
+      }
+      try deception.gate?.value.catchesAll(
+        policy.settings.rule == .classic && plan.configuration.scanTrigger <= 1 && trial?.isOver != true)
+    } catch {
+      deception.gate = nil
+      note(
+        "\(error): a few packets may pass between the proof and the block, since no eBPF program can shut the source out at once"
+      )
+    }
+  }
+
+  /// The block of a source is in force, or none is to come: the gate lets go of it.
+  func openGate(_ source: IPAddress) { try? deception.gate?.value.release(source) }
+
+  private func failDeception(_ reason: String) {
+    deception.trap = nil
+    if deception.state == .failed(reason) { return }
+    deception.state = .failed(reason)
+    note(
+      "NO DECEPTION: \(reason). Unused ports answer as closed, and whoever may be forged is only logged until he proves himself",
+      isError: true)
+  }
+
+  /// Takes the lies away; the bans stay.
+  func removeTrap() {
+    guard deception.trap != nil else { return }
+    deception.trap = nil
+    do throws(ResponderError) { try blocker.setTrap(nil) } catch {
+      note(
+        "the rules that deceive strangers could not be removed: \(error); without the decoy they do nothing",
+        isError: true)
+    }
+  }
+
+  private func openDecoy() {
+    guard deception.doors == nil, deception.decoyFailure == nil else { return }
+    do throws(Errno) {
+      FileLimit.raise(to: UInt(Decoy.capacity + 2_048))
+      let decoy = try Decoy.open(contacts: deception.queue.makeProducer(), link: deception.link, sentry: link)
+      deception.doors = (decoy.v4, decoy.v6)
+      deception.listeners = decoy.listeners
+      let box = Mutex<Decoy?>(decoy)
+      let cell = DecoyCell(box)
+      deception.thread.value = try Thread.start(name: "decoy") { cell.take()?.run() }
+    } catch {
+      deception.doors = nil
+      deception.decoyFailure = "\(error)"
+    }
+  }
+
+  /// Ends the decoy's thread and takes our rules away; what is blocked stays blocked.
+  func endDeception() {
+    removeTrap()
+    deception.gate = nil
+    deception.link.update { $0.isStopping = true }
+    deception.thread.value.take()?.join()
+    let hasBans = table.unordered.contains { $0.methods.contains(.nftables) }
+    if !hasBans { try? blocker.removeTable() }
+  }
+
+  /// Says what found no room: doubts, and connections of the decoy's.
+  func reportLostDoubts() {
+    try? deception.gate?.value.rest()
+    if case .active = deception.state, let lost = try? blocker.doubtsLost() {
+      // The count begins anew with the rules.
+      let news = lost >= deception.reportedDoubtsLost ? lost - deception.reportedDoubtsLost : lost
+      deception.reportedDoubtsLost = lost
+      if news > 0 {
+        keep(.lost(.doubts, count: news, at: Clock.now))
+        note("more sources were doubted than there is room for (\(news) packets): everybody is deceived for a while")
+      }
+    }
+    let refused = deception.contacts.value.refused
+    if refused > deception.reportedContactDrops {
+      note(
+        "\(refused - deception.reportedContactDrops) connections to decoys came faster than they could be taken",
+        isError: true)
+      deception.reportedContactDrops = refused
+    }
+  }
+}
+
+/// Carries the decoy into its thread, once.
+private final class DecoyCell: Sendable {
+  private let decoy: Mutex<Decoy?>
+
+  init(_ decoy: consuming Mutex<Decoy?>) { self.decoy = decoy }
+
+  func take() -> Decoy? { decoy.withLock { $0.take() } }
+}

@@ -1,0 +1,184 @@
+import Detection
+import Platform
+import Response
+import Wire
+
+extension Sentry {
+  /// Everything that is known of an address at this moment, for `portsentry why`.
+  private struct Account {
+    let address: IPAddress
+    let block: Block?
+    let entry: Suspects.Entry?
+    let repeats: Int
+    let doubt: Duration?
+    let safe: String?
+    let isIgnored: Bool
+    let isServed: Bool
+
+    /// What the block rests on, or what speaks against the source without a block.
+    var grounds: Grounds? {
+      block?.record.grounds ?? entry.flatMap { entry in entry.accusation.map { Grounds($0, entry.origin) } }
+    }
+    /// Better than what `grounds` knows where only the connection was seen.
+    var origin: Grounds.Origin? { grounds?.origin ?? entry?.origin }
+    var isKnown: Bool { block != nil || entry != nil || doubt != nil || repeats > 0 || safe != nil || isIgnored }
+  }
+
+  func why(_ target: String, json: Bool) -> ControlReply {
+    guard let address = IPAddress(target) else { return .usage("\(target) is not an address") }
+    let account = Account(
+      address: address, block: table.block(covering: address), entry: suspects.entry(for: address),
+      repeats: offenders.repeats(of: IPNetwork(address), at: Clock.now),
+      doubt: deception.trap?.doubt == nil ? nil : (try? blocker.doubt(of: address)) ?? nil,
+      safe: policy.safe.reason(protecting: address),
+      isIgnored: plan.ignored.contains(address), isServed: isConnected(address))
+    if json { return ControlReply(self.json(account).text + "\n") }
+    guard account.isKnown else { return .notFound("nothing is known of \(address)") }
+    let rows = self.rows(account)
+    let width = rows.map(\.0.count).max() ?? 0
+    return ControlReply(
+      rows.map { name, value in name + String(repeating: " ", count: width - name.count + 2) + value + "\n" }.joined())
+  }
+
+  private func rows(_ account: Account) -> [(String, String)] {
+    var rows = [("address", "\(account.address)")]
+    if let reason = account.safe { rows.append(("never blocked", "it is \(reason)")) }
+    if account.isIgnored { rows.append(("never blocked", "the ignore file names it")) }
+    if let grounds = account.grounds {
+      rows.append(("seen", grounds.accusation.summary))
+      switch grounds.accusation {
+      case .touch(let technique, let transport, let port, let trigger):
+        let which = trigger == 1 ? "the first touch counts" : "touch number \(trigger) counts"
+        rows.append(
+          (
+            "evidence",
+            "\(technique.name) to \(transport.name) port \(port), a watched port that nothing serves; \(which) (SCAN_TRIGGER)"
+          ))
+        rows.append(("verdict", "a scan, by the classic rule"))
+      case .verdict(_, _, let evidence, let score, let threshold):
+        for (index, reason) in evidence.enumerated() {
+          rows.append(
+            (
+              index == 0 ? "evidence" : "",
+              "\(Self.nats(Int(reason.weight), sign: true))  \(reason.kind.name), \(reason.technique.name) to port \(reason.port)"
+            ))
+        }
+        let sum = Grounds.Accusation.sum(evidence)
+        let more = Int(score) == sum ? "" : ", \(Self.nats(Int(score))) with what came later"
+        rows.append(
+          (
+            "verdict",
+            grounds.accusation.holds
+              ? "a scan, by the native rule: \(Self.nats(sum)) of \(Self.nats(Int(threshold))) needed\(more); counted anew just now"
+              : "NOT A SCAN by this evidence: \(Self.nats(sum)) of \(Self.nats(Int(threshold))) needed"
+          ))
+      }
+    } else if account.entry != nil {
+      rows.append(("seen", "nothing that makes a scan"))
+    }
+    rows.append(("origin", originText(account)))
+    rows.append(("done", doneText(account)))
+    if let refusal = account.entry?.refusal, account.block == nil { rows.append(("refused", refusal)) }
+    if account.repeats > 0 {
+      rows.append(("before", account.repeats == 1 ? "blocked once" : "blocked \(account.repeats) times"))
+    }
+    return rows
+  }
+
+  private func originText(_ account: Account) -> String {
+    guard let origin = account.origin else {
+      return account.entry == nil && account.block == nil
+        ? "nothing to prove"
+        : "unproven: anybody can write this address on a packet"
+    }
+    let how =
+      switch origin.proof {
+      case .decoy: "it completed a TCP handshake with the decoy on port \(origin.port)"
+      case .listener: "it completed a TCP handshake on port \(origin.port)"
+      case .handshake: "it acknowledged what only a receiver of ours can know, on port \(origin.port)"
+      }
+    return "proven: \(how), \(LocalTime.short(origin.time))"
+  }
+
+  private func doneText(_ account: Account) -> String {
+    var parts: [String] = []
+    if let block = account.block {
+      let whole = block.network.isHost ? "" : " as part of \(block.network)"
+      let end = block.until.map { "until \(LocalTime.short($0))" } ?? "until released"
+      parts.append(
+        "blocked\(whole) by \(block.methods.map(\.rawValue).joined(separator: ", ")) since \(LocalTime.short(block.record.since)), \(end)"
+      )
+      if block.record.grounds == nil { parts.append("because: \(block.record.reason)") }
+    }
+    if let doubt = account.doubt { parts.append("doubted for \(Term.text(doubt)) more: it sees every port open") }
+    return parts.isEmpty ? "nothing" : parts.joined(separator: "; ")
+  }
+
+  /// Thousandths of a nat as a decimal number.
+  private static func nats(_ thousandths: Int, sign: Bool = false) -> String {
+    let digits = String(thousandths.magnitude % 1000)
+    let lead = thousandths < 0 ? "-" : sign ? "+" : ""
+    return "\(lead)\(thousandths.magnitude / 1000).\(String(repeating: "0", count: 3 - digits.count))\(digits)"
+  }
+
+  private func json(_ account: Account) -> JSON {
+    var members: [(String, JSON)] = [("address", .string("\(account.address)"))]
+    if let grounds = account.grounds {
+      switch grounds.accusation {
+      case .touch(let technique, let transport, let port, let trigger):
+        members.append(
+          (
+            "verdict",
+            .object([
+              "rule": "classic", "technique": .string(technique.name), "protocol": .string(transport.name),
+              "port": JSON(Int(port)), "scan_trigger": JSON(trigger), "holds": .bool(grounds.accusation.holds),
+            ])
+          ))
+      case .verdict(let kind, let tool, let evidence, let score, let threshold):
+        members.append(
+          (
+            "verdict",
+            .object([
+              "rule": "native", "kind": .string(kind.name), "tool": .string(tool.name), "score": JSON(Int(score)),
+              "threshold": JSON(Int(threshold)), "sum": JSON(Grounds.Accusation.sum(evidence)),
+              "holds": .bool(grounds.accusation.holds),
+              "evidence": .array(
+                evidence.map {
+                  .object([
+                    "kind": .string($0.kind.name), "technique": .string($0.technique.name), "port": JSON(Int($0.port)),
+                    "weight": JSON(Int($0.weight)),
+                  ])
+                }),
+            ])
+          ))
+      }
+    } else {
+      members.append(("verdict", .null))
+    }
+    members.append(("origin", .string(account.origin == nil ? Origin.unproven.name : Origin.proven.name)))
+    members.append(
+      (
+        "proof",
+        account.origin.map {
+          .object(["by": .string($0.proof.name), "port": JSON(Int($0.port)), "time": .time($0.time)])
+        } ?? .null
+      ))
+    members.append(
+      (
+        "block",
+        account.block.map { block in
+          .object([
+            "network": .string("\(block.network)"), "since": JSON(Int(block.record.since.seconds)),
+            "until": block.until.map { JSON(Int($0.seconds)) } ?? .null,
+            "methods": .array(block.methods.map { .string($0.rawValue) }), "reason": .string(block.record.reason),
+          ])
+        } ?? .null
+      ))
+    members.append(("doubted_seconds", account.doubt.map { JSON(Int($0.components.seconds)) } ?? .null))
+    members.append(("refused", JSON(account.entry?.refusal)))
+    members.append(("never_blocked", JSON(account.safe ?? (account.isIgnored ? "the ignore file names it" : nil))))
+    members.append(("is_served", .bool(account.isServed)))
+    members.append(("blocked_before", JSON(account.repeats)))
+    return .members(members)
+  }
+}

@@ -1,0 +1,265 @@
+import CLinux
+
+/// A place in a program that jumps may name before it is known.
+package struct BPFLabel: Sendable {
+  fileprivate let index: Int
+}
+
+/// Assembles eBPF (the kernel's `instruction-set.rst`): no compiler, no library. Jumps go forward.
+package struct BPFProgram: Sendable {
+  /// r0 results, r1-r5 arguments of calls (lost in them), r6-r9 kept, r10 the end of the 512 bytes of stack.
+  package enum Register: UInt8, Sendable {
+    case r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, stack
+  }
+
+  package enum Size: UInt8, Sendable {
+    case word = 0x00
+    case double = 0x18
+  }
+
+  /// Helper functions by their number (`enum bpf_func_id`).
+  package enum Helper: Int32, Sendable {
+    case mapLookup = 1
+    case mapUpdate = 2
+    case time = 5
+    case loadPacketBytes = 26
+    case socketStorage = 107
+    case namespaceCookie = 122
+  }
+
+  package enum Test: UInt8, Sendable {
+    case equal = 0x10
+    case unequal = 0x50
+    case above = 0x20
+  }
+
+  private struct Instruction {
+    var code: UInt8
+    var target = Register.r0
+    var source: UInt8 = 0
+    var offset: Int16 = 0
+    var value: Int32 = 0
+  }
+
+  private var code: [Instruction] = []
+  private var labels: [Int] = []
+  private var fixups: [(instruction: Int, label: Int)] = []
+
+  package init() {}
+
+  package mutating func label() -> BPFLabel {
+    labels.append(-1)
+    return BPFLabel(index: labels.count - 1)
+  }
+
+  package mutating func place(_ label: BPFLabel) { labels[label.index] = code.count }
+
+  package mutating func move(_ target: Register, _ source: Register) {
+    code.append(Instruction(code: 0xbf, target: target, source: source.rawValue))
+  }
+  package mutating func move(_ target: Register, _ value: Int32) {
+    code.append(Instruction(code: 0xb7, target: target, value: value))
+  }
+  package mutating func add(_ target: Register, _ value: Int32) {
+    code.append(Instruction(code: 0x07, target: target, value: value))
+  }
+  package mutating func subtract(_ target: Register, _ source: Register) {
+    code.append(Instruction(code: 0x1f, target: target, source: source.rawValue))
+  }
+  /// target = memory at source + offset
+  package mutating func load(_ size: Size, _ target: Register, _ source: Register, _ offset: Int16) {
+    code.append(Instruction(code: 0x61 | size.rawValue, target: target, source: source.rawValue, offset: offset))
+  }
+  /// memory at target + offset = source
+  package mutating func store(_ size: Size, _ target: Register, _ offset: Int16, _ source: Register) {
+    code.append(Instruction(code: 0x63 | size.rawValue, target: target, source: source.rawValue, offset: offset))
+  }
+  /// memory at target + offset = value
+  package mutating func store(_ size: Size, _ target: Register, _ offset: Int16, value: Int32) {
+    code.append(Instruction(code: 0x62 | size.rawValue, target: target, offset: offset, value: value))
+  }
+  /// The address of a map, by its descriptor: two instructions long.
+  package mutating func loadMap(_ target: Register, _ map: Int32) {
+    code.append(Instruction(code: 0x18, target: target, source: UInt8(BPF_PSEUDO_MAP_FD), value: map))
+    code.append(Instruction(code: 0x00))
+  }
+  /// A constant of 64 bits: two instructions long.
+  package mutating func move(_ target: Register, long value: UInt64) {
+    code.append(Instruction(code: 0x18, target: target, value: Int32(truncatingIfNeeded: value)))
+    code.append(Instruction(code: 0x00, value: Int32(truncatingIfNeeded: value >> 32)))
+  }
+  package mutating func call(_ helper: Helper) { code.append(Instruction(code: 0x85, value: helper.rawValue)) }
+  package mutating func exit() { code.append(Instruction(code: 0x95)) }
+
+  package mutating func jump(to label: BPFLabel) {
+    fixups.append((code.count, label.index))
+    code.append(Instruction(code: 0x05))
+  }
+  package mutating func jump(_ test: Test, _ register: Register, _ other: Register, to label: BPFLabel) {
+    fixups.append((code.count, label.index))
+    code.append(Instruction(code: 0x0d | test.rawValue, target: register, source: other.rawValue))
+  }
+  package mutating func jump(_ test: Test, _ register: Register, _ value: Int32, to label: BPFLabel) {
+    fixups.append((code.count, label.index))
+    code.append(Instruction(code: 0x05 | test.rawValue, target: register, value: value))
+  }
+
+  /// Eight bytes for each instruction, as this machine's kernel reads them.
+  package func assemble() -> [UInt8] {
+    var code = code
+    for (instruction, label) in fixups { code[instruction].offset = Int16(labels[label] - instruction - 1) }
+    return code.flatMap { instruction in
+      let target = instruction.target.rawValue
+      // Two bit fields of four bits, whose order is that of the bytes.
+      let isLittle = UInt16(1).littleEndian == 1
+      let registers = isLittle ? target | instruction.source << 4 : target << 4 | instruction.source
+      return [instruction.code, registers] + withBytes(instruction.offset) + withBytes(instruction.value)
+    }
+  }
+
+  private func withBytes(_ value: some FixedWidthInteger) -> [UInt8] {
+    unsafe withUnsafeBytes(of: value) { unsafe Array($0) }
+  }
+}
+
+/// A map of the kernel's that programs and we share.
+package struct BPFMap: ~Copyable, Sendable {
+  private let file: FileDescriptor
+  private let keySize: Int
+  private let valueSize: Int
+
+  package var descriptor: Int32 { file.raw }
+
+  /// - Parameters:
+  ///   - flags: `BPF_F_…`.
+  ///   - types: descriptor of a `BTFBlob`, for maps that want type information.
+  package init(
+    _ type: bpf_map_type, key keySize: Int, value valueSize: Int, entries: Int, flags: UInt32 = 0,
+    types: Int32? = nil, name: String
+  ) throws(Errno) {
+    var attributes = bpf_attr()
+    attributes.map_type = type.rawValue
+    attributes.key_size = UInt32(keySize)
+    attributes.value_size = UInt32(valueSize)
+    attributes.max_entries = UInt32(entries)
+    attributes.map_flags = flags
+    if let types {
+      attributes.btf_fd = UInt32(types)
+      attributes.btf_key_type_id = 1
+      attributes.btf_value_type_id = 1
+    }
+    file = FileDescriptor(owning: try BPF.call(BPF_MAP_CREATE, &attributes, name))
+    self.keySize = keySize
+    self.valueSize = valueSize
+  }
+
+  package func set(_ key: [UInt8], _ value: [UInt8]) throws(Errno) {
+    precondition(key.count == keySize && value.count == valueSize)
+    var value = value
+    try element(BPF_MAP_UPDATE_ELEM, key, &value)
+  }
+
+  /// The value of a key; nil where there is none.
+  package func value(_ key: [UInt8]) -> [UInt8]? {
+    precondition(key.count == keySize)
+    var value = [UInt8](repeating: 0, count: valueSize)
+    return (try? element(BPF_MAP_LOOKUP_ELEM, key, &value)) == nil ? nil : value
+  }
+
+  /// Removes a key; one that is not there is fine.
+  package func remove(_ key: [UInt8]) throws(Errno) {
+    precondition(key.count == keySize)
+    var none: [UInt8] = [0]
+    do throws(Errno) { try element(BPF_MAP_DELETE_ELEM, key, &none) } catch {
+      if error.code != ENOENT { throw error }
+    }
+  }
+
+  private func element(_ command: bpf_cmd, _ key: [UInt8], _ value: inout [UInt8]) throws(Errno) {
+    var attributes = bpf_attr()
+    attributes.map_fd = UInt32(file.raw)
+    var result: Int32 = 0
+    var code: Int32 = 0
+    unsafe key.withUnsafeBytes { key in
+      unsafe value.withUnsafeMutableBytes { value in
+        attributes.key = UInt64(UInt(bitPattern: key.baseAddress))
+        // The kernel wants members that a command does not read to be zero.
+        if command != BPF_MAP_DELETE_ELEM { attributes.value = UInt64(UInt(bitPattern: value.baseAddress)) }
+        result = unsafe CLinux_bpf(Int32(command.rawValue), &attributes)
+        code = CLinux_errno()
+      }
+    }
+    if result < 0 { throw Errno(code, "bpf", "map") }
+  }
+}
+
+/// The least type information there is: one type, a 32-bit number, with the number 1.
+package struct BTFBlob: ~Copyable, Sendable {
+  private let file: FileDescriptor
+  package var descriptor: Int32 { file.raw }
+
+  package init() throws(Errno) {
+    let strings = Array("\0int\0".utf8)
+    var blob: [UInt8] = []
+    func put(_ value: some FixedWidthInteger) {
+      unsafe withUnsafeBytes(of: value) { unsafe blob.append(contentsOf: $0) }
+    }
+    // struct btf_header (linux/btf.h): magic, version, flags, length of this; then where types and strings lie.
+    put(UInt16(0xeb9f))
+    put(UInt8(1))
+    put(UInt8(0))
+    for value: UInt32 in [24, 0, 16, 16, UInt32(strings.count)] { put(value) }
+    // struct btf_type: name, BTF_KIND_INT, 4 bytes; then signed, 32 bits.
+    for value: UInt32 in [1, 1 << 24, 4, 1 << 24 | 32] { put(value) }
+    blob += strings
+    var attributes = bpf_attr()
+    var result: Result<Int32, Errno> = .failure(Errno(0, "bpf"))
+    unsafe blob.withUnsafeBytes { bytes in
+      attributes.btf = UInt64(UInt(bitPattern: bytes.baseAddress))
+      attributes.btf_size = UInt32(bytes.count)
+      result = Result { () throws(Errno) in try BPF.call(BPF_BTF_LOAD, &attributes, "type information") }
+    }
+    file = FileDescriptor(owning: try result.get())
+  }
+}
+
+/// `bpf(2)`.
+package enum BPF {
+  static func call(_ command: bpf_cmd, _ attributes: inout bpf_attr, _ what: String) throws(Errno) -> Int32 {
+    let result = unsafe CLinux_bpf(Int32(command.rawValue), &attributes)
+    if result < 0 { throw Errno.last("bpf", what) }
+    return result
+  }
+
+  /// Loads a program; the kernel's verifier reads it.
+  package static func load(
+    _ type: bpf_prog_type, _ attach: bpf_attach_type, _ program: BPFProgram, name: String
+  ) throws(Errno) -> FileDescriptor {
+    let code = program.assemble()
+    let license: [UInt8] = Array("GPL\0".utf8)
+    var attributes = bpf_attr()
+    attributes.prog_type = type.rawValue
+    attributes.expected_attach_type = attach.rawValue
+    attributes.insn_cnt = UInt32(code.count / 8)
+    var result: Result<Int32, Errno> = .failure(Errno(0, "bpf"))
+    unsafe code.withUnsafeBytes { code in
+      unsafe license.withUnsafeBytes { license in
+        attributes.insns = UInt64(UInt(bitPattern: code.baseAddress))
+        attributes.license = UInt64(UInt(bitPattern: license.baseAddress))
+        result = Result { () throws(Errno) in try call(BPF_PROG_LOAD, &attributes, name) }
+      }
+    }
+    return FileDescriptor(owning: try result.get())
+  }
+
+  /// Attaches a program to a control group, until the descriptor given back is closed: it ends with us.
+  package static func attach(
+    _ program: borrowing FileDescriptor, to group: borrowing FileDescriptor, _ type: bpf_attach_type
+  ) throws(Errno) -> FileDescriptor {
+    var attributes = bpf_attr()
+    unsafe attributes.link_create.prog_fd = UInt32(program.raw)
+    unsafe attributes.link_create.target_fd = UInt32(group.raw)
+    unsafe attributes.link_create.attach_type = type.rawValue
+    return FileDescriptor(owning: try call(BPF_LINK_CREATE, &attributes, "attach"))
+  }
+}

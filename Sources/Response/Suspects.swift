@@ -1,0 +1,174 @@
+import Detection
+import Wire
+
+/// Whom something speaks against, and how well it is known that it was they: joins the two questions that a block has to
+/// answer. Pure: time is passed in.
+///
+/// A verdict says what was done in a source's name, a proof that the source is where it says. Each may come first. They go
+/// together when no more than an hour lies between them: an address changes hands, and a verdict that somebody forged must
+/// not wait for years until its victim mistypes a port.
+///
+/// Holds `capacity` sources. When full, the one that costs a stranger least goes first: unproven ones, then proven ones without
+/// a verdict, last those with both; the oldest of its kind. What is forgotten begins anew with its next packet.
+package struct Suspects: Sendable {
+  /// What is known of one source.
+  package struct Entry: Sendable, Equatable {
+    package var accusation: Grounds.Accusation?
+    package var accused = Timestamp.distantPast
+    package var origin: Grounds.Origin?
+    /// It had a conversation with a service of this host when it first came to notice.
+    package var wasServed = false
+    /// Why it was not blocked when it might have been; the last reason.
+    package var refusal: String?
+    package var first: Timestamp
+
+    fileprivate var rank: Int { origin == nil ? 0 : accusation == nil ? 1 : 2 }
+  }
+
+  /// What is to be done about a source.
+  package enum Outcome: Sendable, Equatable {
+    /// There is a verdict, and as much proof as is asked for.
+    case ban(IPAddress, Grounds)
+    /// There is no verdict, or not any more.
+    case noVerdict
+    /// Nobody knows whether it was this address.
+    case unproven
+  }
+
+  /// How far apart verdict and proof may be.
+  package static let window = Duration.seconds(3600)
+
+  private let capacity: Int
+  private var entries: [IPNetwork: Entry] = [:]
+  /// By rank, the oldest first; those that have since gone or changed rank are passed over.
+  private var queues: [[IPNetwork]] = [[], [], []]
+  private var heads = [0, 0, 0]
+  /// Proven IPv6 addresses: a verdict about a prefix looks for its members.
+  private var provenV6: Set<IPAddress> = []
+  /// Sources forgotten to make room.
+  package private(set) var evictions: UInt64 = 0
+
+  package init(capacity: Int = 32_768) { self.capacity = capacity }
+
+  package var count: Int { entries.count }
+  /// Places in the queues, those passed over included; bounded by the capacity.
+  package var places: Int { queues.reduce(0) { $0 + $1.count } }
+  package var proven: Int { entries.values.count { $0.origin != nil } }
+
+  /// What is known of an address: by itself, or of the prefix it is in.
+  package func entry(for address: IPAddress) -> Entry? {
+    holders(of: address).lazy.compactMap { entries[$0] }.first
+  }
+
+  /// Takes note of a verdict.
+  ///
+  /// - Parameters:
+  ///   - isServed: whether the source is in conversation with a service of this host; counts when it is new.
+  ///   - demand: `PROOF`.
+  package mutating func accuse(
+    _ network: IPNetwork, _ accusation: Grounds.Accusation, isServed: Bool, at time: Timestamp,
+    demanding demand: ProofDemand
+  ) -> Outcome {
+    change(network, isServed: isServed, at: time) {
+      $0.accusation = accusation
+      $0.accused = time
+    }
+    if network.isHost { return outcome(for: network.address, at: time, demanding: demand) }
+    // Somebody who changes his address: any member that has proven itself since is he.
+    let member = provenV6.first { address in
+      guard network.contains(address), let origin = entries[IPNetwork(address)]?.origin else { return false }
+      return Self.areNear(origin.time, time)
+    }
+    return member.map { outcome(for: $0, at: time, demanding: demand) } ?? .unproven
+  }
+
+  /// Takes note of a proof.
+  ///
+  /// - Returns: whether it is news, and what is to be done.
+  package mutating func prove(
+    _ address: IPAddress, _ origin: Grounds.Origin, isServed: Bool, demanding demand: ProofDemand
+  ) -> (isNews: Bool, Outcome) {
+    let network = IPNetwork(address)
+    let before = entries[network]?.origin
+    change(network, isServed: isServed, at: origin.time) { $0.origin = origin }
+    let isNews = before.map { !Self.areNear($0.time, origin.time) } ?? true
+    return (isNews, outcome(for: address, at: origin.time, demanding: demand))
+  }
+
+  /// What is to be done about a source as things stand.
+  package func outcome(for address: IPAddress, at now: Timestamp, demanding demand: ProofDemand) -> Outcome {
+    let holder = holders(of: address).first { network in
+      entries[network].map { $0.accusation != nil && Self.areNear($0.accused, now) } ?? false
+    }
+    guard let holder, let accusation = entries[holder]?.accusation else { return .noVerdict }
+    let origin = entries[IPNetwork(address)]?.origin.flatMap { Self.areNear($0.time, now) ? $0 : nil }
+    if origin == nil, demand == .handshake { return .unproven }
+    return .ban(address, Grounds(accusation, origin))
+  }
+
+  /// Forgets a source, or all that are known within a prefix: somebody has let it in again, and it begins anew.
+  package mutating func forget(within network: IPNetwork) {
+    let gone = network.isHost ? [network] : entries.keys.filter { network.contains($0) }
+    for network in gone {
+      entries[network] = nil
+      provenV6.remove(network.address)
+    }
+  }
+
+  /// Remembers why a source was not blocked.
+  package mutating func refuse(_ address: IPAddress, because reason: String) {
+    entries[IPNetwork(address)]?.refusal = reason
+  }
+
+  private static func areNear(_ a: Timestamp, _ b: Timestamp) -> Bool {
+    (a - b).wholeNanoseconds.magnitude <= window.wholeNanoseconds.magnitude
+  }
+
+  /// The address, then the prefixes by which a source that changes its address is judged.
+  private func holders(of address: IPAddress) -> [IPNetwork] {
+    [IPNetwork(address)] + (address.isV4 ? [] : [64, 56, 48].compactMap { IPNetwork(address, length: $0) })
+  }
+
+  private mutating func change(
+    _ network: IPNetwork, isServed: Bool, at time: Timestamp, _ body: (inout Entry) -> Void
+  ) {
+    let known = entries[network]
+    var entry = known ?? Entry(wasServed: isServed, first: time)
+    body(&entry)
+    if known == nil, entries.count >= capacity { evict() }
+    entries[network] = entry
+    if known?.rank != entry.rank {
+      queues[entry.rank].append(network)
+      if entry.origin != nil, network.isHost, !network.isV4 { provenV6.insert(network.address) }
+      trim(entry.rank)
+    }
+  }
+
+  private mutating func evict() {
+    for rank in 0...2 {
+      while heads[rank] < queues[rank].count {
+        let network = queues[rank][heads[rank]]
+        heads[rank] += 1
+        guard entries[network]?.rank == rank else { continue }
+        entries[network] = nil
+        provenV6.remove(network.address)
+        evictions &+= 1
+        return
+      }
+    }
+  }
+
+  /// Drops the part of a queue that has been passed over.
+  private mutating func trim(_ rank: Int) {
+    if heads[rank] > 1024, heads[rank] * 2 > queues[rank].count {
+      queues[rank].removeFirst(heads[rank])
+      heads[rank] = 0
+    }
+    // Entries that went up in rank leave their old places behind.
+    if queues[rank].count > 2 * capacity + 1024 {
+      var seen: Set<IPNetwork> = []
+      queues[rank] = queues[rank][heads[rank]...].filter { entries[$0]?.rank == rank && seen.insert($0).inserted }
+      heads[rank] = 0
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import Detection
+import Response
+import TestSupport
+import Testing
+import Wire
+
+func time(_ seconds: Int64) -> Timestamp { Timestamp(seconds: 1_700_000_000 + seconds) }
+
+func verdict(weights: [Int16], threshold: Int32 = 4_595) -> Verdict {
+  var verdict = Verdict(.scan, source: network("192.0.2.9"), first: time(0), last: time(9))
+  verdict.tool = Tool(.nmap)
+  verdict.evidence = weights.enumerated().map {
+    Evidence(.unusedPort, .syn, port: UInt16($0.offset + 20), weight: $0.element)
+  }
+  verdict.score = weights.reduce(0) { $0 + Int32($1) }
+  verdict.threshold = threshold
+  return verdict
+}
+
+@Suite struct GroundsTests {
+  static let origin = Grounds.Origin(.decoy, port: 594, at: time(3))
+
+  static let samples: [(Grounds, line: String, words: String)] = [
+    (
+      Grounds(.touch(.syn, .tcp, port: 594, trigger: 1), origin),
+      "classic syn TCP 594 1 origin decoy 594 1700000003000000000", "syn to TCP port 594; proven by decoy port 594"
+    ),
+    (Grounds(.touch(.udp, .udp, port: 69, trigger: 3), nil), "classic udp UDP 69 3", "udp to UDP port 69"),
+    (
+      Grounds(
+        Grounds.Accusation(verdict(weights: [1386, 2000, -500, 1386, 1386])),
+        Grounds.Origin(.listener, port: 1, at: time(0))),
+      "native vertical nmap 5658 4595 unused-port,syn,20,1386 unused-port,syn,21,2000 unused-port,syn,22,-500 "
+        + "unused-port,syn,23,1386 unused-port,syn,24,1386 origin listener 1 1700000000000000000",
+      "vertical scan by nmap (syn); proven by listener port 1"
+    ),
+  ]
+
+  @Test(arguments: samples.indices)
+  func `Grounds are written, read again and said`(_ index: Int) {
+    let (grounds, line, words) = Self.samples[index]
+    #expect(grounds.line == line)
+    #expect(Grounds(line: line) == grounds)
+    #expect("\(grounds)" == words)
+  }
+
+  @Test(arguments: [
+    "", "classic", "classic syn TCP 594", "classic syn TCP 99999 1", "classic lie TCP 1 1", "native vertical nmap 1",
+    "native vertical nmap 1 2 unused-port,syn,20", "native vertical nmap 1 2 unused-port,syn,20,99999",
+    "classic syn TCP 594 1 origin", "classic syn TCP 594 1 origin decoy 594 1 more", "classic syn TCP 594 1 what",
+    "sideways syn TCP 594 1",
+  ])
+  func `What is not grounds is not read`(_ line: String) { #expect(Grounds(line: line) == nil) }
+
+  @Test(
+    arguments: [
+      ([1386, 1386, 1386, 1386], true), ([1386, 1386, 1386], false), ([4595], true), ([4594], false),
+      ([3000, 3000, -1500], false), ([], false),
+    ] as [([Int16], Bool)])
+  func `A verdict is counted anew from its evidence`(_ weights: [Int16], _ holds: Bool) {
+    #expect(Grounds.Accusation(verdict(weights: weights)).holds == holds)
+  }
+}
