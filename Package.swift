@@ -28,13 +28,15 @@ let package = Package(
   targets: [
     .target(name: "CLinux"),
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     module("Wire"),
     module("Platform", ["CLinux", "Wire"]),
     module("Detection", ["Wire"]),
     module("Capture", ["CLinux", "CZlib", "Platform", "Wire", "Detection"]),
     module("Response", ["CLinux", "Wire", "Detection", "Platform"]),
     module("EventLog", ["Wire", "Detection", "Response", "Platform"]),
-    module("Journal", ["Wire", "Detection", "Response"]),
+    module("Database", ["CSQLite"]),
+    module("Journal", ["CLinux", "Wire", "Platform", "Detection", "Response", "Database"]),
     module("Configuration", ["Wire", "Detection", "Response", "Platform"]),
     module(
       "Daemon",
@@ -51,6 +53,12 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "TestSupport", dependencies: ["CLinux", "Wire", "Platform"], path: "Tests/TestSupport",
+      swiftSettings: settings),
+    .target(
+      name: "Simulation", dependencies: ["Wire", "Detection", "Response", "Journal", "TestSupport"],
+      path: "Tests/Simulation", swiftSettings: settings),
+    .executableTarget(
+      name: "simulate", dependencies: ["CLinux", "Wire", "Platform", "Journal", "Simulation"], path: "Tests/Simulate",
       swiftSettings: settings),
     tests("WireTests", ["Wire", "CLinux"]),
     tests("PlatformTests", ["Platform", "CLinux", "Wire"]),

@@ -1,0 +1,89 @@
+import Detection
+import Wire
+
+/// What happened within half a second or so, added up: what is written in one transaction.
+package struct Batch: Sendable {
+  /// What is counted one by one.
+  struct Key: Hashable, Sendable {
+    var source: IPAddress
+    var hour: Int64
+    var port: UInt16
+    var technique: Technique
+  }
+
+  /// What is kept of a source besides.
+  struct Source: Sendable {
+    var first: Int64
+    var last: Int64
+    var probes: UInt64 = 0
+    var techniques: TechniqueSet = []
+    var ports = PortBits()
+    var target: IPAddress
+    var isIgnored = false
+  }
+
+  /// Distinct combinations of source, port, technique and hour, and events: beyond this a batch takes no more, and what
+  /// it does not take is counted. Batches grow to it only while nothing can be written, or in a flood.
+  package static let capacity = 131_072
+
+  private(set) var probes: [Key: UInt64] = [:]
+  private(set) var sources: [IPAddress: Source] = [:]
+  /// Probes of sources in the ignore file, by hour: they are nobody's background radiation.
+  private(set) var ignored: [Int64: UInt64] = [:]
+  /// Everything but probes, in order.
+  private(set) var events: [Event] = []
+  /// Probes and events that found no room.
+  package private(set) var lost: UInt64 = 0
+
+  package init() {}
+
+  package var isEmpty: Bool { probes.isEmpty && events.isEmpty && ignored.isEmpty && lost == 0 }
+
+  package mutating func add(_ event: Event) {
+    guard case .probe(let probe) = event else {
+      if events.count < Self.capacity { events.append(event) } else { lost += 1 }
+      return
+    }
+    let seconds = probe.time.wholeSeconds
+    let hour = seconds.hour
+    if probe.isIgnored {
+      ignored[hour, default: 0] += 1
+    } else {
+      let key = Key(source: probe.source, hour: hour, port: probe.targetPort, technique: probe.technique)
+      guard probes.count < Self.capacity || probes[key] != nil else {
+        lost += 1
+        return
+      }
+      probes[key, default: 0] += 1
+    }
+    guard sources.count < Self.capacity || sources[probe.source] != nil else { return }
+    var source = sources[probe.source] ?? Source(first: seconds, last: seconds, target: probe.target)
+    source.first = min(source.first, seconds)
+    source.last = max(source.last, seconds)
+    source.target = probe.target
+    source.isIgnored = probe.isIgnored
+    if !probe.isIgnored {
+      source.probes += 1
+      source.techniques.insert(TechniqueSet(probe.technique))
+      source.ports.insert(probe.technique, probe.targetPort)
+    }
+    sources[probe.source] = source
+  }
+
+  /// Says that so many more were lost on the way here.
+  package mutating func addLost(_ count: UInt64) { lost += count }
+}
+
+extension Timestamp {
+  /// Seconds since 1970, rounded down.
+  package var wholeSeconds: Int64 {
+    nanoseconds >= 0 ? nanoseconds / 1_000_000_000 : -((999_999_999 - nanoseconds) / 1_000_000_000)
+  }
+}
+
+extension Int64 {
+  /// The hour since 1970 of seconds since 1970.
+  package var hour: Int64 { self >= 0 ? self / 3600 : -((3599 - self) / 3600) }
+  /// The day since 1970 of an hour since 1970.
+  package var dayOfHour: Int64 { self >= 0 ? self / 24 : -((23 - self) / 24) }
+}
