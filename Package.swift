@@ -37,12 +37,13 @@ let package = Package(
     module("EventLog", ["Wire", "Detection", "Response", "Platform"]),
     module("Database", ["CSQLite"]),
     module("Journal", ["CLinux", "Wire", "Platform", "Detection", "Response", "Database"]),
+    module("Report", ["Wire", "Platform", "Detection", "Response", "EventLog", "Journal"]),
     module("Configuration", ["Wire", "Detection", "Response", "Platform"]),
     module(
       "Daemon",
       [
-        "CLinux", "Wire", "Platform", "Capture", "Detection", "Response", "EventLog", "Journal",
-        "Configuration",
+        "CLinux", "Wire", "Platform", "Capture", "Detection", "Response", "EventLog", "Database",
+        "Journal", "Report", "Configuration",
       ]),
     .executableTarget(
       name: "portsentry",

@@ -1,6 +1,7 @@
 import Configuration
 import Detection
 import EventLog
+import Journal
 import Platform
 import Response
 import Wire
@@ -151,6 +152,25 @@ package struct Plan: Sendable {
     let ports = PortSet(ranges: [0...UInt16(clamping: bound >= 65_535 ? 65_535 : bound - 1)])
     return ports.subtracting(
       transport == .tcp ? configuration.advancedExcludeTCP : configuration.advancedExcludeUDP)
+  }
+
+  /// Where the journal of these settings is.
+  package var journalPath: String { "\(configuration.stateDirectory)/journal.db" }
+
+  /// What is to be kept of what happens.
+  var recorderSettings: Recorder.Settings {
+    let recording = configuration.recording
+    var settings = Recorder.Settings()
+    settings.version = Version.text
+    settings.eventsFile = recording.eventsFile
+    settings.eveFile = recording.eveFile
+    if recording.keepsJournal {
+      var journal = JournalWriter.Settings(path: journalPath)
+      journal.keep = recording.keep
+      journal.size = recording.size
+      settings.journal = journal
+    }
+    return settings
   }
 
   /// What the sensor needs of all this.

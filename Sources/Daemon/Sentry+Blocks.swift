@@ -1,6 +1,7 @@
 import Configuration
 import Detection
 import EventLog
+import Journal
 import Platform
 import Response
 import Wire
@@ -73,6 +74,7 @@ extension Sentry {
     if (refusals[key] ?? 0) <= now {
       refusals[key] = now + 60_000_000_000
       say(.refused(probe.source, because: "\(refusal)", in: dialect), after: probe)
+      keep(.refused(probe.source, because: "\(refusal)", at: Clock.now))
     }
     record(probe, .failed)
   }
@@ -257,6 +259,7 @@ extension Sentry {
       table.insert(block)
       store.add(block)
       counters.blocks += 1
+      keep(.blocked(block.record, repeats: 0))
     }
     if !job.isOrder {
       // 1.2 calls a response failed when any step did, 2.x when all did.
@@ -299,6 +302,7 @@ extension Sentry {
       table.remove(block.network)
       store.remove(block.network)
       counters.releases += 1
+      keep(.released(block.network, because: reason.name, at: Clock.now))
       var problems: [String] = []
       for method in block.methods where method != .nftables {
         if let problem = undo(block, method) { problems.append(problem) }

@@ -3,6 +3,7 @@ import CLinux
 import Configuration
 import Detection
 import EventLog
+import Journal
 import Platform
 import Response
 import Synchronization
@@ -52,6 +53,9 @@ package final class Sentry {
   var queueDrops: UInt64 { probes.refused }
   /// Probes that are seen and not yet dealt with.
   var queued: Int { probes.count }
+  /// Keeps what happens; nil where nothing is to be kept.
+  var recorder: Recorder?
+  private var countedEvictions: UInt64 = 0
   private let connections = try? Owned(SocketTable())
   private var connectedPeers: Set<IPAddress> = []
   private var connectedPeersUntil: Int64 = 0
@@ -144,6 +148,18 @@ package final class Sentry {
     ignoreStamp = plan.configuration.ignoreFile.flatMap(Files.stamp)
   }
 
+  /// Starts, changes or ends the keeping of what happens, as the settings say.
+  private func setUpRecorder() {
+    let settings = plan.recorderSettings
+    if let recorder {
+      recorder.update(settings)
+    } else if !settings.keepsNothing {
+      do throws(Errno) { recorder = try Recorder(settings) } catch {
+        note("\(error): nothing is kept in the journal", isError: true)
+      }
+    }
+  }
+
   /// Runs a sentry until it is told to end.
   ///
   /// - Parameter child: to be told of success, when in the background.
@@ -198,6 +214,8 @@ package final class Sentry {
   /// The start lines, the blocks of before, and the word that all is well.
   private func announce() throws(StartError) {
     say(.starting(version: dialect == .classic ? "1.2" : version, in: dialect))
+    setUpRecorder()
+    keep(.started(at: started))
     for problem in plan.diagnostics { note("\(problem)", isError: problem.severity == .error) }
     if plan.configuration.resolveHost { openResolver() }
     refreshSafeList()
@@ -253,6 +271,7 @@ package final class Sentry {
       var descriptors = [signals.raw, link.toSentry.fd, control.descriptor] + blocker.runner.pollDescriptors
       if let fd = blocker.monitorDescriptor { descriptors.append(fd) }
       if let resolver { descriptors.append(resolver.fd) }
+      if let recorder { descriptors.append(recorder.toSentry.fd) }
       let now = Clock.monotonic
       var due = min(nextTick, nextWatchdog)
       if let deadline = blocker.runner.nextDeadline { due = min(due, Int64(clamping: deadline)) }
@@ -270,6 +289,7 @@ package final class Sentry {
         nextReconcile = min(nextReconcile, Clock.monotonic + 100_000_000)
         nextTick = min(nextTick, nextReconcile)
       }
+      if let recorder, ready.contains(recorder.toSentry.fd) { takeNotices(of: recorder) }
       if ready.contains(control.descriptor) { control.serve { self.answer($0) } }
       tick()
       flush()
@@ -290,6 +310,7 @@ package final class Sentry {
       let lost = refused - reportedQueueDrops
       reportedQueueDrops = refused
       note("\(lost) probes were lost, because they came faster than they could be written", isError: true)
+      keep(.lost(.queue, count: lost, at: Clock.now))
     }
   }
 
@@ -310,9 +331,18 @@ package final class Sentry {
     if now >= nextReconcile { reconcile() }
     expireBlocks()
     rereadBlockedFiles()
+    noteEvictions()
     if let end = table.nextEnd {
       nextTick = min(nextTick, now + max(1_000_000, (end - Clock.now).wholeNanoseconds))
     }
+  }
+
+  /// Sources that the detector has forgotten to make room.
+  private func noteEvictions() {
+    let evictions = link.shared.withLock { $0.statistics.evictions }
+    guard evictions > countedEvictions else { return }
+    keep(.lost(.sources, count: evictions - countedEvictions, at: Clock.now))
+    countedEvictions = evictions
   }
 
   private func obeySignals() {
@@ -335,6 +365,11 @@ package final class Sentry {
     waiting = [:]
     for line in LogLine.shuttingDown(in: dialect) { say(line) }
     nextBlockedWrite = 0
+    if let recorder {
+      keep(.stopped(at: Clock.now))
+      recorder.finish()
+      takeNotices(of: recorder)
+    }
     flush()
     log.flush()
   }
@@ -413,11 +448,15 @@ package final class Sentry {
       case .interfaceWatched(let name): note("interface \(name) has appeared and is watched")
       case .nothingToWatch:
         note("no interface to watch is up: NOTHING IS SEEN until one is", isError: true)
-      case .watchingAgain: note("an interface is up: watching")
+        keep(.blind(at: Clock.now))
+      case .watchingAgain:
+        note("an interface is up: watching")
+        keep(.seeing(at: Clock.now))
       case .ringOverflow(let count):
         note(
           "\(count) packets were lost in the kernel, because they came faster than they could be looked at",
           isError: true)
+        keep(.lost(.ring, count: count, at: Clock.now))
       case .listenerFailed(let transport, let port, let error):
         failed.append(Endpoint(transport, .unspecified, port))
         say(.couldNotBind(transport, port: port, in: dialect))
@@ -426,6 +465,22 @@ package final class Sentry {
       }
     }
     return failed
+  }
+
+  /// Says what the keeping of events has to say.
+  private func takeNotices(of recorder: Recorder) {
+    for notice in recorder.takeNotices() {
+      switch notice {
+      case .journalFailed(let error):
+        note("\(error): nothing more is kept in the journal until that is mended; all else goes on", isError: true)
+      case .journalRecovered(let lost):
+        note("the journal is written again; \(lost == 0 ? "nothing was" : "\(lost) records were") lost")
+      case .journalReplaced(let kept):
+        let place = kept.map { "it is kept as \($0)" } ?? "it could not be moved"
+        note("the journal was damaged: \(place), and a new one is begun", isError: true)
+      case .fileChanged(let path, let change): say(.eventFile(path, change, in: dialect))
+      }
+    }
   }
 
   // MARK: Files that are read again
@@ -515,6 +570,7 @@ package final class Sentry {
         history = Self.history(next)
       }
       plan = next
+      setUpRecorder()
       policy.settings = plan.configuration.response
       blocker.reconfigure(plan.configuration.response)
       if plan.configuration.resolveHost { openResolver() } else { resolver = nil }

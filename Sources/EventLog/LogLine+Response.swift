@@ -21,6 +21,14 @@ package enum ReleaseReason: Equatable, Sendable {
   case byOperator
   /// It has since come onto the list of what is never blocked.
   case nowIgnored
+
+  package var name: String {
+    switch self {
+    case .expired: "expired"
+    case .byOperator: "by operator"
+    case .nowIgnored: "now on the ignore list"
+    }
+  }
 }
 
 extension LogLine {
@@ -77,13 +85,7 @@ extension LogLine {
 
   /// A block has ended.
   package static func released(_ network: IPNetwork, _ reason: ReleaseReason, in dialect: Dialect) -> LogLine {
-    let why =
-      switch reason {
-      case .expired: "expired"
-      case .byOperator: "by operator"
-      case .nowIgnored: "now on the ignore list"
-      }
-    return admin("Host \(network) has been released (\(why))", in: dialect)
+    admin("Host \(network) has been released (\(reason.name))", in: dialect)
   }
 
   /// An address could not be released and is still shut out.

@@ -183,4 +183,16 @@ extension LogLine {
       return admin("ERROR: \(lost) lines of history were lost: more came than could be kept", .error, in: dialect)
     }
   }
+
+  /// - Parameter change: what `LineFile.flush` returned for a file of events.
+  package static func eventFile(_ path: String, _ change: LineFile.Change, in dialect: Dialect) -> LogLine {
+    switch change {
+    case .failed(let error):
+      return self.error("cannot write \(path): \(error.reason); events are missing in it", in: dialect)
+    case .recovered(let lost):
+      return note("\(path) is written again; \(lost == 0 ? "nothing was" : "\(lost) lines were") lost", in: dialect)
+    case .overflowed(let lost):
+      return self.error("\(lost) lines for \(path) were lost: more came than could be kept", in: dialect)
+    }
+  }
 }

@@ -22,9 +22,10 @@ package struct Batch: Sendable {
     var isIgnored = false
   }
 
-  /// Distinct combinations of source, port, technique and hour, and events: beyond this a batch takes no more, and what
+  /// Distinct combinations of source, port, technique and hour, and events: beyond these a batch takes no more, and what
   /// it does not take is counted. Batches grow to it only while nothing can be written, or in a flood.
   package static let capacity = 131_072
+  static let eventCapacity = 8_192
 
   private(set) var probes: [Key: UInt64] = [:]
   private(set) var sources: [IPAddress: Source] = [:]
@@ -37,11 +38,14 @@ package struct Batch: Sendable {
 
   package init() {}
 
+  /// How many probes and events are in it.
+  package var records: UInt64 { probes.values.reduce(UInt64(events.count)) { $0 + $1 } }
+
   package var isEmpty: Bool { probes.isEmpty && events.isEmpty && ignored.isEmpty && lost == 0 }
 
   package mutating func add(_ event: Event) {
     guard case .probe(let probe) = event else {
-      if events.count < Self.capacity { events.append(event) } else { lost += 1 }
+      if events.count < Self.eventCapacity { events.append(event) } else { lost += 1 }
       return
     }
     let seconds = probe.time.wholeSeconds

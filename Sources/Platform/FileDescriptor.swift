@@ -113,6 +113,9 @@ package enum Files {
     }
   }
 
+  /// Renames a file, replacing what has the new name; a file that is not there is let be.
+  package static func move(_ path: String, to other: String) { _ = unsafe rename(path, other) }
+
   /// Creates a folder and its parents (0755, the last one `mode`); one that exists is left as it is.
   package static func createFolder(_ path: String, mode: mode_t = 0o755) throws(Errno) {
     var prefix = ""
