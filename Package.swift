@@ -37,7 +37,8 @@ let package = Package(
     module("EventLog", ["Wire", "Detection", "Response", "Platform"]),
     module("Database", ["CSQLite"]),
     module("Journal", ["CLinux", "Wire", "Platform", "Detection", "Response", "Database"]),
-    module("Report", ["Wire", "Platform", "Detection", "Response", "EventLog", "Journal"]),
+    module("GeoIP", ["Wire"]),
+    module("Report", ["Wire", "Platform", "GeoIP", "Detection", "Response", "EventLog", "Journal"]),
     module("Configuration", ["Wire", "Detection", "Response", "Platform"]),
     module(
       "Daemon",
@@ -48,7 +49,8 @@ let package = Package(
     .executableTarget(
       name: "portsentry",
       dependencies: [
-        "Capture", "Daemon", "Configuration", "Detection", "EventLog", "Platform", "Response", "Wire",
+        "Capture", "Daemon", "Configuration", "Database", "Detection", "EventLog", "GeoIP", "Journal", "Platform",
+        "Report", "Response", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),

@@ -175,7 +175,10 @@ extension Sentry {
       "tcp_mode": JSON(plan.tcpMode?.classicName(.tcp)),
       "udp_mode": JSON(plan.udpMode?.classicName(.udp)),
       "tcp_ports": .string(plan.ports(.tcp).description),
+      "tcp_port_count": JSON(plan.ports(.tcp).count),
       "udp_ports": .string(plan.ports(.udp).description),
+      "udp_port_count": JSON(plan.ports(.udp).count),
+      "response": .string(responseText()),
       "interfaces": .array(s.interfaces.map(JSON.string)),
       "served_tcp": .string(s.servedTCP.description),
       "served_udp": .string(s.servedUDP.description),
@@ -186,8 +189,9 @@ extension Sentry {
       ]),
       "dropped": .object([
         "ring_full": JSON(s.ringDropped), "queue_full": JSON(probesRefused), "history": JSON(historyLost),
-        "log": JSON(log.lost),
+        "log": JSON(log.lost), "journal": JSON(recorder?.statistics.lost ?? 0),
       ]),
+      "journal": journalJSON(),
       "probes": .object([
         "seen": JSON(c.probes), "alerts": JSON(c.alerts), "below_trigger": JSON(c.untriggered),
         "ignored": JSON(c.ignored), "waiting": JSON(queued), "sources_forgotten": JSON(s.evictions),
@@ -199,6 +203,16 @@ extension Sentry {
       "ignored_networks": JSON(plan.ignored.count),
       "never_blocked": .array(
         policy.safe.entries.map { .object(["network": .string("\($0.network)"), "reason": .string($0.reason)]) }),
+    ])
+  }
+
+  private func journalJSON() -> JSON {
+    guard let journal = plan.recorderSettings.journal, let recorder else { return .null }
+    let statistics = recorder.statistics
+    return .object([
+      "path": .string(journal.path), "bytes": JSON(statistics.bytes), "limit": JSON(journal.size),
+      "keep_seconds": JSON(journal.keep.components.seconds), "failing": .bool(statistics.isFailing),
+      "written": statistics.writtenAt.map { JSON($0.seconds) } ?? .null,
     ])
   }
 
@@ -240,19 +254,5 @@ extension Sentry {
           "reason": .string(block.record.reason),
         ])
       })
-  }
-}
-
-/// Lengths of time as people say them.
-enum Term {
-  /// `45s`, `12m`, `5h 3m`, `3d 4h`.
-  static func text(_ duration: Duration) -> String {
-    let seconds = max(0, duration.components.seconds)
-    switch seconds {
-    case ..<60: return "\(seconds)s"
-    case ..<3600: return "\(seconds / 60)m" + (seconds < 600 && seconds % 60 > 0 ? " \(seconds % 60)s" : "")
-    case ..<86_400: return "\(seconds / 3600)h" + (seconds / 60 % 60 > 0 ? " \(seconds / 60 % 60)m" : "")
-    default: return "\(seconds / 86_400)d" + (seconds / 3600 % 24 > 0 ? " \(seconds / 3600 % 24)h" : "")
-    }
   }
 }

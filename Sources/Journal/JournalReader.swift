@@ -227,7 +227,7 @@ package final class JournalReader {
       tool: tool(row.int(13), row.int(14)), name: row.isNull(15) ? nil : row.text(15))
   }
 
-  private static func tool(_ family: Int64, _ variant: Int64) -> Tool {
+  static func tool(_ family: Int64, _ variant: Int64) -> Tool {
     Tool(Tool.Family(rawValue: UInt8(clamping: family)) ?? .unknown, variant: UInt32(truncatingIfNeeded: variant))
   }
 
@@ -363,7 +363,7 @@ package final class JournalReader {
   /// The number of the newest note.
   package func lastNote() throws(DatabaseError) -> Int64 { try database.number("SELECT max(id) FROM note") ?? 0 }
 
-  private func notes(_ ids: [Int64]) throws(DatabaseError) -> [Note] {
+  func notes(_ ids: [Int64]) throws(DatabaseError) -> [Note] {
     var result: [Note] = []
     result.reserveCapacity(ids.count)
     for id in ids {

@@ -42,6 +42,8 @@ package final class JournalWriter {
   private var runID: Int64?
   /// What could not be kept of what was handed over, since this was last asked for.
   private var refusedNotes: UInt64 = 0
+  /// Sources that came new with the batch under way, by the hour of their first probe.
+  private var newcomers: [Int64: UInt64] = [:]
 
   /// What is remembered of a source.
   private struct Known {
@@ -134,6 +136,7 @@ package final class JournalWriter {
   @discardableResult
   package func write(_ batch: Batch, now: Timestamp) throws(DatabaseError) -> UInt64 {
     refusedNotes = 0
+    newcomers = [:]
     do throws(DatabaseError) {
       try database.transaction { () throws(DatabaseError) in
         // Sources that a verdict or a response names have a place, whatever the flood.
@@ -169,14 +172,12 @@ package final class JournalWriter {
   }
 
   private func writeProbes(_ batch: Batch) throws(DatabaseError) {
-    var sums: [Int64: (probes: UInt64, newcomers: UInt64)] = [:]
+    var sums: [Int64: UInt64] = [:]
     var ids: [IPAddress: Int64] = [:]
     ids.reserveCapacity(batch.sources.count)
     for (address, source) in batch.sources {
-      let hour = source.first.hour
-      let (id, isNew) = try place(address, source, hour: hour)
+      let id = try place(address, source)
       ids[address] = id
-      if isNew { sums[hour, default: (0, 0)].newcomers += 1 }
       if id != 0 { try update(address, id, source) }
     }
     let insert = try database.statement(
@@ -186,7 +187,7 @@ package final class JournalWriter {
     // What lies together in the table is written together.
     for key in batch.probes.keys.sorted(by: { ($0.hour, $0.source) < ($1.hour, $1.source) }) {
       let count = batch.probes[key] ?? 0
-      sums[key.hour, default: (0, 0)].probes += count
+      sums[key.hour, default: 0] += count
       var id = ids[key.source] ?? 0
       if id != 0, try rows(key.hour) >= Self.hourRoom { id = 0 }
       for statement in [insert, add] {
@@ -202,14 +203,14 @@ package final class JournalWriter {
         }
       }
     }
-    for hour in batch.ignored.keys where sums[hour] == nil { sums[hour] = (0, 0) }
-    for (hour, sum) in sums {
-      try reopen(hour)
+    for hour in Set(sums.keys).union(batch.ignored.keys).union(newcomers.keys) {
+      if sums[hour] != nil { try reopen(hour) }
       try database.run(
         """
         INSERT INTO hour(hour, probes, ignored, newcomers) VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET
           probes = probes + ?2, ignored = ignored + ?3, newcomers = newcomers + ?4
-        """, .int(hour), Value(sum.probes), Value(batch.ignored[hour] ?? 0), Value(sum.newcomers))
+        """, .int(hour), Value(sums[hour] ?? 0), Value(batch.ignored[hour] ?? 0),
+        Value(newcomers[hour] ?? 0))
       try database.run(
         "INSERT INTO day(day) VALUES(?1) ON CONFLICT DO UPDATE SET state = 0 WHERE state = 1", .int(hour.dayOfHour))
     }
@@ -235,16 +236,15 @@ package final class JournalWriter {
   // MARK: Sources
 
   /// The number of a probe's source, 0 when there is no room for a new one.
-  private func place(
-    _ address: IPAddress, _ source: Batch.Source, hour: Int64
-  ) throws(DatabaseError) -> (id: Int64, isNew: Bool) {
-    if let known = try find(address) { return (known.id, false) }
+  private func place(_ address: IPAddress, _ source: Batch.Source) throws(DatabaseError) -> Int64 {
+    if let known = try find(address) { return known.id }
+    let hour = source.first.hour
     let rows = try rows(hour)
     let used = room[hour]?.newSourceRows ?? 0
-    guard rows < Self.hourRoom, used < Self.hourRoom / 2 else { return (0, false) }
+    guard rows < Self.hourRoom, used < Self.hourRoom / 2 else { return 0 }
     room[hour]?.rows += Self.newSourceRows
     room[hour]?.newSourceRows += Self.newSourceRows
-    return (try insert(IPNetwork(address), at: source.first).id, true)
+    return try insert(IPNetwork(address), at: source.first).id
   }
 
   private func find(_ address: IPAddress) throws(DatabaseError) -> Known? {
@@ -280,7 +280,10 @@ package final class JournalWriter {
     try database.run(
       "INSERT INTO source(address, first, last) VALUES(?1, ?2, ?2)", .blob(network.key), .int(seconds))
     let known = Known(id: database.lastRow)
-    if network.isHost { remember(network.address, known) }
+    if network.isHost {
+      remember(network.address, known)
+      newcomers[seconds.hour, default: 0] += 1
+    }
     return known
   }
 

@@ -14,7 +14,10 @@ struct PortSentry: ParsableCommand {
       See portsentry(8), and portsentry.conf(5) for the settings.
       """,
     version: Version.text,
-    subcommands: [Run.self, Check.self, Status.self, Blocked.self, Block.self, Unblock.self, Replay.self],
+    subcommands: [
+      Run.self, Check.self, Status.self, Sources.self, Top.self, Show.self, Events.self, Blocked.self, Block.self,
+      Unblock.self, Replay.self,
+    ],
     defaultSubcommand: Run.self)
 
   /// Synchronous on purpose: sockets and threads are made in this order, before any task could be.
