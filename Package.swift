@@ -38,7 +38,7 @@ let package = Package(
     module("Database", ["CSQLite"]),
     module("Journal", ["CLinux", "Wire", "Platform", "Detection", "Response", "Database"]),
     module("GeoIP", ["Wire"]),
-    module("Report", ["Wire", "Platform", "GeoIP", "Detection", "Response", "EventLog", "Journal"]),
+    module("Report", ["Wire", "Platform", "GeoIP", "Detection", "Response", "EventLog", "Database", "Journal"]),
     module("Configuration", ["Wire", "Detection", "Response", "Platform"]),
     module(
       "Daemon",

@@ -126,13 +126,9 @@ extension JournalReader {
 
   /// The ports of the most probes.
   package func topPorts(_ window: Window, limit: Int) throws(DatabaseError) -> (lines: [PortLine], count: SourceCount) {
-    var sums: [PortName: PortLine] = [:]
-    try ports(window) { _, key, count in
-      let name = PortName(key.technique, key.port)
-      sums[name, default: PortLine(port: name, probes: 0)].probes += count.probes
-      sums[name]?.techniques.insert(TechniqueSet(key.technique))
-    }
-    var lines = Array(sums.values).largest(limit) { ($1.probes, $0.port) < ($0.probes, $1.port) }
+    var totals = PortTotals()
+    try ports(window) { _, key, count in totals.add(key, count.probes) }
+    var lines = totals.top(limit)
     // Two days' detail is read in a moment; of longer windows the whole days have been counted already.
     let isShort = window.hours <= 48
     var sources: [PortName: UInt64] = [:]

@@ -43,3 +43,14 @@ extension Files {
     return unsafe String(cString: path)
   }
 }
+
+/// This host.
+package enum Host {
+  /// Its name, as the kernel has it.
+  package static var name: String {
+    var buffer = [CChar](repeating: 0, count: 256)
+    guard unsafe gethostname(&buffer, 255) == 0 else { return "this host" }
+    let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+    return bytes.isEmpty ? "this host" : String(decoding: bytes, as: UTF8.self)
+  }
+}

@@ -174,7 +174,9 @@ package struct Simulation {
   }
 
   /// A moment from `first` on within `length`, more likely when it is day where the source lives.
-  private mutating func moment(from first: UInt32, within length: UInt32, phase: Int) -> UInt32 {
+  private mutating func moment(from first: UInt32, within span: UInt32, phase: Int) -> UInt32 {
+    // The month ends, they do not.
+    let length = min(span, milliseconds - first)
     for _ in 0..<4 {
       let at = first &+ UInt32(random.next() % UInt64(max(length, 1)))
       let hour = (Int(at / 3_600_000) + phase) % 24
@@ -330,7 +332,7 @@ package struct Simulation {
 
   private mutating func tool(_ trade: Trade) -> Tool {
     switch trade {
-    case .bot, .wave: Tool(below(3) == 0 ? .unnamed : .mirai, variant: 0)
+    case .bot, .wave: below(3) == 0 ? Tool(.unnamed, variant: 0x2323_0a01) : Tool(.mirai)
     case .opportunist: [Tool(.masscan), Tool(.zmap), Tool(.unnamed, variant: 0x0041_2bc7), Tool(.connect)][below(4)]
     case .grabber: Tool(.connect)
     case .nmap: Tool(.nmap)

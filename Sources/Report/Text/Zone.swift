@@ -36,6 +36,12 @@ package enum Zone: Sendable {
     return seconds >= 0 ? seconds / 86_400 : -((86_399 - seconds) / 86_400)
   }
 
+  /// Midnight at the beginning of a day here; where a clock skips midnight, the hour it skips to.
+  package func start(ofDay day: Int64) -> Timestamp {
+    let guess = Timestamp(seconds: day * 86_400 - Int64(parts(Timestamp(seconds: day * 86_400)).offset))
+    return Timestamp(seconds: day * 86_400 - Int64(parts(guess).offset))
+  }
+
   /// 0, Monday, to 6.
   package func weekday(_ time: Timestamp) -> Int { Int(((day(time) + 3) % 7 + 7) % 7) }
 
