@@ -23,7 +23,7 @@ package enum Prose {
     guard s.probes > 0 else {
       return "Nothing knocked. Either nobody came by, or nothing was watched: see below."
     }
-    let days = length(s).components.seconds / 86_400
+    let days = (length(s).components.seconds + 43_200) / 86_400
     let time = days >= 2 ? "\(days) days" : Term.text(length(s))
     return
       "In \(time) \(Units.plural(s.sources, "address", "addresses")) knocked \(times(s.probes)) on ports of this host that"
@@ -44,33 +44,40 @@ package enum Prose {
   }
 
   package static func days(_ s: Summary) -> String {
-    let whole = s.days.filter { $0.watched > 0.9 }.dropLast()
+    let whole = s.days.filter { $0.watched > 0.9 && $0.isWhole }
     guard let most = whole.max(by: { $0.probes < $1.probes }), let least = whole.min(by: { $0.probes < $1.probes }),
       most.day != least.day
     else { return "Each column is a day." }
     var text =
       "Each column is a day. The busiest was \(s.zone.shortDate(most.start)) with \(Units.count(most.probes)) probes, the"
       + " quietest \(s.zone.shortDate(least.start)) with \(Units.count(least.probes))."
-    if s.days.contains(where: { $0.watched < 0.98 }) {
-      text += " Pale columns are days of which a part was not watched; the day under way is not over."
+    if s.days.contains(where: { $0.watched < 0.98 || !$0.isWhole }) {
+      text += " Pale columns are days of which only a part was watched, or is over."
     }
     return text
   }
 
   package static func hours(_ s: Summary) -> String {
-    let most = s.hoursOfDay.indices.max { s.hoursOfDay[$0] < s.hoursOfDay[$1] } ?? 0
-    let least = s.hoursOfDay.indices.min { s.hoursOfDay[$0] < s.hoursOfDay[$1] } ?? 0
-    let factor = Double(s.hoursOfDay[most]) / Double(max(s.hoursOfDay[least], 1))
-    var text =
-      "Each row is a port, each column an hour of the day (\(s.zone.name(at: s.now))); the darker, the more probes."
-    if s.hoursOfDay[least] > 0, s.days.count > 1 {
-      text +=
-        factor < 1.15
-        ? " There is no night: all hours are alike. Machines knock, and they do not sleep."
-        : " Most come at \(clock(most)), \(Units.tenths(factor)) times as many as at \(clock(least)): much of it is sent by devices"
-          + " that are switched on by day."
+    let column =
+      s.columnHours == 1 ? "an hour" : s.columnHours == 24 ? "a day" : "\(s.columnHours) hours"
+    return
+      "Each row is a port, each column \(column); the darker, the more probes. An even row is always asked for; a row that"
+      + " begins late is something new; a dark column is somebody who tried everything."
+  }
+
+  package static func rhythm(_ s: Summary) -> String {
+    guard let most = s.hoursOfDay.indices.max(by: { s.hoursOfDay[$0] < s.hoursOfDay[$1] }),
+      let least = s.hoursOfDay.indices.min(by: { s.hoursOfDay[$0] < s.hoursOfDay[$1] }), s.hoursOfDay[least] > 0,
+      s.days.count > 2
+    else { return "" }
+    let factor = s.hoursOfDay[most] / s.hoursOfDay[least]
+    if factor < 1.15 {
+      return
+        "There is no night: machines knock, and they do not sleep. All hours (\(s.zone.name(at: s.now))) are alike."
     }
-    return text
+    return
+      "The most addresses are about at \(clock(most)) (\(s.zone.name(at: s.now))), \(Units.tenths(factor)) times as many as at"
+      + " \(clock(least)): some of what knocks is switched off at night, where it stands."
   }
 
   private static func clock(_ hour: Int) -> String { "\(hour < 10 ? "0" : "")\(hour):00" }

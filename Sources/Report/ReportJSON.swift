@@ -19,12 +19,15 @@ package enum ReportJSON {
             "scans": JSON($0.scans), "blocks": JSON($0.blocks), "watched": .decimal($0.watched),
           ])
         }),
-      "hours_of_day": .array(s.hoursOfDay.map { JSON($0) }),
+      "sources_by_hour_of_day": .array(s.hoursOfDay.map { .decimal($0) }),
+      "columns": .object([
+        "start": s.columns.first.map { JSON($0.seconds) } ?? .null, "seconds": JSON(s.columnHours * 3600),
+      ]),
       "ports": .array(
         s.ports.map { port in
           .members(
             members(TopTable.json(port.line, s.window.hours > 48 ? .perDay : .inWindow)) + [
-              ("by_hour_of_day", .array(port.byHour.map { JSON($0) })), ("by_day", .array(port.byDay.map { JSON($0) })),
+              ("by_column", .array(port.overTime.map { JSON($0) })), ("by_day", .array(port.byDay.map { JSON($0) })),
             ])
         }),
       "rising": .array(

@@ -42,15 +42,37 @@ extension Summary {
     let last = zone.day(min(now, Timestamp(nanoseconds: window.end.nanoseconds - 1)))
     guard first <= last else { return }
     let begin = max(window.start, since ?? window.start)
-    days = (first...last).map { Day(day: $0, start: max(begin, zone.start(ofDay: $0))) }
+    days = (first...last).map { day in
+      let start = zone.start(ofDay: day)
+      var result = Day(day: day, start: max(begin, start))
+      result.isWhole = start >= begin && zone.start(ofDay: day + 1) <= min(now, window.end)
+      return result
+    }
+    makeColumns(begin)
+    var times = [Double](repeating: 0, count: 24)
     for hour in hours {
       probes += hour.probes
       ignored += hour.ignored
       newcomers += hour.newcomers
-      hoursOfDay[zone.parts(hour.start).hour] += hour.probes
+      let ofDay = zone.parts(hour.start).hour
+      hoursOfDay[ofDay] += Double(hour.sources)
+      times[ofDay] += 1
       guard let index = index(hour.start) else { continue }
       days[index].probes += hour.probes
       days[index].newcomers += hour.newcomers
+    }
+    for hour in 0..<24 where times[hour] > 0 { hoursOfDay[hour] /= times[hour] }
+  }
+
+  /// As many hours a column as give some hundred columns, beginning at midnight here.
+  private mutating func makeColumns(_ begin: Timestamp) {
+    let end = min(now, window.end)
+    let hours = Int64((end - begin).components.seconds / 3600)
+    columnHours = hours <= 72 ? 1 : hours <= 14 * 24 ? 3 : hours <= 45 * 24 ? 6 : 24
+    var start = zone.start(ofDay: zone.day(begin))
+    while start < end {
+      if start + .seconds(columnHours * 3600) > begin { columns.append(start) }
+      start = start + .seconds(columnHours * 3600)
     }
   }
 
@@ -97,22 +119,25 @@ extension Summary {
     for line in chosen { places[line.port] = places.count }
     for rise in rises where places[rise.port] == nil { places[rise.port] = places.count }
     var byDay = [[UInt64]](repeating: [UInt64](repeating: 0, count: days.count), count: places.count)
-    var byHour = [[UInt64]](repeating: [UInt64](repeating: 0, count: 24), count: places.count)
+    var overTime = [[UInt64]](repeating: [UInt64](repeating: 0, count: columns.count), count: places.count)
     var hour: Int64 = .min
-    var (dayIndex, hourOfDay): (Int?, Int) = (nil, 0)
+    var (dayIndex, column): (Int?, Int?) = (nil, nil)
+    let columnStart = columns.first?.seconds ?? 0
     try reader.ports(window) { at, key, count in
       guard let place = places[PortName(key.technique, key.port)] else { return }
       if at != hour {
         hour = at
         let start = Timestamp(seconds: at * 3600)
-        (dayIndex, hourOfDay) = (index(start), zone.parts(start).hour)
+        dayIndex = index(start)
+        let number = Int((start.seconds - columnStart) / (columnHours * 3600))
+        column = columns.indices.contains(number) ? number : nil
       }
       if let dayIndex { byDay[place][dayIndex] += count.probes }
-      byHour[place][hourOfDay] += count.probes
+      if let column { overTime[place][column] += count.probes }
     }
     ports = chosen.map { line in
       let place = places[line.port] ?? 0
-      return Port(line: line, byDay: byDay[place], byHour: byHour[place])
+      return Port(line: line, byDay: byDay[place], overTime: overTime[place])
     }
     rising = rises.map { rise in
       var rise = rise

@@ -21,8 +21,13 @@ package struct Summary: Sendable {
   package var sources = 0
   package var newcomers: UInt64 = 0
   package var days: [Day] = []
-  /// By hour of the day here, 0 to 23.
-  package var hoursOfDay = [UInt64](repeating: 0, count: 24)
+  /// Distinct sources by hour of the day here, 0 to 23: on a day in the mean. Sources, because one scanner in a hurry would
+  /// outweigh all others by its probes.
+  package var hoursOfDay = [Double](repeating: 0, count: 24)
+  /// When the columns of `Port.overTime` begin; the last one ends with the window.
+  package var columns: [Timestamp] = []
+  /// How many hours a column is.
+  package var columnHours: Int64 = 1
   package var ports: [Port] = []
   package var portCount = 0
   /// Ports that are much more asked for than before, in the last seven days.
@@ -74,13 +79,15 @@ package struct Summary: Sendable {
     package var blocks = 0
     /// How much of the day was watched, 0 to 1; of the day under way, of what is over.
     package var watched = 1.0
+    /// Whether all of it lies in the window and is over.
+    package var isWhole = true
   }
 
   package struct Port: Sendable, Equatable {
     package var line: PortLine
     package var byDay: [UInt64]
-    /// By hour of the day here.
-    package var byHour: [UInt64]
+    /// By the columns of the heat map.
+    package var overTime: [UInt64]
   }
 
   package struct Rise: Sendable, Equatable {

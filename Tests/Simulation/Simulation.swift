@@ -192,11 +192,26 @@ package struct Simulation {
     let research = trades.indices.filter { trades[$0] == .research }
     // Whatever is left is theirs; the first of them have more.
     let rest = max(settings.probes - touches.count, 0)
+    // Each operator has its own hours, and now and then a port on which it dwells for some days.
+    let sweeps = (0..<24).map { _ in
+      (
+        start: UInt32(random.next() % UInt64(milliseconds)), port: pick(Self.popular),
+        length: UInt32(1 + below(4)) * 86_400_000
+      )
+    }
     for (rank, index) in research.enumerated() {
       let count = rest / max(research.count, 1) * (2 * (research.count - rank)) / (research.count + 1)
+      let operatorNumber = index % 24
+      let sweep = sweeps[operatorNumber]
       for _ in 0..<count {
-        let port = below(2) == 0 ? pick(Self.popular) : UInt16(truncatingIfNeeded: random.next())
-        add(UInt32(random.next() % UInt64(milliseconds)), UInt32(index), port, below(12) == 0 ? .udp : .syn)
+        let kind = below(10)
+        if kind < 2 {
+          add(moment(from: sweep.start, within: sweep.length, phase: operatorNumber), UInt32(index), sweep.port, .syn)
+        } else {
+          let port = kind < 5 ? pick(Self.popular) : UInt16(truncatingIfNeeded: random.next())
+          let at = moment(from: 0, within: milliseconds, phase: operatorNumber * 5)
+          add(at, UInt32(index), port, below(12) == 0 ? .udp : .syn)
+        }
       }
     }
     while touches.count < settings.probes, let first = research.first {
@@ -274,7 +289,8 @@ package struct Simulation {
       spans[touch.source, default: (touch.time, touch.time, 0, [])].count += 1
       spans[touch.source]!.first = min(spans[touch.source]!.first, touch.time)
       spans[touch.source]!.last = max(spans[touch.source]!.last, touch.time)
-      if spans[touch.source]!.ports.count < 2000 { spans[touch.source]!.ports.insert(touch.port) }
+      let most = trades[Int(touch.source)] == .nmap ? 65_536 : 2000
+      if spans[touch.source]!.ports.count < most { spans[touch.source]!.ports.insert(touch.port) }
     }
     for index in trades.indices {
       guard let span = spans[UInt32(index)] else { continue }
@@ -324,6 +340,10 @@ package struct Simulation {
       verdict.probes = UInt32(span.count / 2)
       verdict.ports = UInt32(span.ports.count * 3 / 4)
       if verdict.last - time(span.first) < .seconds(3000) || trade == .slow { events.append(.verdict(verdict)) }
+      verdict.last = time(span.last)
+      verdict.probes = UInt32(span.count)
+      verdict.ports = UInt32(span.ports.count)
+      if trade == .nmap || trade == .slow { events.append(.verdict(verdict)) }
     }
     guard isProven else { return }
     events.append(.proven(addresses[index], trade == .nmap ? .decoy : .handshake, port: verdict.port, at: verdict.last))

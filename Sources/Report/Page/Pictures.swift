@@ -46,33 +46,40 @@ enum Pictures {
 
   /// Steps of the colours in heat maps.
   static let heatSteps = 6
+  /// How many times the least of a step the least of the next one is.
+  private static let heatFactor = 2.6
 
-  /// The step of a number: equal factors lie equally far apart, and something is never shown as nothing.
+  /// The least number of a step, where the highest of all is `most`. Equal factors lie equally far apart.
+  static func heatFloor(_ step: Int, of most: UInt64) -> UInt64 {
+    guard step > 1 else { return 1 }
+    var floor = Double(most) / 1.6
+    for _ in step..<heatSteps { floor /= heatFactor }
+    return max(UInt64(floor.rounded()), 1)
+  }
+
+  /// The step of a number; something is never shown as nothing.
   static func heatStep(_ value: UInt64, of most: UInt64) -> Int {
-    guard value > 0, most > 0 else { return 0 }
-    guard most > 1, value < most else { return heatSteps }
-    return min(heatSteps, 1 + Int(logarithm(value) / logarithm(most) * Double(heatSteps)))
-  }
-
-  /// ln, good enough for six colours: the standard library has none.
-  static func logarithm(_ value: UInt64) -> Double {
     guard value > 0 else { return 0 }
-    let number = Double(value)
-    let fraction = number.significand - 1
-    // Within one power of two the logarithm is nearly straight; the square bends it.
-    return (Double(number.exponent) + fraction * (1 + 0.3465 * (1 - fraction))) * 0.693147
+    return (1...heatSteps).last { value >= heatFloor($0, of: most) } ?? 1
   }
 
-  /// One row of a heat map.
-  static func heatRow(_ values: [(value: UInt64, title: String)], most: UInt64, label: String) -> HTML {
-    var body = HTML()
-    for (index, entry) in values.enumerated() {
-      body += """
-        <rect class="h\(heatStep(entry.value, of: most))" x="\(index * 10)" width="9.4" height="10"><title>\(entry.title)</title></rect>
-        """
+  /// A row of a heat map. What has the same colour is one path, so that a hundred columns stay small.
+  static func heatRow(_ values: [UInt64], most: UInt64, label: String) -> HTML {
+    var paths = [HTML](repeating: HTML(), count: heatSteps + 1)
+    var index = 0
+    while index < values.count {
+      let step = heatStep(values[index], of: most)
+      var end = index + 1
+      while end < values.count, heatStep(values[end], of: most) == step { end += 1 }
+      if step > 0 { paths[step] += "M\(index) 0h\(end - index)v1h-\(end - index)z" }
+      index = end
+    }
+    let drawn = paths.enumerated().compactMap { step, path -> HTML? in
+      path.isEmpty ? nil : "<path class=\"h\(step)\" d=\"\(path)\"/>"
     }
     return """
-      <svg class="heat" viewBox="0 0 \(values.count * 10) 10" preserveAspectRatio="none" role="img" aria-label="\(label)">\(body)</svg>
+      <svg class="heat" viewBox="0 0 \(max(values.count, 1)) 1" preserveAspectRatio="none" role="img" aria-label="\(label)">\
+      <rect class="h0" width="100%" height="1"/>\(drawn)</svg>
       """
   }
 

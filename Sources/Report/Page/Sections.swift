@@ -45,7 +45,7 @@ package enum Sections {
           "\(s.zone.date(day.start)): \(Units.plural(day.probes, "probe")), \(Units.plural(day.newcomers, "newcomer")), "
           + "\(Units.plural(day.scans, "scan"))"
           + (day.watched < 0.98 ? ", \(Units.percent(day.watched)) of it watched" : ""),
-        isMarked: day.watched < 0.98 || day.day == s.zone.day(s.now)
+        isMarked: day.watched < 0.98 || !day.isWhole
       )
     }
     let most = s.days.map(\.probes).max() ?? 0
@@ -68,28 +68,45 @@ package enum Sections {
 
   package static func heat(_ s: Summary) -> HTML {
     let ports = s.ports.prefix(16)
-    let most = ports.flatMap(\.byHour).max() ?? 0
+    let most = ports.flatMap(\.overTime).max() ?? 0
     let rows = ports.map { port -> HTML in
-      let cells = port.byHour.enumerated().map { hour, value in
-        (value: value, title: "\(port.line.port), \(hour):00: \(Units.plural(value, "probe"))")
-      }
-      let row = Pictures.heatRow(Array(cells), most: most, label: "\(port.line.port) by hour of the day")
+      let row = Pictures.heatRow(port.overTime, most: most, label: "\(port.line.port) over time")
       return
         "<tr><th scope=\"row\">\("\(port.line.port)")<small>\(PortNames.short(port.line.port) ?? "")</small></th><td>\(row)</td></tr>"
     }
-    // What the steps mean: the least number of each.
     let legend = (1...Pictures.heatSteps).map { step -> HTML in
-      var least: UInt64 = 1
-      while least < most, Pictures.heatStep(least, of: most) < step { least = max(least + 1, least * 21 / 20) }
-      return
-        "<span><svg aria-hidden=\"true\"><rect class=\"h\(step)\" width=\"100%\" height=\"100%\"/></svg>\(Units.short(least))</span>"
+      "<span><svg aria-hidden=\"true\"><rect class=\"h\(step)\" width=\"100%\" height=\"100%\"/></svg>\(Units.short(Pictures.heatFloor(step, of: most)))</span>"
+    }
+    let rhythm = s.hoursOfDay.enumerated().map { hour, sources in
+      (
+        value: UInt64((sources * 10).rounded()),
+        title: "\(hour):00: \(Units.plural(Int(sources.rounded()), "source")) in the mean", isMarked: false
+      )
     }
     let body: HTML = """
-      <figure class="heatmap"><table><caption class="hidden">Probes by port and hour of the day</caption>\(rows)\
-      <tr class="clock"><th></th><td><span>0</span><span>6</span><span>12</span><span>18</span><span>24</span></td></tr></table>\
-      <figcaption>probes from \(legend)</figcaption></figure>
+      <figure class="heatmap"><table><caption class="hidden">Probes by port over time</caption>\(rows)\
+      <tr class="clock"><th></th><td>\(ticks(s))</td></tr></table><figcaption>probes in a column, from \(legend)</figcaption></figure>
       """
-    return section("hours", "Ports by hour", [Prose.hours(s)], s.ports.isEmpty ? HTML() : body)
+    let hours: HTML = """
+      <h3>Addresses by hour of the day</h3><p>\(Prose.rhythm(s))</p><figure class="chart small"><div class="scale">\
+      <span>\(Units.short(Int(s.hoursOfDay.max() ?? 0)))</span><span>0</span></div>\(Pictures.columns(Array(rhythm), label: "Addresses by hour of the day"))\
+      <div class="dates"><span>0:00</span><span>6:00</span><span>12:00</span><span>18:00</span><span>24:00</span></div></figure>
+      """
+    return section(
+      "hours", "Ports by hour", [Prose.hours(s)],
+      s.ports.isEmpty ? HTML() : body + (s.days.count > 2 ? hours : HTML()))
+  }
+
+  /// Some moments of the heat map's columns: days, or hours where it is short.
+  private static func ticks(_ s: Summary) -> HTML {
+    guard let first = s.columns.first, let last = s.columns.last else { return HTML() }
+    let end = last + .seconds(s.columnHours * 3600)
+    let isShort = s.columnHours == 1
+    let marks = (0...4).map { part -> HTML in
+      let time = Timestamp(nanoseconds: first.nanoseconds + (end.nanoseconds - first.nanoseconds) / 4 * Int64(part))
+      return "<span>\(isShort ? String(s.zone.clock(time).prefix(5)) : s.zone.shortDate(time))</span>"
+    }
+    return "\(marks)"
   }
 
   // MARK: Ports
@@ -123,7 +140,7 @@ package enum Sections {
         """
     }
     let body: HTML = """
-      <table class="list"><thead><tr><th>port</th><th>used for</th><th class="n">last 7 days</th><th class="n">against before</th>\
+      <table class="list"><thead><tr><th>port</th><th>used for</th><th class="n">7 days</th><th class="n">change</th>\
       <th>by day</th></tr></thead><tbody>\(rows)</tbody></table>
       """
     return section("rising", "New this week", [Prose.rising(s)], s.rising.isEmpty ? HTML() : body)
@@ -146,12 +163,14 @@ package enum Sections {
   }
 
   /// Names with bars.
-  static func bars(_ rows: [(name: String, more: HTML, value: Double, label: String)]) -> HTML {
+  ///
+  /// - Parameter isTall: on a phone the bar goes below its name, which is long.
+  static func bars(_ rows: [(name: String, more: HTML, value: Double, label: String)], isTall: Bool = false) -> HTML {
     let most = rows.map(\.value).max() ?? 0
     let lines = rows.map { row -> HTML in
       "<tr><th scope=\"row\">\(row.name)\(row.more)</th><td class=\"wide\">\(Pictures.bar(row.value, of: most))</td><td class=\"n\">\(row.label)</td></tr>"
     }
-    return "<table class=\"bars\">\(lines)</table>"
+    return "<table class=\"bars\(isTall ? " tall" as HTML : HTML())\">\(lines)</table>"
   }
 
   package static func reach(_ s: Summary) -> HTML {
@@ -164,7 +183,7 @@ package enum Sections {
         """
     }
     let body: HTML = """
-      <table class="bars">\(rows)</table><p class="key"><span class="one"></span>of the sources <span class="two"></span>of the probes</p>\
+      <table class="bars tall">\(rows)</table><p class="key"><span class="one"></span>of the sources <span class="two"></span>of the probes</p>\
       <p>\(Prose.origins(s))</p>
       """
     return section("reach", "Aimed at us, or passing by?", [Prose.reach(s)], s.sources > 0 ? body : HTML())
@@ -233,6 +252,13 @@ package enum Sections {
       body += "<div><h3>Whose networks, by sources</h3>\(systems)</div>"
     }
     body += "</div>"
+    if s.countries.isEmpty, s.systems.isEmpty {
+      body = """
+        <h3>Most probes</h3><table class="list"><thead><tr><th>address</th><th class="n">probes</th><th class="n">ports</th><th class="late">origin</th>\
+        <th class="late">tool</th><th class="n late">last seen</th></tr></thead><tbody>\(rows)</tbody></table>\
+        <h3>Networks, by sources</h3><table class="bars">\(networks)</table>
+        """
+    }
     if !s.countries.isEmpty, !s.systems.isEmpty { body += "<h3>Whose networks, by sources</h3>\(systems)" }
     return section("sources", "From where", [Prose.places(s)], s.top.isEmpty ? HTML() : body)
   }
@@ -257,17 +283,18 @@ package enum Sections {
   package static func blocks(_ s: Summary, _ link: Link = { _ in nil }) -> HTML {
     let b = s.blocks
     guard b.made + b.inForce + b.ended > 0 else { return section("blocks", "Shut out", [Prose.blocks(s)], HTML()) }
-    let steps = bars([
-      ("made", HTML(), Double(b.made), Units.count(b.made)),
-      ("went on knocking", "<small>for more than a minute</small>", Double(b.wentOn), Units.count(b.wentOn)),
-      ("ended", HTML(), Double(b.ended), Units.count(b.ended)),
-      ("came back", "<small>after the end</small>", Double(b.cameBack), Units.count(b.cameBack)),
-    ])
+    let steps = bars(
+      [
+        ("made", HTML(), Double(b.made), Units.count(b.made)),
+        ("went on knocking", "<small>for more than a minute</small>", Double(b.wentOn), Units.count(b.wentOn)),
+        ("ended", HTML(), Double(b.ended), Units.count(b.ended)),
+        ("came back", "<small>after the end</small>", Double(b.cameBack), Units.count(b.cameBack)),
+      ], isTall: true)
     let rows = b.newest.prefix(8).map { block -> HTML in
       let state = block.ended == nil ? "in force" : block.cameBack ? "came back" : "over"
       return """
-        <tr><td>\(address(block.record.network, link))<small>\(block.record.reason)</small></td><td class="n">\(s.zone.minute(block.record.since))</td>\
-        <td class="n">\(state)</td></tr>
+        <tr><td>\(address(block.record.network, link))<small>\(block.record.reason)</small></td><td class="n">\(s.zone.shortDate(block.record.since)) \(s.zone.clock(block.record.since))\
+        <small>\(state)</small></td></tr>
         """
     }
     let body: HTML = """

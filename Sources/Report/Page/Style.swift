@@ -58,8 +58,8 @@ package enum Style {
     caption.hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
     .heatmap th{font-weight:400;text-align:left;white-space:nowrap;padding:0 .8rem 0 0;width:1%;font-size:.88rem;line-height:1.15}
     .heatmap th small{display:inline;margin-left:.45rem;font-size:.78rem}
-    .heatmap td{padding:1px 0}
-    .heatmap .heat{width:100%;height:1.35rem}
+    .heatmap td{padding:0}
+    .heatmap .heat{width:100%;height:1.42rem;border-bottom:1.5px solid var(--paper)}
     .heatmap .clock td{display:flex;justify-content:space-between;font-size:.72rem;color:var(--soft);padding-top:.25rem}
     .heatmap figcaption{display:flex;flex-wrap:wrap;gap:.3rem .9rem;align-items:center;font-size:.78rem;color:var(--soft);margin-top:.7rem}
     .heatmap figcaption span{display:inline-flex;align-items:center;gap:.35rem}
@@ -70,9 +70,11 @@ package enum Style {
     .list tr:last-child td,.list tr:last-child th{border-bottom:0}
     .list tbody th{white-space:nowrap;font-weight:600}
     td.n,th.n{text-align:right;white-space:nowrap}
+    td.n small{white-space:nowrap}
     .list td:last-child,.list th:last-child,.bars td:last-child{padding-right:0}
     .bars th,.bars td{padding:.32rem .7rem .32rem 0;vertical-align:middle;text-align:left;font-weight:400;font-size:.95rem}
-    .bars th{width:1%;min-width:7.5rem}
+    .bars th{width:1%;white-space:nowrap;min-width:7rem}
+    .bars th small{white-space:normal;min-width:13rem}
     .bars td.n{width:1%;font-size:.9rem}
     td.wide{min-width:4rem}
     .list td.wide{width:22%;vertical-align:middle}
@@ -93,7 +95,10 @@ package enum Style {
     .figures{grid-template-columns:1fr 1fr 1fr}.figures div{padding:.6rem .7rem}.figures b{font-size:1.3rem}.figures span{font-size:.78rem}
     .heatmap th small{display:none}.heatmap th{padding-right:.5rem}
     .list th,.list td{padding-right:.5rem}
-    svg.spark{width:5rem}
+    .bars th{white-space:normal;min-width:6rem}.bars th small{min-width:0}.bars th code{white-space:nowrap}
+    .tall tr{display:grid;grid-template:"name value" auto "bar bar" auto / 1fr auto;padding:.35rem 0}
+    .tall th{grid-area:name;width:auto;padding:0}.tall td.n{grid-area:value;width:auto;padding:0}.tall td.wide{grid-area:bar;padding:.3rem 0 0}
+    svg.spark{width:4.5rem}
     }
     @media print{
     :root{--paper:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#ccc;--rail:#eee;--accent:#1f6f78;--second:#b9812c;--alarm:#a63d2f;--good:#4b7f52;\

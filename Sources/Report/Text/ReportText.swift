@@ -16,7 +16,7 @@ package enum ReportText {
       if !body.isEmpty { text += "\n" + body }
     }
     section("Day by day", [Prose.days(s), Prose.pace(s)], days(s, isPlain))
-    section("Ports by hour", [Prose.hours(s)], hours(s, isPlain))
+    section("Ports by hour", [Prose.hours(s), Prose.rhythm(s)], hours(s, isPlain))
     section("Which doors", [Prose.ports(s)], ports(s))
     section("New this week", [Prose.rising(s)], rising(s))
     section("With what", [Prose.tools(s), Prose.techniques(s)], tools(s))
@@ -53,10 +53,11 @@ package enum ReportText {
 
   private static func hours(_ s: Summary, _ isPlain: Bool) -> String {
     guard !s.ports.isEmpty else { return "" }
-    var columns = Columns([("PORT", .left), ("0     6     12    18   23", .left), ("", .left)])
+    var columns = Columns([("", .left), ("", .left), ("", .left)])
     for port in s.ports.prefix(12) {
+      let counts = Sparkline.squeeze(port.overTime, to: 56)
       columns.add([
-        "\(port.line.port)", Sparkline.text(port.byHour, isPlain: isPlain), PortNames.short(port.line.port) ?? "",
+        "\(port.line.port)", "[\(Sparkline.text(counts, isPlain: isPlain))]", PortNames.short(port.line.port) ?? "",
       ])
     }
     return columns.text(indent: 2)

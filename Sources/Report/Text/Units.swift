@@ -50,19 +50,19 @@ package enum Units {
     return "\(number) bytes"
   }
 
-  /// `12 %`, `0.4 %`, `<0.1 %`, `0 %`.
+  /// `12%`, `0.4%`, `<0.1%`, `0%`.
   package static func percent(_ part: some BinaryInteger, of whole: some BinaryInteger) -> String {
-    guard whole > 0, part > 0 else { return "0 %" }
+    guard whole > 0, part > 0 else { return "0%" }
     return percent(Double(part) / Double(whole))
   }
 
   package static func percent(_ share: Double) -> String {
     let value = share * 100
-    if value <= 0 { return "0 %" }
-    if value < 0.05 { return "<0.1 %" }
+    if value <= 0 { return "0%" }
+    if value < 0.05 { return "<0.1%" }
     // Not all is not a hundred.
-    if value < 100, value >= 99.95 { return ">99.9 %" }
-    return (value < 9.95 || (value > 90 && value < 100) ? tenths(value) : String(Int(value.rounded()))) + " %"
+    if value < 100, value >= 99.95 { return ">99.9%" }
+    return (value < 9.95 || (value > 90 && value < 100) ? tenths(value) : String(Int(value.rounded()))) + "%"
   }
 
   /// `just now`, `3m ago`, `2d 4h ago`; a moment that is to come, `in 3m`.
