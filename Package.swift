@@ -46,11 +46,16 @@ let package = Package(
         "CLinux", "Wire", "Platform", "Capture", "Detection", "Response", "EventLog", "Database",
         "Journal", "Report", "Configuration",
       ]),
+    module(
+      "Page",
+      [
+        "CLinux", "Wire", "Platform", "GeoIP", "Detection", "Database", "Journal", "Report", "Configuration", "Daemon",
+      ]),
     .executableTarget(
       name: "portsentry",
       dependencies: [
-        "Capture", "Daemon", "Configuration", "Database", "Detection", "EventLog", "GeoIP", "Journal", "Platform",
-        "Report", "Response", "Wire",
+        "Capture", "Daemon", "Configuration", "Database", "Detection", "EventLog", "GeoIP", "Journal", "Page",
+        "Platform", "Report", "Response", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),

@@ -238,6 +238,11 @@ private struct ConfigurationReader {
         strictness, settings[key]?.line ?? 0,
         "\(key.rawValue)=\"2\" runs KILL_RUN_CMD, which is not set: nothing will be done")
     }
+    if !configuration.recording.keepsJournal, configuration.recording.consoleListen != nil {
+      diagnostics.add(
+        .error, settings[.consoleListen]?.line ?? 0,
+        "CONSOLE_LISTEN serves a page about the journal, and JOURNAL=\"0\" keeps none: set JOURNAL=\"1\"")
+    }
     if settings[.blockMethod] != nil {
       checkMethods()
       return

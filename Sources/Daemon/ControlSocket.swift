@@ -6,6 +6,10 @@ import Platform
 package enum ControlMessage: Equatable, Sendable {
   case status(json: Bool)
   case blocked(json: Bool)
+  /// A few counts, at once and for little: what is shown every second.
+  case pulse
+  /// Counts for Prometheus.
+  case metrics
   /// Block an address or network; seconds nil: as configured, 0: until released.
   case block(target: String, seconds: Int64?, reason: String)
   case unblock(target: String)
@@ -18,6 +22,8 @@ package enum ControlMessage: Equatable, Sendable {
     switch self {
     case .status(let json): json ? "status\tjson" : "status"
     case .blocked(let json): json ? "blocked\tjson" : "blocked"
+    case .pulse: "pulse"
+    case .metrics: "metrics"
     case .block(let target, let seconds, let reason):
       "block\t\(target)\t\(seconds.map(String.init) ?? "-")\t\(reason)"
     case .unblock(let target): "unblock\t\(target)"
@@ -33,6 +39,8 @@ package enum ControlMessage: Equatable, Sendable {
     switch (words.first, words.count) {
     case ("status", 1): self = .status(json: false)
     case ("status", 2) where words[1] == "json": self = .status(json: true)
+    case ("pulse", 1): self = .pulse
+    case ("metrics", 1): self = .metrics
     case ("blocked", 1): self = .blocked(json: false)
     case ("blocked", 2) where words[1] == "json": self = .blocked(json: true)
     case ("block", 4):

@@ -164,6 +164,7 @@ package struct Plan: Sendable {
     settings.version = Version.text
     settings.eventsFile = recording.eventsFile
     settings.eveFile = recording.eveFile
+    settings.metricsFile = recording.metricsFile
     if recording.keepsJournal {
       var journal = JournalWriter.Settings(path: journalPath)
       journal.keep = recording.keep

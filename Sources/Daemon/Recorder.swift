@@ -15,10 +15,11 @@ final class Recorder: Sendable {
     /// EVENTS_FILE and EVE_FILE.
     var eventsFile: String?
     var eveFile: String?
+    var metricsFile: String?
     /// For the events' field of the observer.
     var version = ""
 
-    var keepsNothing: Bool { journal == nil && eventsFile == nil && eveFile == nil }
+    var keepsNothing: Bool { journal == nil && eventsFile == nil && eveFile == nil && metricsFile == nil }
   }
 
   /// Something to be said in the log: once for each change.
@@ -27,6 +28,8 @@ final class Recorder: Sendable {
     case journalRecovered(lost: UInt64)
     case journalReplaced(kept: String?)
     case fileChanged(path: String, LineFile.Change)
+    /// METRICS_FILE cannot be written, or (nil) can again.
+    case metricsFailed(path: String, Errno?)
   }
 
   /// What the thread tells of itself.
@@ -47,6 +50,7 @@ final class Recorder: Sendable {
     var probes: [Probe] = []
     var events: [Event] = []
     var lost: UInt64 = 0
+    var metrics: String?
     var isStopping = false
     var isDone = false
     var notices: [Notice] = []
@@ -79,6 +83,12 @@ final class Recorder: Sendable {
       return wasEmpty
     }
     if wasEmpty { toThread.signal() }
+  }
+
+  /// Takes what METRICS_FILE is to say from now on.
+  func publish(metrics: String) {
+    shared.withLock { $0.metrics = metrics }
+    toThread.signal()
   }
 
   func update(_ settings: Settings) {
@@ -114,6 +124,7 @@ final class Recorder: Sendable {
     var probes: [Probe]
     var events: [Event]
     var lost: UInt64
+    var metrics: String?
     var isStopping: Bool
   }
 
@@ -122,8 +133,9 @@ final class Recorder: Sendable {
     return shared.withLock { shared in
       let work = Work(
         settings: shared.settings, probes: shared.probes, events: shared.events, lost: shared.lost,
-        isStopping: shared.isStopping)
+        metrics: shared.metrics, isStopping: shared.isStopping)
       shared.settings = nil
+      shared.metrics = nil
       shared.probes = []
       shared.events = []
       shared.lost = 0
@@ -183,6 +195,7 @@ private final class RecorderThread {
       keep(work, now)
       flush(&events)
       flush(&eve)
+      if let metrics = work.metrics { write(metrics: metrics) }
       writeJournal(now)
       if work.isStopping {
         writer = nil
@@ -243,6 +256,21 @@ private final class RecorderThread {
   private func flush(_ file: inout Owned<LineFile>?) {
     guard let file, let change = file.value.flush() else { return }
     recorder.notify(.fileChanged(path: file.value.path, change))
+  }
+
+  private var metricsFail = false
+
+  private func write(metrics: String) {
+    guard let path = settings.metricsFile else { return }
+    // The collector reads it whenever it likes: never half of it.
+    do throws(Errno) {
+      try Files.replace(path, with: Array(metrics.utf8), mode: 0o644)
+      if metricsFail { recorder.notify(.metricsFailed(path: path, nil)) }
+      metricsFail = false
+    } catch {
+      if !metricsFail { recorder.notify(.metricsFailed(path: path, error)) }
+      metricsFail = true
+    }
   }
 
   // MARK: Journal

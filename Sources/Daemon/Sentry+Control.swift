@@ -2,6 +2,7 @@ import Configuration
 import Detection
 import EventLog
 import Platform
+import Report
 import Response
 import Wire
 
@@ -11,6 +12,8 @@ extension Sentry {
     switch message {
     case .status(let json): return ControlReply(json ? statusJSON().text + "\n" : statusText())
     case .blocked(let json): return ControlReply(json ? blockedJSON().text + "\n" : blockedText())
+    case .pulse: return ControlReply(pulse().text + "\n")
+    case .metrics: return ControlReply(Metrics.text(metrics()))
     case .block(let target, let seconds, let reason): return order(target, seconds, reason)
     case .unblock(let target): return releaseOrdered(target)
     case .unblockAll:
@@ -143,6 +146,20 @@ extension Sentry {
     }.joined()
   }
 
+  /// The sensor is not asked anew for it: its counts are a second old at most.
+  private func pulse() -> JSON {
+    let s = link.shared.withLock { $0.statistics }
+    return .object([
+      "version": .string(version), "started": JSON(started.seconds), "seen": JSON(counters.probes),
+      "alerts": JSON(counters.alerts), "ignored": JSON(counters.ignored), "blocks": JSON(table.count),
+      "blocks_made": JSON(counters.blocks), "lost": JSON(s.ringDropped + queueDrops),
+      "journal_lost": JSON(recorder?.statistics.lost ?? 0),
+      "journal_failing": .bool(recorder?.statistics.isFailing ?? false),
+      "interfaces": .array(s.interfaces.map(JSON.string)), "tcp_mode": JSON(plan.tcpMode?.classicName(.tcp)),
+      "udp_mode": JSON(plan.udpMode?.classicName(.udp)), "response": .string(responseText()),
+    ])
+  }
+
   private func responseText() -> String {
     func text(_ action: BlockAction) -> String {
       switch action {
@@ -216,7 +233,7 @@ extension Sentry {
     ])
   }
 
-  private var historyLost: UInt64 { counters.historyLost + UInt64(history?.value.lostLines ?? 0) }
+  var historyLost: UInt64 { counters.historyLost + UInt64(history?.value.lostLines ?? 0) }
 
   private func blockedText() -> String {
     let blocks = table.all

@@ -5,6 +5,7 @@ import Detection
 import EventLog
 import Journal
 import Platform
+import Report
 import Response
 import Synchronization
 import Wire
@@ -56,6 +57,8 @@ package final class Sentry {
   /// Keeps what happens; nil where nothing is to be kept.
   var recorder: Recorder?
   private var countedEvictions: UInt64 = 0
+  /// Serves the page; nil where there is none.
+  private var console: ConsoleProcess?
   private let connections = try? Owned(SocketTable())
   private var connectedPeers: Set<IPAddress> = []
   private var connectedPeersUntil: Int64 = 0
@@ -92,6 +95,7 @@ package final class Sentry {
   private var nextWatchdog: Int64 = .max
   var nextReconcile: Int64 = 0
   private var nextSafeList: Int64 = 0
+  private var nextMetrics: Int64 = 0
   var reconcileFailed = false
   /// The blocks of before are in force; before that everything is missing, which is nobody's doing.
   var hasStarted = false
@@ -160,6 +164,29 @@ package final class Sentry {
     }
   }
 
+  /// Starts or ends the page, as the settings say.
+  private func setUpConsole() {
+    console?.stop()
+    console = nil
+    guard let listen = plan.configuration.recording.consoleListen else { return }
+    var arguments = [
+      "console", "--listen", "\(listen)", "--journal", plan.journalPath, "--control-socket",
+      plan.configuration.controlSocket, "--parent", String(Version.processID),
+    ]
+    if let path = plan.configurationPath { arguments += ["-c", path] }
+    console = ConsoleProcess(arguments: arguments)
+  }
+
+  private func advanceConsole() {
+    guard let console, let notice = console.advance(now: Clock.monotonic) else { return }
+    let place = plan.configuration.recording.consoleListen.map { "\($0)" } ?? ""
+    switch notice {
+    case .started: note("The page is served on \(place); `portsentry console --url` shows the way in")
+    case .ended(let why):
+      note("the page on \(place) is not served: \(why); it is tried again, and watching goes on", isError: true)
+    }
+  }
+
   /// Runs a sentry until it is told to end.
   ///
   /// - Parameter child: to be told of success, when in the background.
@@ -224,6 +251,7 @@ package final class Sentry {
     restoreBlocks()
     say(.active(in: dialect))
     notifyReady()
+    setUpConsole()
     if let interval = notifier.watchdogInterval { nextWatchdog = Clock.monotonic + interval.wholeNanoseconds }
     flush()
   }
@@ -272,9 +300,11 @@ package final class Sentry {
       if let fd = blocker.monitorDescriptor { descriptors.append(fd) }
       if let resolver { descriptors.append(resolver.fd) }
       if let recorder { descriptors.append(recorder.toSentry.fd) }
+      if let console { descriptors += console.descriptors }
       let now = Clock.monotonic
       var due = min(nextTick, nextWatchdog)
       if let deadline = blocker.runner.nextDeadline { due = min(due, Int64(clamping: deadline)) }
+      if let next = console?.due { due = min(due, next) }
       if log.isWaiting { due = min(due, now + 100_000_000) }
       let milliseconds = Int32(clamping: max(0, (due - now + 999_999) / 1_000_000))
       let ready = Poll.readable(descriptors, milliseconds: milliseconds)
@@ -289,6 +319,7 @@ package final class Sentry {
         nextReconcile = min(nextReconcile, Clock.monotonic + 100_000_000)
         nextTick = min(nextTick, nextReconcile)
       }
+      advanceConsole()
       if let recorder, ready.contains(recorder.toSentry.fd) { takeNotices(of: recorder) }
       if ready.contains(control.descriptor) { control.serve { self.answer($0) } }
       tick()
@@ -332,6 +363,10 @@ package final class Sentry {
     expireBlocks()
     rereadBlockedFiles()
     noteEvictions()
+    if now >= nextMetrics, plan.configuration.recording.metricsFile != nil {
+      nextMetrics = now + 15_000_000_000
+      recorder?.publish(metrics: Metrics.text(metrics()))
+    }
     if let end = table.nextEnd {
       nextTick = min(nextTick, now + max(1_000_000, (end - Clock.now).wholeNanoseconds))
     }
@@ -358,6 +393,7 @@ package final class Sentry {
 
   private func finish() {
     notifier.stopping()
+    console?.stop()
     for _ in 0..<64 { takeProbes() }
     // What is running is given its grace and left behind; what it was for stays recorded.
     blocker.runner.stop(now: UInt64(Clock.monotonic))
@@ -479,6 +515,9 @@ package final class Sentry {
         let place = kept.map { "it is kept as \($0)" } ?? "it could not be moved"
         note("the journal was damaged: \(place), and a new one is begun", isError: true)
       case .fileChanged(let path, let change): say(.eventFile(path, change, in: dialect))
+      case .metricsFailed(let path, let error?):
+        note("cannot write \(path): \(error.reason); metrics are old", isError: true)
+      case .metricsFailed(let path, nil): note("\(path) is written again")
       }
     }
   }
@@ -569,8 +608,10 @@ package final class Sentry {
         flush()
         history = Self.history(next)
       }
+      let hadConsole = plan.configuration.recording.consoleListen
       plan = next
       setUpRecorder()
+      if plan.configuration.recording.consoleListen != hadConsole { setUpConsole() }
       policy.settings = plan.configuration.response
       blocker.reconfigure(plan.configuration.response)
       if plan.configuration.resolveHost { openResolver() } else { resolver = nil }
@@ -601,5 +642,5 @@ private final class SensorCell: Sendable {
 /// The program's version, as `--version` and the start line say it.
 package enum Version {
   package static let text = "3.0.0"
-  static var processID: Int32 { getpid() }
+  package static var processID: Int32 { getpid() }
 }

@@ -257,6 +257,39 @@ package struct SourceStory: Sendable {
   }
 
   package var isEmpty: Bool { source == nil && networks.isEmpty && blocks.isEmpty && notes.isEmpty }
+
+  /// A port that it touched.
+  package struct PortUse: Sendable {
+    package var port: PortName
+    package var probes: UInt64
+    /// The first and the last hour since 1970.
+    package var first: Int64
+    package var last: Int64
+    package var techniques: TechniqueSet
+  }
+
+  package var ports: [PortUse] {
+    var uses: [PortName: PortUse] = [:]
+    for one in detail {
+      let port = PortName(one.technique, one.port)
+      var use = uses[port] ?? PortUse(port: port, probes: 0, first: one.hour, last: one.hour, techniques: [])
+      use.probes += one.probes
+      use.first = min(use.first, one.hour)
+      use.last = max(use.last, one.hour)
+      use.techniques.insert(TechniqueSet(one.technique))
+      uses[port] = use
+    }
+    return Array(uses.values)
+  }
+
+  /// Probes by hour, from the first to the last; a day at least, so that a moment looks like one.
+  package var byHour: (first: Int64, counts: [UInt64])? {
+    guard let first = detail.map(\.hour).min(), let last = detail.map(\.hour).max() else { return nil }
+    let start = min(first, last - 23)
+    var counts = [UInt64](repeating: 0, count: Int(last - start) + 1)
+    for one in detail { counts[Int(one.hour - start)] += one.probes }
+    return (start, counts)
+  }
 }
 
 extension JournalReader {

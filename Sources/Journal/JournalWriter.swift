@@ -341,7 +341,7 @@ package final class JournalWriter {
     case .proven(let address, let proof, let port, _):
       let source = try known(IPNetwork(address), at: time.wholeSeconds)
       try database.run(
-        "UPDATE source SET origin = ?2, proof = ?3, proven = ?4 WHERE id = ?1 AND origin < ?2", .int(source.id),
+        "UPDATE source SET origin = ?2, proof = ?3, proven = ?4 WHERE id = ?1 AND proof IS NULL", .int(source.id),
         Value(Origin.proven.rawValue), Value(proof.rawValue), .int(time.nanoseconds))
       guard database.changes > 0 else { return }
       try note(.proven, at: time, IPNetwork(address), number: Int64(port), text: proof.name)

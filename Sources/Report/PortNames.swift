@@ -1,4 +1,5 @@
 import Journal
+import Wire
 
 /// What the ports that scanners ask for are used for, in words that need no specialist. Ours, not IANA's: a port number
 /// says what somebody hopes to find, not what runs there.
@@ -7,6 +8,25 @@ package enum PortNames {
   package static func short(_ port: PortName) -> String? { table[port]?.0 }
   /// What it is.
   package static func long(_ port: PortName) -> String? { table[port]?.1 }
+
+  /// Ports as ranges, by protocol: `1-1024,3389/tcp 161/udp`; what is beyond `limit` characters is cut off.
+  package static func ranges(_ ports: some Sequence<PortName>, limit: Int = 200) -> String {
+    var sets: [PortName.Family: PortSet] = [:]
+    for port in ports { if let number = port.port { sets[port.family, default: PortSet()].insert(number) } }
+    let text = PortName.Family.allCases.compactMap { family in
+      sets[family].map { family == .icmp ? "icmp types \($0)" : family == .ip ? "protocols \($0)" : "\($0)/\(family)" }
+    }.joined(separator: " ")
+    guard text.count > limit else { return text }
+    let kept = text.prefix(limit)
+    return kept[..<(kept.lastIndex { $0 == "," || $0 == " " } ?? kept.endIndex)] + ",..."
+  }
+
+  /// The ports worth a line each: those of the most probes, of equals those that have a name, then the lowest.
+  package static func notable(_ uses: [SourceStory.PortUse], _ limit: Int) -> [SourceStory.PortUse] {
+    uses.largest(limit) { a, b in
+      (b.probes, short(a.port) == nil ? 1 : 0, a.port) < (a.probes, short(b.port) == nil ? 1 : 0, b.port)
+    }
+  }
 
   private static let table: [PortName: (String, String)] = {
     var table: [PortName: (String, String)] = [:]

@@ -111,6 +111,9 @@ static inline int CLinux_pidfd_open(pid_t pid) { return (int)syscall(434 /* pidf
 static inline void CLinux_ignore_signal(int number) { signal(number, SIG_IGN); }
 static inline void CLinux_default_signal(int number) { signal(number, SIG_DFL); }
 
+// prctl(2) is variadic. The signal comes when the thread that started us ends.
+static inline int CLinux_end_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGTERM); }
+
 // Constants that are macros with casts or of a type that does not import.
 static const int CLinux_EPOLL_CLOEXEC = EPOLL_CLOEXEC;
 static const int CLinux_SFD_NONBLOCK = SFD_NONBLOCK;

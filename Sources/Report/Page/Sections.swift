@@ -51,7 +51,7 @@ package enum Sections {
     let most = s.days.map(\.probes).max() ?? 0
     let body: HTML = """
       <figure class="chart"><div class="scale"><span>\(Units.short(most))</span><span>0</span></div>\
-      \(Pictures.columns(values, label: "Probes by day"))\(dates(s))</figure>
+      \(Drawing.columns(values, label: "Probes by day"))\(dates(s))</figure>
       """
     return section("days", "Day by day", [Prose.days(s), Prose.pace(s) ?? ""], body)
   }
@@ -70,12 +70,12 @@ package enum Sections {
     let ports = s.ports.prefix(16)
     let most = ports.flatMap(\.overTime).max() ?? 0
     let rows = ports.map { port -> HTML in
-      let row = Pictures.heatRow(port.overTime, most: most, label: "\(port.line.port) over time")
+      let row = Drawing.heatRow(port.overTime, most: most, label: "\(port.line.port) over time")
       return
         "<tr><th scope=\"row\">\("\(port.line.port)")<small>\(PortNames.short(port.line.port) ?? "")</small></th><td>\(row)</td></tr>"
     }
-    let legend = (1...Pictures.heatSteps).map { step -> HTML in
-      "<span><svg aria-hidden=\"true\"><rect class=\"h\(step)\" width=\"100%\" height=\"100%\"/></svg>\(Units.short(Pictures.heatFloor(step, of: most)))</span>"
+    let legend = (1...Drawing.heatSteps).map { step -> HTML in
+      "<span><svg aria-hidden=\"true\"><rect class=\"h\(step)\" width=\"100%\" height=\"100%\"/></svg>\(Units.short(Drawing.heatFloor(step, of: most)))</span>"
     }
     let rhythm = s.hoursOfDay.enumerated().map { hour, sources in
       (
@@ -89,7 +89,7 @@ package enum Sections {
       """
     let hours: HTML = """
       <h3>Addresses by hour of the day</h3><p>\(Prose.rhythm(s))</p><figure class="chart small"><div class="scale">\
-      <span>\(Units.short(Int(s.hoursOfDay.max() ?? 0)))</span><span>0</span></div>\(Pictures.columns(Array(rhythm), label: "Addresses by hour of the day"))\
+      <span>\(Units.short(Int(s.hoursOfDay.max() ?? 0)))</span><span>0</span></div>\(Drawing.columns(Array(rhythm), label: "Addresses by hour of the day"))\
       <div class="dates"><span>0:00</span><span>6:00</span><span>12:00</span><span>18:00</span><span>24:00</span></div></figure>
       """
     return section(
@@ -117,10 +117,10 @@ package enum Sections {
     let rows = s.ports.map { port -> HTML in
       """
       <tr><th scope="row">\("\(port.line.port)")</th><td class="use">\(PortNames.short(port.line.port) ?? "")\
-      <small>\(PortNames.long(port.line.port) ?? "")</small></td><td class="wide">\(Pictures.bar(Double(port.line.probes), of: most))</td>\
+      <small>\(PortNames.long(port.line.port) ?? "")</small></td><td class="wide">\(Drawing.bar(Double(port.line.probes), of: most))</td>\
       <td class="n">\(Units.short(port.line.probes))</td><td class="n">\(Units.percent(port.line.probes, of: s.probes))</td>\
       <td class="n late">\(port.line.sources.map { Units.short($0) } ?? "-")</td>\
-      <td class="late">\(Pictures.spark(port.byDay, label: "\(port.line.port) by day"))</td></tr>
+      <td class="late">\(Drawing.spark(port.byDay, label: "\(port.line.port) by day"))</td></tr>
       """
     }
     let body: HTML = """
@@ -136,7 +136,7 @@ package enum Sections {
       return """
         <tr><th scope="row">\("\(rise.port)")</th><td class="use">\(PortNames.short(rise.port) ?? "")<small>\(PortNames.long(rise.port) ?? "")</small></td>\
         <td class="n">\(Units.short(rise.recent))</td><td class="n"><b>\(factor)</b></td>\
-        <td>\(Pictures.spark(rise.byDay, label: "\(rise.port) by day"))</td></tr>
+        <td>\(Drawing.spark(rise.byDay, label: "\(rise.port) by day"))</td></tr>
         """
     }
     let body: HTML = """
@@ -168,7 +168,7 @@ package enum Sections {
   static func bars(_ rows: [(name: String, more: HTML, value: Double, label: String)], isTall: Bool = false) -> HTML {
     let most = rows.map(\.value).max() ?? 0
     let lines = rows.map { row -> HTML in
-      "<tr><th scope=\"row\">\(row.name)\(row.more)</th><td class=\"wide\">\(Pictures.bar(row.value, of: most))</td><td class=\"n\">\(row.label)</td></tr>"
+      "<tr><th scope=\"row\">\(row.name)\(row.more)</th><td class=\"wide\">\(Drawing.bar(row.value, of: most))</td><td class=\"n\">\(row.label)</td></tr>"
     }
     return "<table class=\"bars\(isTall ? " tall" as HTML : HTML())\">\(lines)</table>"
   }
@@ -177,8 +177,8 @@ package enum Sections {
     let rows = s.reach.map { entry -> HTML in
       let (short, long) = Prose.reachName(entry.reach)
       return """
-        <tr><th scope="row">\(short)<small>\(long)</small></th><td class="wide">\(Pictures.bar(Double(entry.sources), of: Double(s.sources)))\
-        \(Pictures.bar(Double(entry.probes), of: Double(s.probes), "bar second"))</td>\
+        <tr><th scope="row">\(short)<small>\(long)</small></th><td class="wide">\(Drawing.bar(Double(entry.sources), of: Double(s.sources)))\
+        \(Drawing.bar(Double(entry.probes), of: Double(s.probes), "bar second"))</td>\
         <td class="n">\(Units.percent(entry.sources, of: s.sources))<small>\(Units.percent(entry.probes, of: s.probes))</small></td></tr>
         """
     }
@@ -204,7 +204,7 @@ package enum Sections {
     let most = values.map(\.value).max() ?? 0
     let body: HTML = """
       <div class="pair"><div><h3>Victims, by day</h3><figure class="chart small"><div class="scale"><span>\(Units.short(most))</span><span>0</span></div>\
-      \(Pictures.columns(values, label: "Victims by day"))\(dates(s))</figure></div><div><h3>What was attacked there</h3>\(ports)</div></div>
+      \(Drawing.columns(values, label: "Victims by day"))\(dates(s))</figure></div><div><h3>What was attacked there</h3>\(ports)</div></div>
       """
     return section("echoes", "Echoes of attacks elsewhere", [Prose.echoes(s)], body)
   }
@@ -226,7 +226,7 @@ package enum Sections {
     let networks = s.networks.map { line -> HTML in
       let place = s.places[line.network.address].map(Places.words) ?? ""
       return """
-        <tr><th scope="row"><code>\("\(line.network)")</code><small>\(place)</small></th><td class="wide">\(Pictures.bar(Double(line.sources), of: most))</td>\
+        <tr><th scope="row"><code>\("\(line.network)")</code><small>\(place)</small></th><td class="wide">\(Drawing.bar(Double(line.sources), of: most))</td>\
         <td class="n">\(Units.count(line.sources))</td></tr>
         """
     }
@@ -318,7 +318,7 @@ package enum Sections {
       )
     }
     let body: HTML = """
-      <figure class="chart strip">\(Pictures.strip(spans, label: "When a sentry watched"))<div class="dates"><span>\(s.zone.shortDate(first))</span>\
+      <figure class="chart strip">\(Drawing.strip(spans, label: "When a sentry watched"))<div class="dates"><span>\(s.zone.shortDate(first))</span>\
       <span>\(s.zone.shortDate(last))</span></div></figure><p class="key"><span class="watched"></span>watched <span class="blind"></span>no interface up \
       <span class="off"></span>no sentry ran</p>
       """

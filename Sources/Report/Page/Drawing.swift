@@ -1,8 +1,8 @@
 /// Pictures as SVG without text of their own: words stand beside them in HTML, so that they keep their size on a phone.
 /// Colours come from classes, so that one picture serves light, dark and print. No styles within: a page may forbid them.
-enum Pictures {
+package enum Drawing {
   /// A share as a bar.
-  static func bar(_ value: Double, of most: Double, _ kind: StaticString = "bar") -> HTML {
+  package static func bar(_ value: Double, of most: Double, _ kind: StaticString = "bar") -> HTML {
     let share = most > 0 ? max(0.4, value / most * 100) : 0
     return """
       <svg class="\(HTML(stringLiteral: kind))" aria-hidden="true"><rect width="100%" height="100%" class="rail"/>\
@@ -11,7 +11,7 @@ enum Pictures {
   }
 
   /// A row of numbers as a small area.
-  static func spark(_ values: [UInt64], label: String) -> HTML {
+  package static func spark(_ values: [UInt64], label: String) -> HTML {
     let most = Double(max(values.max() ?? 0, 1))
     let width = Double(max(values.count - 1, 1))
     var path: HTML = "M0 20"
@@ -28,7 +28,7 @@ enum Pictures {
   /// A column for each number, with what it is when one points at it.
   ///
   /// - Parameter marked: drawn in another colour: what was seen in part only.
-  static func columns(_ values: [(value: UInt64, title: String, isMarked: Bool)], label: String) -> HTML {
+  package static func columns(_ values: [(value: UInt64, title: String, isMarked: Bool)], label: String) -> HTML {
     let most = Double(max(values.map(\.value).max() ?? 0, 1))
     var body = HTML()
     for (index, entry) in values.enumerated() {
@@ -64,7 +64,7 @@ enum Pictures {
   }
 
   /// A row of a heat map. What has the same colour is one path, so that a hundred columns stay small.
-  static func heatRow(_ values: [UInt64], most: UInt64, label: String) -> HTML {
+  package static func heatRow(_ values: [UInt64], most: UInt64, label: String) -> HTML {
     var paths = [HTML](repeating: HTML(), count: heatSteps + 1)
     var index = 0
     while index < values.count {
@@ -84,7 +84,9 @@ enum Pictures {
   }
 
   /// Spans of time in a row.
-  static func strip(_ spans: [(start: Double, end: Double, kind: StaticString, title: String)], label: String) -> HTML {
+  package static func strip(_ spans: [(start: Double, end: Double, kind: StaticString, title: String)], label: String)
+    -> HTML
+  {
     var body = HTML()
     for span in spans {
       // A minute in a month would be thinner than a line.
