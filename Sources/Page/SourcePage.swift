@@ -40,11 +40,15 @@ enum SourcePage {
       return "<section><h2>What is known</h2><p>It was never seen, as far as the journal goes back.</p></section>"
     }
     let probes = story.detail.reduce(0) { $0 + $1.probes }
-    let ports = Set(story.detail.map { PortName($0.technique, $0.port) }).count
+    let ports = story.ports
     var rows: [(StaticString, String)] = [
       ("first seen", "\(zone.text(source.first)) \(zone.name(at: source.first))"),
       ("last seen", "\(zone.text(source.last)) (\(Units.ago(source.last, now: now)))"),
-      ("probes", "\(Units.count(story.detail.isEmpty ? source.probes : probes)) of \(Units.plural(ports, "port"))"),
+      (
+        "probes",
+        "\(Units.count(story.detail.isEmpty ? source.probes : probes)) of \(Units.plural(ports.count, "port"))"
+      ),
+      ("ports", PortNames.ranges(ports.map(\.port), limit: 400)),
       ("techniques", source.techniques.techniques.map(\.name).joined(separator: ", ")),
     ]
     var origin = source.origin.name
@@ -58,35 +62,24 @@ enum SourcePage {
   }
 
   private static func timeline(_ story: SourceStory, _ zone: Zone) -> HTML {
-    guard let first = story.detail.map(\.hour).min(), let last = story.detail.map(\.hour).max() else { return HTML() }
-    var counts = [UInt64](repeating: 0, count: Int(last - first) + 1)
-    var byPort: [PortName: (probes: UInt64, first: Int64, last: Int64, techniques: TechniqueSet)] = [:]
-    for detail in story.detail {
-      counts[Int(detail.hour - first)] += detail.probes
-      let name = PortName(detail.technique, detail.port)
-      var line = byPort[name] ?? (0, detail.hour, detail.hour, [])
-      line = (
-        line.probes + detail.probes, min(line.first, detail.hour), max(line.last, detail.hour),
-        line.techniques.union(TechniqueSet(detail.technique))
-      )
-      byPort[name] = line
-    }
+    guard let (first, counts) = story.byHour else { return HTML() }
+    let last = first + Int64(counts.count) - 1
+    let uses = story.ports
     let values = Sparkline.squeeze(counts, to: 96)
     let start = Timestamp(seconds: first * 3600)
     let end = Timestamp(seconds: (last + 1) * 3600)
     let chart = Charts.columns(
       values.map { ($0, Units.plural($0, "probe")) }, most: values.max() ?? 0, label: "Probes over time",
       marks: [zone.minute(start), zone.minute(end)])
-    let rows = byPort.map { ($0.key, $0.value) }.largest(30) { ($1.1.probes, $0.0) < ($0.1.probes, $1.0) }.map {
-      name, line -> HTML in
+    let rows = PortNames.notable(uses, 20).map { use -> HTML in
       """
-      <tr><th scope="row">\("\(name)")</th><td class="use">\(PortNames.short(name) ?? "")<small>\(PortNames.long(name) ?? "")</small></td>\
-      <td class="n">\(Units.count(line.probes))</td><td class="late">\(line.techniques.techniques.map(\.name).joined(separator: ", "))</td>\
-      <td class="n late">\(zone.minute(Timestamp(seconds: line.first * 3600)))</td><td class="n late">\(zone.minute(Timestamp(seconds: line.last * 3600)))</td></tr>
+      <tr><th scope="row">\("\(use.port)")</th><td class="use">\(PortNames.short(use.port) ?? "")<small>\(PortNames.long(use.port) ?? "")</small></td>\
+      <td class="n">\(Units.count(use.probes))</td><td class="late">\(use.techniques.techniques.map(\.name).joined(separator: ", "))</td>\
+      <td class="n late">\(zone.minute(Timestamp(seconds: use.first * 3600)))</td><td class="n late">\(zone.minute(Timestamp(seconds: use.last * 3600)))</td></tr>
       """
     }
     let more: HTML =
-      byPort.count > 30 ? "<p class=\"span\">and \(Units.plural(byPort.count - 30, "port")) more</p>" : HTML()
+      uses.count > 20 ? "<p class=\"span\">and \(Units.plural(uses.count - 20, "port")) more</p>" : HTML()
     return """
       <section><h2>Over time</h2>\(chart)</section><section><h2>Ports</h2><table class="list"><thead><tr><th>port</th><th>used for</th>\
       <th class="n">probes</th><th class="late">techniques</th><th class="n late">from</th><th class="n late">to</th></tr></thead><tbody>\(rows)</tbody></table>\(more)</section>

@@ -61,15 +61,16 @@ package enum ShowText {
           "from \(zone.text(source.first)) to \(zone.text(source.last)) \(zone.name(at: source.last)) (\(Units.ago(source.last, now: now)))"
         ))
       let probes = story.detail.reduce(0) { $0 + $1.probes }
-      let ports = Set(story.detail.map { PortName($0.technique, $0.port) }).count
+      let ports = story.ports
       let days = Set(story.detail.map { zone.day(Timestamp(seconds: $0.hour * 3600)) }).count
       rows.append(
         (
           "probes",
           story.detail.isEmpty
             ? "\(Units.count(source.probes)), their detail is no longer kept"
-            : "\(Units.count(probes)) of \(Units.plural(ports, "port")) on \(Units.plural(days, "day"))"
+            : "\(Units.count(probes)) of \(Units.plural(ports.count, "port")) on \(Units.plural(days, "day"))"
         ))
+      if !ports.isEmpty { rows.append(("ports", PortNames.ranges(ports.map(\.port)))) }
       var origin = source.origin.name
       if let proof = source.proof, let time = source.proven { origin += " by \(proof.name), \(zone.text(time))" }
       rows.append(("origin", origin))
@@ -83,9 +84,8 @@ package enum ShowText {
   }
 
   private static func timeline(_ story: SourceStory, _ zone: Zone, _ isPlain: Bool) -> String {
-    guard let first = story.detail.map(\.hour).min(), let last = story.detail.map(\.hour).max() else { return "" }
-    var counts = [UInt64](repeating: 0, count: Int(last - first) + 1)
-    for detail in story.detail { counts[Int(detail.hour - first)] += detail.probes }
+    guard let (first, counts) = story.byHour else { return "" }
+    let last = first + Int64(counts.count) - 1
     let columns = min(counts.count, 72)
     let start = Timestamp(seconds: first * 3600)
     let end = Timestamp(seconds: (last + 1) * 3600)
@@ -95,36 +95,20 @@ package enum ShowText {
   }
 
   private static func ports(_ story: SourceStory, _ zone: Zone) -> String {
-    struct Line {
-      var probes: UInt64 = 0
-      var first = Int64.max
-      var last = Int64.min
-      var techniques: TechniqueSet = []
-    }
-    var lines: [PortName: Line] = [:]
-    for detail in story.detail {
-      let name = PortName(detail.technique, detail.port)
-      var line = lines[name] ?? Line()
-      line.probes += detail.probes
-      line.first = min(line.first, detail.hour)
-      line.last = max(line.last, detail.hour)
-      line.techniques.insert(TechniqueSet(detail.technique))
-      lines[name] = line
-    }
-    let shown = lines.map { ($0.key, $0.value) }.largest(20) { ($1.1.probes, $0.0) < ($0.1.probes, $1.0) }
+    let uses = story.ports
     var columns = Columns([
       ("PORT", .left), ("PROBES", .right), ("FROM HOUR", .left), ("TO HOUR", .left), ("TECHNIQUES", .left),
       ("USED FOR", .left),
     ])
-    for (name, line) in shown {
+    for use in PortNames.notable(uses, 20) {
       columns.add([
-        "\(name)", Units.count(line.probes), zone.minute(Timestamp(seconds: line.first * 3600)),
-        zone.minute(Timestamp(seconds: line.last * 3600)),
-        line.techniques.techniques.map(\.name).joined(separator: ","), PortNames.short(name) ?? "",
+        "\(use.port)", Units.count(use.probes), zone.minute(Timestamp(seconds: use.first * 3600)),
+        zone.minute(Timestamp(seconds: use.last * 3600)),
+        use.techniques.techniques.map(\.name).joined(separator: ","), PortNames.short(use.port) ?? "",
       ])
     }
-    return columns.text(indent: 2)
-      + (lines.count > 20 ? "  and \(Units.plural(lines.count - 20, "port")) more, see --json\n" : "")
+    let more = uses.count - 20
+    return columns.text(indent: 2) + (more > 0 ? "  and \(Units.plural(more, "port")) more, see --json\n" : "")
   }
 
   /// The reasons with their weights, and the sum as it grew.
