@@ -51,11 +51,13 @@ let package = Package(
       [
         "CLinux", "Wire", "Platform", "GeoIP", "Detection", "Database", "Journal", "Report", "Configuration", "Daemon",
       ]),
+    module(
+      "Watch", ["CLinux", "Wire", "Platform", "GeoIP", "Detection", "Database", "Journal", "Report", "Daemon"]),
     .executableTarget(
       name: "portsentry",
       dependencies: [
         "Capture", "Daemon", "Configuration", "Database", "Detection", "EventLog", "GeoIP", "Journal", "Page",
-        "Platform", "Report", "Response", "Wire",
+        "Platform", "Report", "Response", "Watch", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),

@@ -16,6 +16,15 @@ package struct SourceLine: Sendable, Equatable {
 /// What lists of sources are sorted by, the most, newest or earliest first.
 package enum SourceOrder: String, Sendable, CaseIterable {
   case probes, last, first, ports
+
+  func isBefore(_ a: SourceLine, _ b: SourceLine) -> Bool {
+    switch self {
+    case .probes: (b.probes, a.source.network) < (a.probes, b.source.network)
+    case .last: (b.source.last, a.source.network) < (a.source.last, b.source.network)
+    case .first: (a.source.first, a.source.network) < (b.source.first, b.source.network)
+    case .ports: (b.source.ports, b.probes, a.source.network) < (a.source.ports, a.probes, b.source.network)
+    }
+  }
 }
 
 /// Which sources a list is about.
@@ -113,15 +122,21 @@ extension JournalReader {
       guard count > 0 || source.probes == 0 || source.isIgnored else { return }
       lines.append(SourceLine(source: source, probes: count))
     }
-    func isBefore(_ a: SourceLine, _ b: SourceLine) -> Bool {
-      switch order {
-      case .probes: (b.probes, a.source.network) < (a.probes, b.source.network)
-      case .last: (b.source.last, a.source.network) < (a.source.last, b.source.network)
-      case .first: (a.source.first, a.source.network) < (b.source.first, b.source.network)
-      case .ports: (b.source.ports, b.probes, a.source.network) < (a.source.ports, a.probes, b.source.network)
-      }
+    return lines.largest(limit, by: order.isBefore)
+  }
+
+  /// The first sources of an order among those that were active in a short window: looks at these only.
+  package func activeSources(
+    _ window: Window, by order: SourceOrder, _ filter: SourceFilter = SourceFilter(), limit: Int
+  ) throws(DatabaseError) -> [SourceLine] {
+    // In a flood the most active will do.
+    let counts = try probesBySource(window).map { (id: $0.key, probes: $0.value) }.largest(5_000) {
+      ($1.probes, $0.id) < ($0.probes, $1.id)
     }
-    return lines.largest(limit, by: isBefore)
+    let found = try sources(counts.map(\.id))
+    return counts.compactMap { count in
+      found[count.id].flatMap { filter.accepts($0) ? SourceLine(source: $0, probes: count.probes) : nil }
+    }.largest(limit, by: order.isBefore)
   }
 
   /// The ports of the most probes.
@@ -305,6 +320,31 @@ extension JournalReader {
   }
 }
 
+extension JournalReader {
+  /// The ports of the most probes in a window, with their probes in each of its hours.
+  package func portsByHour(
+    _ window: Window, limit: Int
+  ) throws(DatabaseError) -> [(port: PortName, byHour: [UInt64])] {
+    var totals = PortTotals()
+    try ports(window) { _, key, count in totals.add(key, count.probes) }
+    // One place more, for those not counted one by one.
+    let top = totals.top(limit + 1).filter { $0.port.port != nil }.prefix(limit)
+    var places: [PortName: Int] = [:]
+    for line in top { places[line.port] = places.count }
+    var byHour = [[UInt64]](repeating: [UInt64](repeating: 0, count: window.hours), count: places.count)
+    try ports(window) { hour, key, count in
+      guard let place = places[PortName(key.technique, key.port)] else { return }
+      byHour[place][Int(hour - window.first)] += count.probes
+    }
+    return top.map { ($0.port, byHour[places[$0.port] ?? 0]) }
+  }
+
+  /// The newest notes, the newest first.
+  package func newestNotes(_ limit: Int) throws(DatabaseError) -> [Note] {
+    try notes(try database.rows("SELECT id FROM note ORDER BY id DESC LIMIT ?1", Value(limit)) { $0.int(0) })
+  }
+}
+
 // MARK: At a glance
 
 /// What `status`, the page and `watch` show of the journal.
@@ -326,14 +366,10 @@ extension JournalReader {
     let known = Dictionary(uniqueKeysWithValues: try hours(day).map { ($0.hour, $0) })
     // The hour under way and the one before it: what is going on.
     let recent = Window(first: day.last - 1, last: day.last)
-    let probes = try probesBySource(recent)
-    let ids = probes.map { ($0.key, $0.value) }.largest(limit) { ($1.1, $0.0) < ($0.1, $1.0) }
-    let found = try sources(ids.map(\.0))
     let (counts, detail) = try beginnings()
-    let newest = try database.rows("SELECT id FROM note ORDER BY id DESC LIMIT ?1", Value(notes)) { $0.int(0) }
     return Glance(
-      hours: (day.first...day.last).map { known[$0] ?? Hour(hour: $0) }, newest: try self.notes(newest),
-      top: ids.compactMap { id, count in found[id].map { SourceLine(source: $0, probes: count) } },
+      hours: (day.first...day.last).map { known[$0] ?? Hour(hour: $0) }, newest: try newestNotes(notes),
+      top: try activeSources(recent, by: .probes, limit: limit),
       used: try size().used, lastWritten: try lastWritten(), detailSince: detail.map { Timestamp(seconds: $0 * 3600) },
       countsSince: counts.map { Timestamp(seconds: $0 * 3600) })
   }

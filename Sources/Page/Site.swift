@@ -205,17 +205,7 @@ final class Site {
         overview.ports = ports.lines
         return overview
       }
-      var totals = PortTotals()
-      try reader.ports(window) { _, key, count in totals.add(key, count.probes) }
-      let top = totals.top(13).filter { $0.port.port != nil }.prefix(12)
-      var places: [PortName: Int] = [:]
-      for line in top { places[line.port] = places.count }
-      var byHour = [[UInt64]](repeating: [UInt64](repeating: 0, count: 24), count: places.count)
-      try reader.ports(window) { hour, key, count in
-        guard let place = places[PortName(key.technique, key.port)] else { return }
-        byHour[place][Int(hour - window.first)] += count.probes
-      }
-      overview.ports = top.map { ($0.port, byHour[places[$0.port] ?? 0]) }
+      overview.ports = try reader.portsByHour(window, limit: 12)
       ports = (edition, window.last, overview.ports)
       return overview
     }

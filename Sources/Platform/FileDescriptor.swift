@@ -63,8 +63,8 @@ package struct FileDescriptor: ~Copyable, Sendable {
     }
   }
 
-  /// Reads up to `count` bytes; an empty result is the end of the file.
-  package func read(upTo count: Int) throws(Errno) -> [UInt8] {
+  /// Reads once from a descriptor that belongs to somebody else, such as standard input.
+  package static func readOnce(_ raw: Int32, upTo count: Int) throws(Errno) -> [UInt8] {
     var result = [UInt8](repeating: 0, count: count)
     let length = try check("read") {
       unsafe result.withUnsafeMutableBytes { unsafe CLinux.read(raw, $0.baseAddress, count) }
@@ -72,6 +72,9 @@ package struct FileDescriptor: ~Copyable, Sendable {
     result.removeLast(count - length)
     return result
   }
+
+  /// Reads up to `count` bytes; an empty result is the end of the file.
+  package func read(upTo count: Int) throws(Errno) -> [UInt8] { try Self.readOnce(raw, upTo: count) }
 }
 
 /// Whole files, as bytes.

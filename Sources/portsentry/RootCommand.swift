@@ -16,7 +16,7 @@ struct PortSentry: ParsableCommand {
     version: Version.text,
     subcommands: [
       Run.self, Check.self, Status.self, Sources.self, Top.self, Show.self, Events.self, Blocked.self, Block.self,
-      Unblock.self, Replay.self, MakeReport.self, ServePage.self,
+      Unblock.self, Replay.self, MakeReport.self, WatchLive.self, ServePage.self,
     ],
     defaultSubcommand: Run.self)
 
