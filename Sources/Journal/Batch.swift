@@ -19,6 +19,7 @@ package struct Batch: Sendable {
     var techniques: TechniqueSet = []
     var ports = PortBits()
     var target: IPAddress
+    var sourcePort: UInt16 = 0
     var isIgnored = false
   }
 
@@ -65,6 +66,7 @@ package struct Batch: Sendable {
     source.first = min(source.first, seconds)
     source.last = max(source.last, seconds)
     source.target = probe.target
+    source.sourcePort = probe.sourcePort
     source.isIgnored = probe.isIgnored
     if !probe.isIgnored {
       source.probes += 1

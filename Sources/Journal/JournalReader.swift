@@ -162,7 +162,7 @@ package final class JournalReader {
 
   private static let sourceRows: SQL = """
     SELECT id, address, first, last, probes, techniques, port_bits, target, is_ignored, origin, proof, proven, class, tool,
-      variant, name FROM source
+      variant, name, port FROM source
     """
   private static let scanRows: SQL = """
     SELECT scan.id, address, scan.class, scan.origin, scan.techniques, kind, is_slow, scan.tool, scan.variant,
@@ -224,7 +224,8 @@ package final class JournalReader {
       proof: row.optional(10).flatMap { Event.Proof(rawValue: UInt8(clamping: $0)) },
       proven: row.optional(11).map(Timestamp.init(nanoseconds:)),
       verdict: row.optional(12).flatMap { Verdict.Class(rawValue: UInt8(clamping: $0)) },
-      tool: tool(row.int(13), row.int(14)), name: row.isNull(15) ? nil : row.text(15))
+      tool: tool(row.int(13), row.int(14)), name: row.isNull(15) ? nil : row.text(15),
+      sourcePort: row.optional(16).flatMap { UInt16(exactly: $0) })
   }
 
   static func tool(_ family: Int64, _ variant: Int64) -> Tool {
@@ -268,6 +269,21 @@ package final class JournalReader {
       }
     }
     return result
+  }
+
+  /// All detail of a window: by hour, then by source.
+  package func forEachDetail(_ window: Window, _ body: (_ source: Int64, Detail) -> Bool) throws(DatabaseError) {
+    let statement = try database.statement(
+      "SELECT source, hour, technique, port, count FROM probe WHERE hour BETWEEN ?1 AND ?2 AND source > 0")
+    statement.bind([.int(window.first), .int(window.last)])
+    defer { statement.reset() }
+    while try statement.step() {
+      guard let technique = Technique(rawValue: UInt8(clamping: statement.int(2))) else { continue }
+      let detail = Detail(
+        hour: statement.int(1), technique: technique, port: UInt16(clamping: statement.int(3)),
+        probes: UInt64(clamping: statement.int(4)))
+      if !body(statement.int(0), detail) { return }
+    }
   }
 
   // MARK: Scans, blocks, notes

@@ -298,7 +298,7 @@ package final class JournalWriter {
     let statement = try database.statement(
       """
       UPDATE source SET first = min(first, ?2), last = max(last, ?3), probes = probes + ?4, techniques = techniques | ?5,
-        port_bits = port_bits | ?6, target = ?7, is_ignored = ?8 WHERE id = ?1
+        port_bits = port_bits | ?6, target = ?7, is_ignored = ?8, port = ?9 WHERE id = ?1
       """)
     statement.bind(1, id)
     statement.bind(2, source.first)
@@ -308,6 +308,7 @@ package final class JournalWriter {
     statement.bind(6, Int64(bitPattern: source.ports.bits))
     statement.bind(7, try ownID(source.target))
     statement.bind(8, source.isIgnored ? 1 : 0)
+    statement.bind(9, Int64(source.sourcePort))
     try statement.run()
     // A scan goes on for as long as its source does.
     guard source.probes > 0, let scan = cache[address]?.scan, source.first <= scan.until else { return }

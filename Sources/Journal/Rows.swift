@@ -25,12 +25,14 @@ package struct Source: Sendable, Equatable {
   package var tool: Tool
   /// What the DNS calls it. Its owner chose it: escape it.
   package var name: String?
+  /// The port it sent from last.
+  package var sourcePort: UInt16?
 
   package init(
     id: Int64, network: IPNetwork, first: Timestamp, last: Timestamp, probes: UInt64 = 0,
     techniques: TechniqueSet = [], ports: Int = 0, target: IPAddress? = nil, isIgnored: Bool = false,
     origin: Origin = .unproven, proof: Event.Proof? = nil, proven: Timestamp? = nil, verdict: Verdict.Class? = nil,
-    tool: Tool = .unknown, name: String? = nil
+    tool: Tool = .unknown, name: String? = nil, sourcePort: UInt16? = nil
   ) {
     self.id = id
     self.network = network
@@ -47,6 +49,7 @@ package struct Source: Sendable, Equatable {
     self.verdict = verdict
     self.tool = tool
     self.name = name
+    self.sourcePort = sourcePort
   }
 }
 

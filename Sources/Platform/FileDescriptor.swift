@@ -22,6 +22,11 @@ package struct FileDescriptor: ~Copyable, Sendable {
       owning: try check("open", path) { unsafe CLinux_open(path, flags | O_CLOEXEC, mode) })
   }
 
+  /// Makes a file that must not be there yet, for its owner only.
+  package static func create(_ path: String) throws(Errno) -> FileDescriptor {
+    try open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
+  }
+
   /// Opens a socket close-on-exec.
   package static func socket(_ domain: Int32, _ type: Int32, _ protocol: Int32) throws(Errno) -> FileDescriptor {
     FileDescriptor(

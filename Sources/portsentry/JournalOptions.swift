@@ -9,13 +9,9 @@ import Platform
 import Report
 import Wire
 
-/// Where the journal and the running sentry are, and how answers are written.
+/// How answers from the journal are written.
 struct JournalOptions: ParsableArguments {
-  @OptionGroup var control: ControlOptions
-
-  @Option(
-    help: ArgumentHelp("Read this journal instead of STATE_DIR/journal.db, e.g. a copy.", valueName: "path"))
-  var journal: String?
+  @OptionGroup var access: JournalAccess
 
   @Flag(help: "Tell times in UTC instead of in the zone of this host.")
   var utc = false
@@ -24,6 +20,15 @@ struct JournalOptions: ParsableArguments {
   var json = false
 
   var zone: Zone { utc ? .utc : .local }
+}
+
+/// Where the journal and the running sentry are.
+struct JournalAccess: ParsableArguments {
+  @OptionGroup var control: ControlOptions
+
+  @Option(
+    help: ArgumentHelp("Read this journal instead of STATE_DIR/journal.db, e.g. a copy.", valueName: "path"))
+  var journal: String?
 
   /// What the configuration says, as far as it can be read.
   var plan: Plan {
@@ -90,6 +95,16 @@ struct JournalOptions: ParsableArguments {
     }
     return Atlas(databases)
   }
+}
+
+extension JournalOptions {
+  var plan: Plan { access.plan }
+  func journalPath(_ plan: Plan) -> String { access.journalPath(plan) }
+  func reader(_ plan: Plan) throws -> JournalReader { try access.reader(plan) }
+  func asking<Result>(_ body: () throws(DatabaseError) -> Result) throws -> Result { try access.asking(body) }
+  func liveStatus(_ plan: Plan) -> LiveStatus? { access.liveStatus(plan) }
+  func liveBlocks(_ plan: Plan) -> [LiveBlock]? { access.liveBlocks(plan) }
+  func atlas(_ plan: Plan) -> Atlas { access.atlas(plan) }
 }
 
 /// What part of a list is wanted.

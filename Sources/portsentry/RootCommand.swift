@@ -17,6 +17,7 @@ struct PortSentry: ParsableCommand {
     subcommands: [
       Run.self, Check.self, Status.self, Sources.self, Top.self, Show.self, Events.self, Blocked.self, Block.self,
       Unblock.self, Replay.self, MakeReport.self, WatchLive.self, ServePage.self,
+      ExportSources.self, KeepJournal.self, ShowMetrics.self,
     ],
     defaultSubcommand: Run.self)
 

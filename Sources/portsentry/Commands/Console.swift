@@ -43,7 +43,7 @@ struct ServePage: ParsableCommand {
     let journalPath = options.journalPath(plan)
     let folder = journalPath.lastIndex(of: "/").map { String(journalPath[..<$0]) } ?? "."
     let tokenPath = "\(folder)/console.token"
-    let controlOptions = options.control
+    let controlOptions = options.access.control
     let settings = PageSettings(
       listen: address, journalPath: journalPath,
       controlSocket: controlOptions.controlSocket ?? plan.configuration.controlSocket, tokenPath: tokenPath,

@@ -18,7 +18,7 @@ struct Status: ParsableCommand {
   @OptionGroup var options: JournalOptions
 
   func run() throws {
-    if options.json { return try options.control.ask(.status(json: true)) }
+    if options.json { return try options.access.control.ask(.status(json: true)) }
     let plan = options.plan
     let now = Clock.now
     let live = options.liveStatus(plan)
@@ -33,7 +33,7 @@ struct Status: ParsableCommand {
           plan.configuration.recording.keepsJournal ? "there is none yet" : "none is kept (JOURNAL=\"0\")"
         } else { "\(error)" }
     }
-    if live == nil, glance == nil { return try options.control.ask(.status(json: false)) }
+    if live == nil, glance == nil { return try options.access.control.ask(.status(json: false)) }
     Console.print(
       StatusText.render(
         live, glance, journalProblem: problem, now: now, options.zone, isPlain: Console.isPlain), terminator: "")
@@ -209,8 +209,8 @@ struct Blocked: ParsableCommand {
   func run() throws {
     let now = Clock.now
     guard list.since != nil else {
-      let text = try options.control.request(.blocked(json: true))
-      guard var blocks: [LiveBlock] = JournalOptions.decode(text) else { throw ExitCode(69) }
+      let text = try options.access.control.request(.blocked(json: true))
+      guard var blocks: [LiveBlock] = JournalAccess.decode(text) else { throw ExitCode(69) }
       let all = blocks.count
       if let limit = list.limit { blocks = Array(blocks.prefix(limit)) }
       if options.json {

@@ -9,20 +9,15 @@ struct WatchLive: ParsableCommand {
     commandName: "watch", abstract: "Watch live in the terminal: rate, ports, sources, events; block and unblock.",
     discussion: "The key ? lists the keys.\n\nExit status: 0 ended by q; 1 there is no terminal; 64 wrong usage.")
 
-  @OptionGroup var control: ControlOptions
-  @Option(
-    help: ArgumentHelp("Read this journal instead of STATE_DIR/journal.db, e.g. a copy.", valueName: "path"))
-  var journal: String?
+  @OptionGroup var access: JournalAccess
   @Flag(help: "Tell times in UTC instead of in the zone of this host.")
   var utc = false
 
   func run() throws {
-    var run = RunOptions()
-    run.configurationPath = control.configuration
-    let plan = Plan.make(run)
+    let plan = access.plan
     let settings = WatchRun.Settings(
-      journalPath: journal ?? plan.journalPath,
-      controlSocket: control.controlSocket ?? plan.configuration.controlSocket,
+      journalPath: access.journalPath(plan),
+      controlSocket: access.control.controlSocket ?? plan.configuration.controlSocket,
       zone: utc ? .utc : .local, host: Host.name, isPlain: Console.isPlain)
     let status: Int32
     do throws(Errno) { status = try WatchRun.run(settings) } catch {
