@@ -13,8 +13,10 @@ extension LogLine {
   }
 
   /// With 1.2's tag, which 2.x dropped.
-  static func admin(_ text: String, _ severity: Severity = .notice, in dialect: Dialect) -> LogLine {
-    LogLine(dialect == .classic ? "adminalert: \(text)" : text, severity, in: dialect)
+  static func admin(
+    _ text: String, _ severity: Severity = .notice, in dialect: Dialect, about fields: LogFields? = nil
+  ) -> LogLine {
+    LogLine(dialect == .classic ? "adminalert: \(text)" : text, severity, in: dialect, about: fields)
   }
 
   // MARK: Start and stop

@@ -162,7 +162,7 @@ package final class JournalReader {
 
   private static let sourceRows: SQL = """
     SELECT id, address, first, last, probes, techniques, port_bits, target, is_ignored, origin, proof, proven, class, tool,
-      variant, name, port FROM source
+      variant, name, source_port FROM source
     """
   private static let scanRows: SQL = """
     SELECT scan.id, address, scan.class, scan.origin, scan.techniques, kind, is_slow, scan.tool, scan.variant,
@@ -219,7 +219,8 @@ package final class JournalReader {
     return Source(
       id: row.int(0), network: network, first: Timestamp(seconds: row.int(2)), last: Timestamp(seconds: row.int(3)),
       probes: UInt64(clamping: row.int(4)), techniques: TechniqueSet(rawValue: UInt16(truncatingIfNeeded: row.int(5))),
-      ports: PortBits(UInt64(bitPattern: row.int(6))).count, target: row.optional(7).flatMap { own[$0] },
+      ports: min(PortBits(UInt64(bitPattern: row.int(6))).count, Int(clamping: max(row.int(4), 1))),
+      target: row.optional(7).flatMap { own[$0] },
       isIgnored: row.int(8) != 0, origin: Origin(rawValue: UInt8(clamping: row.int(9))) ?? .unproven,
       proof: row.optional(10).flatMap { Event.Proof(rawValue: UInt8(clamping: $0)) },
       proven: row.optional(11).map(Timestamp.init(nanoseconds:)),

@@ -298,7 +298,7 @@ package final class JournalWriter {
     let statement = try database.statement(
       """
       UPDATE source SET first = min(first, ?2), last = max(last, ?3), probes = probes + ?4, techniques = techniques | ?5,
-        port_bits = port_bits | ?6, target = ?7, is_ignored = ?8, port = ?9 WHERE id = ?1
+        port_bits = port_bits | ?6, target = ?7, is_ignored = ?8, source_port = ?9 WHERE id = ?1
       """)
     statement.bind(1, id)
     statement.bind(2, source.first)

@@ -21,7 +21,7 @@ enum Schema {
       techniques INTEGER NOT NULL DEFAULT 0, -- a bit for each technique
       port_bits INTEGER NOT NULL DEFAULT 0,  -- 64 bits, one set for each port (linear counting)
       target INTEGER,                    -- which of our addresses it touched last: own.id
-      port INTEGER,                      -- from which port, then
+      source_port INTEGER,               -- from which port, then
       is_ignored INTEGER NOT NULL DEFAULT 0,
       origin INTEGER NOT NULL DEFAULT 0,
       proof INTEGER,                     -- how the origin was proven, and when

@@ -180,6 +180,7 @@ package struct Export: Sendable {
           .object([
             "content_type": "text/plain", "description": "What was counted",
             "payload": .string(Base64.text(Array(evidence.utf8))),
+            "hash": .string("sha1:" + UUID5.hex(UUID5.sha1(Array(evidence.utf8)))), "size": JSON(evidence.utf8.count),
           ])
         ])
       ), ("confidence", s.origin == .proven ? .decimal(0.95) : .decimal(0.5)),

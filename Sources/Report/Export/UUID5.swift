@@ -23,12 +23,11 @@ package enum UUID5 {
   }
 
   private static func format(_ bytes: Bytes) -> String {
-    var text = ""
-    for (index, byte) in bytes.enumerated() {
-      if [4, 6, 8, 10].contains(index) { text += "-" }
-      text += (byte < 16 ? "0" : "") + String(byte, radix: 16)
-    }
-    return text
+    [bytes[..<4], bytes[4..<6], bytes[6..<8], bytes[8..<10], bytes[10...]].map { hex(Array($0)) }.joined(separator: "-")
+  }
+
+  static func hex(_ bytes: Bytes) -> String {
+    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
   }
 
   static func sha1(_ message: Bytes) -> Bytes {

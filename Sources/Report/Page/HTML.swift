@@ -8,6 +8,7 @@ package struct HTML: ExpressibleByStringInterpolation, Sendable, Equatable {
   package private(set) var text: String
 
   package init() { text = "" }
+  @inline(never)
   package init(stringLiteral value: StaticString) { text = value.description }
   package init(stringInterpolation: Parts) { text = stringInterpolation.text }
 
@@ -15,12 +16,19 @@ package struct HTML: ExpressibleByStringInterpolation, Sendable, Equatable {
     fileprivate var text = ""
 
     package init(literalCapacity: Int, interpolationCount: Int) { text.reserveCapacity(literalCapacity * 2) }
+    // Not inlined: there are a thousand places, and none of them is in a hurry.
+    @inline(never)
     package mutating func appendLiteral(_ literal: StaticString) { text += literal.description }
+    @inline(never)
     package mutating func appendInterpolation(_ html: HTML) { text += html.text }
+    @inline(never)
     package mutating func appendInterpolation(_ number: some BinaryInteger) { text += String(number) }
+    @inline(never)
     package mutating func appendInterpolation(_ string: String) { text += HTML.escaped(string) }
     /// A coordinate: two digits behind the point at most.
+    @inline(never)
     package mutating func appendInterpolation(_ number: Double) { text += HTML.coordinate(number) }
+    @inline(never)
     package mutating func appendInterpolation(_ parts: [HTML]) { for part in parts { text += part.text } }
   }
 

@@ -113,7 +113,8 @@ struct Run: ParsableCommand {
   @Option(
     name: [.customShort("l", allowingJoined: true), .customLong("logoutput")], parsing: .singleValue,
     help: ArgumentHelp(
-      "Log to stdout or syslog; repeat it for both.", valueName: "stdout|syslog"))
+      "Log to stdout, syslog or journald (systemd's journal, with fields beside the text); may be repeated.",
+      valueName: "stdout|syslog|journald"))
   var outputs: [LogSink.Output] = []
 
   @Flag(name: [.customShort("D"), .customLong("daemon")], help: "Go to the background and log to syslog.")
@@ -166,7 +167,7 @@ struct Run: ParsableCommand {
     options.goesToBackground = !foreground && (daemon || options.isClassicCall)
     if !outputs.isEmpty { options.outputs = outputs }
     // In the background nobody reads standard output.
-    if options.goesToBackground { options.outputs = [.syslog] }
+    if options.goesToBackground { options.outputs = outputs.contains(.journald) ? [.journald] : [.syslog] }
     options.level = debug ? .debug : verbose ? .info : .notice
     options.actsOnOwnAddress = disableLocalCheck
     options.checksServices = !disableServiceCheck
