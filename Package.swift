@@ -30,8 +30,9 @@ let package = Package(
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     module("Wire"),
+    module("Memory", ["CLinux"]),
     module("Platform", ["CLinux", "Wire"]),
-    module("Detection", ["Wire"]),
+    module("Detection", ["Memory", "Wire"]),
     module("Capture", ["CLinux", "CZlib", "Platform", "Wire", "Detection"]),
     module("Response", ["CLinux", "Wire", "Detection", "Platform"]),
     module("EventLog", ["Wire", "Detection", "Response", "Platform"]),
@@ -61,6 +62,8 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),
+    .executableTarget(
+      name: "trace", dependencies: ["CLinux", "Platform"], path: "Benchmarks/Trace", swiftSettings: settings),
     .target(
       name: "TestSupport", dependencies: ["CLinux", "Wire", "Platform"], path: "Tests/TestSupport",
       swiftSettings: settings),

@@ -71,8 +71,10 @@ struct ByteStream: ~Copyable {
   var available: Int { end &- start }
 
   /// Whether `count` bytes are at hand, after reading on where they were not; false at the end of the stream.
-  mutating func ensure(_ count: Int) -> Bool {
-    if end &- start >= count { return true }
+  @inline(__always)
+  mutating func ensure(_ count: Int) -> Bool { end &- start >= count || fetch(count) }
+
+  private mutating func fetch(_ count: Int) -> Bool {
     guard count <= capacity else { return false }
     if start > 0 {
       unsafe window.copyMemory(from: window + start, byteCount: end - start)
@@ -84,7 +86,8 @@ struct ByteStream: ~Copyable {
   }
 
   /// Goes on by `count` bytes that are at hand.
-  mutating func advance(_ count: Int) { start += min(count, end - start) }
+  @inline(__always)
+  mutating func advance(_ count: Int) { start = min(start &+ count, end) }
 
   /// Goes on by any number of bytes; false where the stream ends before.
   mutating func skip(_ count: UInt64) -> Bool {

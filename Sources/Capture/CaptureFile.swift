@@ -20,20 +20,21 @@ package enum CaptureFileError: Error, Equatable, CustomStringConvertible {
 ///
 /// Formats: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng. A damaged file is read as far as it goes; what was wrong
 /// is counted. Memory is one window of fixed size, whatever the file claims.
-package struct CaptureFile: ~Copyable {
+public struct CaptureFile: ~Copyable {
   /// What the file says of a frame besides its bytes.
-  package struct Frame: Sendable, Equatable, BitwiseCopyable {
-    package var time: Timestamp
+  // Public, as it is read for each frame in another module: see `IPAddress`.
+  public struct Frame: Sendable, Equatable, BitwiseCopyable {
+    public var time: Timestamp
     /// The LINKTYPE_ number, for `LinkLayer`.
-    package var linkType: UInt32
+    public var linkType: UInt32
     /// Bytes on the wire; more than were lent when the capture cut frames short.
-    package var originalLength: UInt32
+    public var originalLength: UInt32
     /// By the file's own word; the link layer may know more.
-    package var direction = LinkLayer.Direction.unknown
+    public var direction = LinkLayer.Direction.unknown
     /// The interface within the section of a pcapng file; 0 in pcap.
-    package var interface: UInt32 = 0
+    public var interface: UInt32 = 0
 
-    package init(
+    public init(
       time: Timestamp, linkType: UInt32, originalLength: UInt32, direction: LinkLayer.Direction = .unknown,
       interface: UInt32 = 0
     ) {
@@ -117,6 +118,8 @@ package struct CaptureFile: ~Copyable {
   private var lastTime = Timestamp.distantPast
   private var damages = InlineArray<16, UInt64>(repeating: 0)
   private var isEnded = false
+  /// pcap as nearly all files are: little-endian, 16 bytes before each frame.
+  private var isPlain = false
 
   /// Opens the file at `path` and looks whether it is a capture.
   package init(path: String) throws(CaptureFileError) {
@@ -169,6 +172,8 @@ package struct CaptureFile: ~Copyable {
     // The upper six bits tell of checksums at the end of frames.
     linkType = u32(at: 20) & 0x03ff_ffff
     self.stream.advance(24)
+    isPlain = isLittle && recordHeader == 16 && minorVersion >= 4
+    frame.linkType = linkType
   }
 
   package var isCompressed: Bool { stream.isCompressed }
@@ -176,16 +181,56 @@ package struct CaptureFile: ~Copyable {
   package var size: UInt64 { stream.size }
   /// Bytes taken from the file so far, compressed ones where it is compressed.
   package var consumed: UInt64 { stream.consumed }
+  /// How much of the file was read, 0 to 1.
+  package var part: Double { Double(consumed) / Double(max(size, 1)) }
   package func count(_ damage: Damage) -> UInt64 { damages[Int(damage.rawValue)] }
   /// Whether anything was wrong so far.
   package var isDamaged: Bool { Damage.allCases.contains { count($0) > 0 } }
 
-  /// Lends the next frame; false at the end of what can be read.
-  package mutating func next(_ body: (RawSpan, Frame) -> Void) -> Bool {
+  private var frame = Frame(time: .distantPast, linkType: 0, originalLength: 0)
+  /// Where its bytes are in the window.
+  private var offset = 0
+  private var length = 0
+  /// How much of the window the frame and what belongs to it takes: given back when the next one is wanted.
+  private var taken = 0
+
+  /// The next frames, as many as are at hand; nil at the end of what can be read.
+  ///
+  /// Not a closure that is handed each frame: what such a one changes is moved out of its place and back every time.
+  ///
+  /// - Parameter last: how many bytes of the last run were read (`FrameRun.consumed`); 0 the first time.
+  @_lifetime(&self)
+  package mutating func nextRun(after last: Int) -> FrameRun? {
+    stream.advance(last &+ taken)
+    taken = 0
+    if isPlain, stream.ensure(16) {
+      let length = 16 &+ Int(truncatingIfNeeded: stream.bytes.littlePair(at: 8) & 0xffff_ffff)
+      if length <= 16 &+ Self.maximumFrame, stream.ensure(length) {
+        return FrameRun(
+          records: stream.bytes, frame: Frame(time: .distantPast, linkType: linkType, originalLength: 0),
+          isNanosecond: isNanosecond)
+      }
+    }
+    guard advanceCarefully() else { return nil }
+    return FrameRun(one: stream.bytes.extracting(offset..<offset &+ length), frame: frame)
+  }
+
+  private mutating func advanceCarefully() -> Bool {
     guard !isEnded else { return false }
-    let isThere = format == .pcap ? nextRecord(body) : nextFrameOfBlocks(body)
+    let isThere = format == .pcap ? nextRecord() : nextFrameOfBlocks()
     if !isThere { isEnded = true }
     return isThere
+  }
+
+  /// Lends the next frame; false at the end of what can be read.
+  ///
+  /// For tests, and whoever reads but a few.
+  package mutating func next(_ body: (RawSpan, Frame) -> Void) -> Bool {
+    stream.advance(taken)
+    taken = 0
+    guard advanceCarefully() else { return false }
+    body(stream.bytes.extracting(offset..<offset &+ length), frame)
+    return true
   }
 
   private mutating func note(_ damage: Damage) { damages[Int(damage.rawValue)] &+= 1 }
@@ -216,12 +261,12 @@ package struct CaptureFile: ~Copyable {
 
   // MARK: pcap
 
-  private mutating func nextRecord(_ body: (RawSpan, Frame) -> Void) -> Bool {
+  private mutating func nextRecord() -> Bool {
     while true {
       guard stream.ensure(recordHeader) else { return end(inRecord: stream.available > 0) }
       var captured = u32(at: 8)
       var original = u32(at: 12)
-      if minorVersion < 3 || (minorVersion == 3 && captured > original) { swap(&captured, &original) }
+      if minorVersion < 4, minorVersion < 3 || captured > original { swap(&captured, &original) }
       guard captured <= Self.maximumFrame else {
         note(.recordTooLong)
         guard stream.skip(UInt64(recordHeader) + UInt64(captured)) else { return end(inRecord: true) }
@@ -230,21 +275,21 @@ package struct CaptureFile: ~Copyable {
       let length = recordHeader &+ Int(captured)
       guard stream.ensure(length) else { return end(inRecord: true) }
       let fraction = Int64(u32(at: 4))
-      var frame = Frame(
+      frame = Frame(
         time: Timestamp(seconds: Int64(u32(at: 0)), nanoseconds: isNanosecond ? fraction : fraction &* 1000),
         linkType: linkType, originalLength: original)
       if recordHeader == 24 {
         frame.direction = stream.bytes.u8(at: 22) == 4 ? .outgoing : .incoming
       }
-      body(stream.bytes.extracting(recordHeader..<length), frame)
-      stream.advance(length)
+      (offset, self.length) = (recordHeader, Int(captured))
+      taken = length
       return true
     }
   }
 
   // MARK: pcapng
 
-  private mutating func nextFrameOfBlocks(_ body: (RawSpan, Frame) -> Void) -> Bool {
+  private mutating func nextFrameOfBlocks() -> Bool {
     while true {
       guard stream.ensure(12) else { return end(inRecord: stream.available > 0) }
       let isSection = stream.bytes.u32(at: 0) == 0x0a0d_0d0a
@@ -283,11 +328,14 @@ package struct CaptureFile: ~Copyable {
       let end = Int(length) - 4
       switch type {
       case 1: describeInterface(end)
-      case 3: isFrame = simplePacket(end, body)
-      default: isFrame = packet(end, isOld: type == 2, body)
+      case 3: isFrame = simplePacket(end)
+      default: isFrame = packet(end, isOld: type == 2)
+      }
+      if isFrame {
+        taken = Int(length)
+        return true
       }
       stream.advance(Int(length))
-      if isFrame { return true }
     }
   }
 
@@ -326,7 +374,7 @@ package struct CaptureFile: ~Copyable {
   }
 
   /// Enhanced packet block, and the old packet block: they differ in how they number the interface.
-  private mutating func packet(_ end: Int, isOld: Bool, _ body: (RawSpan, Frame) -> Void) -> Bool {
+  private mutating func packet(_ end: Int, isOld: Bool) -> Bool {
     guard end >= 28, Int(u32(at: 20)) <= min(end - 28, Self.maximumFrame) else {
       note(.badBlock)
       return false
@@ -340,7 +388,7 @@ package struct CaptureFile: ~Copyable {
     let interface = interfaces[Int(number)]
     let time = interface.clock.time(UInt64(u32(at: 12)) << 32 | UInt64(u32(at: 16)))
     lastTime = time
-    var frame = Frame(
+    frame = Frame(
       time: time, linkType: interface.linkType, originalLength: u32(at: 24), interface: number)
     var offset = 28 + (captured + 3) & ~3
     while let (code, value) = option(&offset, end) {
@@ -352,12 +400,12 @@ package struct CaptureFile: ~Copyable {
       default: break
       }
     }
-    body(stream.bytes.extracting(28..<28 + captured), frame)
+    (self.offset, length) = (28, captured)
     return true
   }
 
   /// Simple packet block: of interface 0, cut to its snap length, without a time. It gets that of the frame before it.
-  private mutating func simplePacket(_ end: Int, _ body: (RawSpan, Frame) -> Void) -> Bool {
+  private mutating func simplePacket(_ end: Int) -> Bool {
     guard end >= 12 else {
       note(.badBlock)
       return false
@@ -373,9 +421,8 @@ package struct CaptureFile: ~Copyable {
       return false
     }
     let captured = min(Int(min(original, limit)), Self.maximumFrame)
-    body(
-      stream.bytes.extracting(12..<12 + captured),
-      Frame(time: lastTime, linkType: interface.linkType, originalLength: original))
+    (offset, length) = (12, captured)
+    frame = Frame(time: lastTime, linkType: interface.linkType, originalLength: original)
     return true
   }
 }

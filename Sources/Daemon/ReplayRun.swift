@@ -4,20 +4,16 @@ import Detection
 import Platform
 import Wire
 
-/// Reads capture files twice: to learn whose they are and what is served there, and to judge.
-package struct ReplayRun: Sendable {
+/// Reads capture files: once to judge, and once before that where nobody has said whose they are.
+package enum ReplayRun {
   package struct Settings: Sendable {
     package var detector = Detector.Settings()
     package var ignored = IPNetworkSet()
     /// Empty: found out from the files.
     package var local: [IPNetwork] = []
 
-    /// Every port of both protocols.
-    package init() {
-      let all = Detector.Watch(mode: .advanced, ports: PortSet(ranges: [0...65_535]))
-      detector.tcp = all
-      detector.udp = all
-    }
+    /// The native rule alone, over all ports.
+    package init() { judgeAll() }
 
     /// What a live sentry would watch by this plan.
     ///
@@ -32,15 +28,23 @@ package struct ReplayRun: Sendable {
       detector = sensor.detector
       detector.ephemeralPorts = ephemeral
       ignored = plan.ignored
+      judgeAll()
+    }
+
+    private mutating func judgeAll() {
+      detector.nativeTCP = PortSet(ranges: [0...65_535])
+      detector.nativeUDP = PortSet(ranges: [0...65_535])
+      detector.judgesOtherProtocols = true
+      detector.sourceCapacity = 1 << 20
     }
   }
 
   /// What is told while it runs.
   package enum Note: Sendable {
-    /// Part of `path` that was read, 0 to 1, in the first or the second pass.
-    case progress(path: String, pass: Int, part: Double)
+    /// Part of `path` that was read, 0 to 1.
+    case progress(path: String, step: String, part: Double)
     /// What is taken as local; nil evidence: it was given.
-    case local([IPNetwork], CaptureSurvey.Evidence?, served: Exposure)
+    case local([IPNetwork], CaptureSurvey.Evidence?)
     /// A file that is not as it should be: what was wrong, and how often.
     case damaged(path: String, [(reason: String, count: UInt64)])
   }
@@ -53,69 +57,86 @@ package struct ReplayRun: Sendable {
   ) throws(CaptureFileError) -> Replay {
     for path in paths { _ = try CaptureFile(path: path) }
     let key = Clock.randomKey()
-    var survey = CaptureSurvey(local: settings.local, key: key)
-    var decoder = FrameDecoder()
-    var packet = Packet()
-    for path in paths {
-      try read(path, pass: 1, note) { bytes, frame in
-        // Whatever was captured tells of the host, so checksums do not matter here.
-        guard
-          let direction = decoder.decode(
-            bytes, linkType: frame.linkType, direction: frame.direction, time: frame.time, isLocal: { _ in true },
-            into: &packet)
-        else { return }
-        survey.observe(packet, direction)
-      }
-    }
     var local = settings.local
-    var evidence: CaptureSurvey.Evidence?
-    if local.isEmpty, let inferred = survey.inferredLocal() {
-      local = inferred.addresses.map { IPNetwork($0) }
-      evidence = inferred.evidence
+    if local.isEmpty {
+      let inferred = try survey(paths, key: key, note)
+      local = inferred?.networks ?? []
+      note(.local(local, inferred?.evidence))
+    } else {
+      note(.local(local, nil))
     }
-    let exposure = survey.exposure(of: local)
-    note(.local(local, evidence, served: exposure))
+    var exposure = Exposure()
+    exposure.setLocal(local)
     var replay = Replay(settings.detector, exposure: exposure, ignored: settings.ignored, key: key)
     for path in paths {
-      try read(path, pass: 2, note) { bytes, frame in
-        replay.observe(bytes, linkType: frame.linkType, direction: frame.direction, time: frame.time)
+      var file = try CaptureFile(path: path)
+      feed(&file, to: &replay) { note(.progress(path: path, step: "reading", part: $0)) }
+      if file.isDamaged {
+        note(.damaged(path: path, CaptureFile.Damage.allCases.map { ($0.reason, file.count($0)) }.filter { $0.1 > 0 }))
       }
     }
+    replay.finish()
     return replay
   }
 
-  private static func read(
-    _ path: String, pass: Int, _ note: (Note) -> Void, _ body: (RawSpan, CaptureFile.Frame) -> Void
-  ) throws(CaptureFileError) {
-    var file = try CaptureFile(path: path)
-    var frames: UInt64 = 0
-    while file.next(body) {
-      frames &+= 1
-      if frames & 0xffff == 0 {
-        note(.progress(path: path, pass: pass, part: Double(file.consumed) / Double(max(file.size, 1))))
+  /// A function of its own, so that both stay where they are: a local variable is moved for every frame.
+  @inline(never)
+  private static func feed(_ file: inout CaptureFile, to replay: inout Replay, _ progress: (Double) -> Void) {
+    var consumed = 0
+    while true {
+      progress(file.part)
+      guard var run = file.nextRun(after: consumed) else { return }
+      while run.next() { replay.observe(run.span, run.frame) }
+      consumed = run.consumed
+    }
+  }
+
+  private static func survey(
+    _ paths: [String], key: (UInt64, UInt64), _ note: (Note) -> Void
+  ) throws(CaptureFileError) -> (networks: [IPNetwork], evidence: CaptureSurvey.Evidence)? {
+    var survey = CaptureSurvey(key: key)
+    var decoder = FrameDecoder()
+    var packet = Packet()
+    for path in paths {
+      var file = try CaptureFile(path: path)
+      var consumed = 0
+      while true {
+        note(.progress(path: path, step: "looking whose it is", part: file.part))
+        guard var run = file.nextRun(after: consumed) else { break }
+        while run.next() {
+          let (bytes, frame) = (run.span, run.frame)
+          guard let place = decoder.locate(bytes, linkType: frame.linkType, direction: frame.direction) else {
+            continue
+          }
+          let datagram = bytes.extracting(place.offset..<bytes.byteCount)
+          // Whatever was captured tells of the host, so checksums do not matter here.
+          if decoder.decode(datagram, time: frame.time, isVouched: true, into: &packet) == .packet {
+            survey.observe(packet, place.direction)
+          }
+        }
+        consumed = run.consumed
       }
     }
-    if pass == 2, file.isDamaged {
-      note(.damaged(path: path, CaptureFile.Damage.allCases.map { ($0.reason, file.count($0)) }.filter { $0.1 > 0 }))
-    }
+    return survey.inferredLocal()
   }
 }
 
 /// The words of `replay`.
 package enum ReplayReport {
-  /// A table with a line for each source, handed out in pieces of some size.
-  package static func table(_ replay: Replay, _ write: (String) -> Void) {
-    let rows = replay.sorted()
-    guard !rows.isEmpty else { return }
-    let addressWidth = max(6, rows.reduce(0) { max($0, $1.address.description.utf8.count) })
-    let probeWidth = max(6, String(rows[0].source.probes).utf8.count)
-    var text = padded("SOURCE", addressWidth) + "  " + padded("PROBES", probeWidth)
-    text += "  " + padded("PORTS", portsWidth) + "  " + padded("TECHNIQUES", 12) + "  FIRST                LAST\n"
-    for (address, source) in rows {
-      text += padded(address.description, addressWidth) + "  " + padded(String(source.probes), probeWidth)
-      text += "  " + padded(ports(source), portsWidth)
-      text += "  " + padded(source.techniques.map(\.name).joined(separator: ","), 12)
-      text += "  \(LocalTime.short(source.first))  \(LocalTime.short(source.last))\n"
+  /// A table with a line for each finding, handed out in pieces of some size.
+  package static func table(_ findings: [Replay.Finding], _ write: (String) -> Void) {
+    guard !findings.isEmpty else { return write("No scan, no flood, no backscatter.\n") }
+    let rows = findings.map(row)
+    let head = ["CLASS", "SOURCE", "ORIGIN", "TECHNIQUE", "KIND", "TOOL", "PROBES", "PORTS", "FIRST", "LASTED"]
+    var widths = head.map(\.utf8.count)
+    for row in rows {
+      for (column, text) in row.enumerated() { widths[column] = max(widths[column], text.utf8.count) }
+    }
+    var text = ""
+    for row in [head] + rows {
+      for (column, cell) in row.enumerated() {
+        text += column == row.count - 1 ? cell + "\n" : padded(cell, widths[column] + 2)
+      }
       if text.utf8.count > 32_768 {
         write(text)
         text = ""
@@ -124,28 +145,45 @@ package enum ReplayReport {
     write(text)
   }
 
-  /// One object a line. `class` is `scan` where the source reached SCAN_TRIGGER, otherwise `probes`; `origin` is always
-  /// `unproven`, as a capture cannot challenge anybody. Times are seconds since 1970.
-  package static func json(_ replay: Replay, _ write: (String) -> Void) {
+  private static func row(_ finding: Replay.Finding) -> [String] {
+    let verdict = finding.verdict
+    let isScan = verdict.verdictClass == .scan
+    return [
+      className(verdict),
+      finding.members.isEmpty
+        ? verdict.sources > 1 ? "about \(verdict.sources) sources" : source(verdict.source)
+        : "\(finding.members.count) in \(verdict.source)",
+      isScan ? verdict.origin.name : "",
+      technique(verdict),
+      isScan ? (verdict.isSlow ? "slow " : "") + verdict.kind.name : "",
+      isScan && verdict.tool != .unknown ? verdict.tool.name : "",
+      String(verdict.probes),
+      ports(finding),
+      LocalTime.short(verdict.first),
+      Term.short(verdict.last - verdict.first),
+    ]
+  }
+
+  /// What the evidence is not enough for is no scan.
+  private static func className(_ verdict: Verdict) -> String {
+    verdict.verdictClass == .scan && verdict.score < verdict.threshold ? "suspect" : verdict.verdictClass.name
+  }
+
+  private static func source(_ network: IPNetwork) -> String {
+    network.isHost ? "\(network.address)" : "\(network)"
+  }
+
+  /// The techniques of a verdict in one word or a few, the telling ones first.
+  static func technique(_ verdict: Verdict) -> String {
+    let techniques = verdict.techniques.techniques
+    return techniques.map(\.name).joined(separator: ",")
+  }
+
+  /// One object a line. Times are seconds since 1970.
+  package static func json(_ findings: [Replay.Finding], _ write: (String) -> Void) {
     var text = ""
-    for (address, source) in replay.sorted() {
-      var ports: [(String, JSON)] = []
-      for (name, transport) in [("tcp", TransportProtocol.tcp), ("udp", .udp)] {
-        let set = source.ports(transport)
-        if !set.isEmpty { ports.append((name, .string(set.description))) }
-      }
-      let object: JSON = .object([
-        "class": .string(source.isTriggered ? "scan" : "probes"),
-        "source": .string(address.description),
-        "origin": "unproven",
-        "first": .time(source.first),
-        "last": .time(source.last),
-        "techniques": .array(source.techniques.map { .string($0.name) }),
-        "ports": .members(ports),
-        "hasMorePorts": .bool(source.hasMorePorts),
-        "probes": JSON(source.probes),
-      ])
-      text += object.text + "\n"
+    for finding in findings {
+      text += object(finding).text + "\n"
       if text.utf8.count > 32_768 {
         write(text)
         text = ""
@@ -154,8 +192,72 @@ package enum ReplayReport {
     if !text.isEmpty { write(text) }
   }
 
+  private static func object(_ finding: Replay.Finding) -> JSON {
+    let verdict = finding.verdict
+    var members: [(String, JSON)] = [("class", .string(className(verdict)))]
+    if finding.members.isEmpty {
+      if verdict.sources > 1 {
+        members.append(("estimated_sources", JSON(Int(verdict.sources))))
+      } else {
+        members.append(("source", .string(source(verdict.source))))
+      }
+    } else {
+      members.append(("sources", .array(finding.members.map { .string("\($0)") })))
+      members.append(("prefix", .string("\(verdict.source)")))
+    }
+    let isScan = verdict.verdictClass == .scan
+    if isScan { members.append(("origin", .string(verdict.origin.name))) }
+    let techniques = verdict.techniques.techniques
+    if let main = mainTechnique(verdict) { members.append(("technique", .string(main.name))) }
+    members.append(("techniques", .array(techniques.map { .string($0.name) })))
+    if isScan {
+      members.append(("kind", .string(verdict.kind.name)))
+      members.append(("slow", .bool(verdict.isSlow)))
+      members.append(("tool", .string(verdict.tool.name)))
+      if verdict.mayBeZombie { members.append(("possible_zombie", true)) }
+      if verdict.mayBeDecoy { members.append(("possible_decoy", true)) }
+    } else {
+      members.append(("port", JSON(Int(verdict.port))))
+    }
+    members.append(("first", .time(verdict.first)))
+    members.append(("last", .time(verdict.last)))
+    members.append(("probes", JSON(Int(verdict.probes))))
+    members.append(("port_count", JSON(Int(verdict.ports))))
+    members.append(("target_count", JSON(Int(verdict.targets))))
+    var ports: [(String, JSON)] = []
+    for (name, set) in [("tcp", finding.tcp), ("udp", finding.udp)] where !set.isEmpty {
+      ports.append((name, .string(set.description)))
+    }
+    members.append(("ports", .members(ports)))
+    if isScan {
+      members.append(("score", JSON.nats(Int(verdict.score))))
+      members.append(("threshold", JSON.nats(Int(verdict.threshold))))
+      members.append(
+        (
+          "evidence",
+          .array(
+            verdict.evidence.map {
+              .object([
+                "kind": .string($0.kind.name), "technique": .string($0.technique.name), "port": JSON(Int($0.port)),
+                "weight": JSON.nats(Int($0.weight)),
+              ])
+            })
+        ))
+    }
+    return .members(members)
+  }
+
+  /// The technique that says most of a scan.
+  static func mainTechnique(_ verdict: Verdict) -> Technique? {
+    let order: [Technique] = [
+      .ftpBounce, .ipProtocol, .sctpInit, .sctpCookieEcho, .xmas, .null, .fin, .maimon, .oddFlags, .connect, .syn, .ack,
+      .udp, .icmp, .osDetection, .versionProbe,
+    ]
+    return order.first { verdict.techniques.contains(TechniqueSet($0)) }
+  }
+
   /// What became of all packets.
-  package static func counts(_ replay: Replay) -> String {
+  package static func counts(_ replay: borrowing Replay, _ findings: [Replay.Finding]) -> String {
     var lines = ["packets     \(replay.frames)"]
     func add(_ name: String, _ reasons: [(reason: String, count: UInt64)]) {
       let sum = reasons.reduce(0) { $0 + $1.count }
@@ -164,25 +266,24 @@ package enum ReplayReport {
     }
     add("undecoded", replay.undecoded)
     add("dismissed", replay.dismissed)
-    lines.append("probes      \(replay.probes)")
-    if replay.ignoredProbes > 0 { lines.append("ignored     \(replay.ignoredProbes): source in the ignore file") }
-    lines.append("sources     \(replay.sources.count)")
-    if replay.lostProbes > 0 {
-      lines.append("not listed  \(replay.lostProbes) probes of sources beyond the first \(Replay.maximumSources)")
-    }
+    lines.append("probes      \(replay.probes) of \(replay.sourceCount) sources")
+    if replay.evictions > 0 { lines.append("forgotten   \(replay.evictions) sources, for lack of room") }
+    let scans = findings.filter { className($0.verdict) == "scan" }.count
+    lines.append("found       \(scans) scans, \(findings.count - scans) other")
     return lines.joined(separator: "\n")
   }
 
   private static let portsWidth = 44
 
   /// `1003: 1,3-4,6-7,...`; UDP ports after `udp`.
-  static func ports(_ source: Replay.Source) -> String {
-    let tcp = source.ports(.tcp)
-    let udp = source.ports(.udp)
-    let count = tcp.count + udp.count
+  static func ports(_ finding: Replay.Finding) -> String {
+    let (tcp, udp) = (finding.tcp, finding.udp)
     let parts = [tcp.isEmpty ? "" : tcp.description, udp.isEmpty ? "" : "udp \(udp.description)"]
     let list = parts.filter { !$0.isEmpty }.joined(separator: " ")
-    let text = "\(count)\(source.hasMorePorts ? "+" : ""): \(list)"
+    if list.isEmpty {
+      return finding.verdict.verdictClass == .scan ? String(finding.verdict.ports) : String(finding.verdict.port)
+    }
+    let text = "\(tcp.count + udp.count): \(list)"
     guard text.utf8.count > portsWidth else { return text }
     // Cut after a whole range.
     let kept = text.prefix(portsWidth - 3)
@@ -193,4 +294,9 @@ package enum ReplayReport {
   private static func padded(_ text: String, _ width: Int) -> String {
     text + String(repeating: " ", count: max(0, width - text.utf8.count))
   }
+}
+
+extension JSON {
+  /// Thousandths of a nat as a decimal number.
+  static func nats(_ thousandths: Int) -> JSON { .decimal(thousandths: thousandths) }
 }

@@ -23,12 +23,28 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     var detector: Detector
     var decoder = PacketDecoder()
     var packet = Packet()
-    var undecoded = InlineArray<8, UInt64>(repeating: 0)
+    var undecoded = InlineArray<16, UInt64>(repeating: 0)
     var probes: UInt64 = 0
     var connects: UInt64 = 0
     /// A socket was found where the snapshot has none.
     var isSnapshotStale = false
+    /// Probes and verdicts that were found, for whoever has to be woken.
+    var found: UInt64 = 0
     let queue: BoundedQueue<Probe>.Producer
+    let verdicts: BoundedQueue<Verdict>.Producer
+
+    /// Hands on what the detector has found.
+    mutating func passOn() {
+      detector.takeProbes { probe in
+        found &+= 1
+        if probe.mode != .connect { probes &+= 1 }
+        queue.push(probe)
+      }
+      detector.takeVerdicts { verdict in
+        found &+= 1
+        verdicts.push(verdict)
+      }
+    }
   }
 
   private var watched: [Interface] = []
@@ -43,13 +59,16 @@ struct Sensor: ~Copyable, @unchecked Sendable {
   ///
   /// - Throws: where packets cannot be captured at all: no right (`EPERM`), no such socket family.
   static func open(
-    _ settings: SensorSettings, queue: consuming BoundedQueue<Probe>.Producer, link: SensorLink
+    _ settings: SensorSettings, queue: consuming BoundedQueue<Probe>.Producer,
+    verdicts: consuming BoundedQueue<Verdict>.Producer, link: SensorLink
   ) throws(Errno) -> Sensor {
     let ring = try PacketRing()
     let interfaces = try Interfaces()
     let sockets = try SocketTable()
     let listeners = try ConnectListeners()
-    let state = State(settings: settings, detector: Detector(settings.detector, key: Clock.randomKey()), queue: queue)
+    let state = State(
+      settings: settings, detector: Detector(settings.detector, key: Clock.randomKey()), queue: queue,
+      verdicts: verdicts)
     var sensor = Sensor(
       ring: ring, interfaces: interfaces, sockets: sockets, monitor: openMonitor(link), listeners: listeners,
       state: state, link: link)
@@ -124,10 +143,10 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       // Whatever changes, and however often: fifty looks a second are enough, and cost little.
       if state.isSnapshotStale { nextRefresh = min(nextRefresh, lastRefresh + 20_000_000) }
       if now >= nextRefresh { refreshOrSay() }
-      let before = state.probes &+ state.connects
+      let before = state.found
       if !listeners.isEmpty, ready.contains(listeners.descriptor) { acceptAll() }
       if usesRing { drain() }
-      if state.probes &+ state.connects != before {
+      if state.found != before {
         link.toSentry.signal()
       } else if ready.contains(ring.descriptor) {
         let earned = (now - creditTime) / 10_000_000
@@ -149,19 +168,20 @@ struct Sensor: ~Copyable, @unchecked Sendable {
         state.packet.interface = frame.interface
         state.packet.isOutgoing = frame.isOutgoing
         let outcome = state.decoder.decode(bytes, checksumVouched: frame.checksumVouched, into: &state.packet)
-        guard outcome == .packet else {
+        guard outcome.isDecoded else {
           state.undecoded[Int(outcome.rawValue)] &+= 1
           return
         }
-        guard case .candidate = state.detector.consider(state.packet) else { return }
+        guard outcome == .packet else { return state.detector.considerOther(&state.packet, outcome) }
+        guard case .candidate = state.detector.consider(&state.packet, in: bytes) else { return }
         if state.settings.detector.checksServices, sockets.serves(state.packet) {
           state.detector.learnService(state.packet)
           state.isSnapshotStale = true
           return
         }
-        state.probes &+= 1
-        state.queue.push(state.detector.accuse(state.packet))
+        state.detector.accuse(state.packet)
       }
+      if state.detector.hasFound { state.passOn() }
       if !isThere { return }
       if count % 64 == 0 { link.toSentry.signal() }
       if count % 4096 == 0 { return }
@@ -172,8 +192,9 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     let ignored = ignored
     listeners.accept(banner: state.settings.banner, deserves: { !ignored.contains($0) }) { probe in
       state.connects &+= 1
-      state.queue.push(state.detector.probe(probe))
+      state.detector.accuse(connection: probe)
     }
+    state.passOn()
   }
 
   // MARK: What this host is

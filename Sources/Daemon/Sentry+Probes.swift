@@ -13,6 +13,8 @@ extension Sentry {
     counters.probes += 1
     probe.isIgnored = plan.ignored.contains(probe.source)
     keep(.probe(probe))
+    // What no mode watches is for the journal alone.
+    guard probe.isWatched else { return }
     if probe.isIgnored {
       probe.isTriggered = false
       counters.ignored += 1
@@ -53,6 +55,9 @@ extension Sentry {
       respond(probe, action)
     }
   }
+
+  /// Takes what became clear about a source.
+  func take(_ verdict: Verdict) { keep(.verdict(verdict)) }
 
   /// Hands an event to whoever keeps it. Never waits.
   func keep(_ event: Event) { recorder?.keep(event) }

@@ -50,6 +50,7 @@ package final class Sentry {
   var resolver: NameResolver?
   let link: SensorLink
   private let probes: BoundedQueue<Probe>.Consumer
+  private let verdicts: BoundedQueue<Verdict>.Consumer
   /// Probes that found the queue full.
   var queueDrops: UInt64 { probes.refused }
   /// Probes that are seen and not yet dealt with.
@@ -135,12 +136,14 @@ package final class Sentry {
 
   private init(
     _ plan: Plan, _ options: RunOptions, link: SensorLink, probes: consuming BoundedQueue<Probe>.Consumer,
-    control: consuming ControlServer, signals: consuming FileDescriptor
+    verdicts: consuming BoundedQueue<Verdict>.Consumer, control: consuming ControlServer,
+    signals: consuming FileDescriptor
   ) {
     self.plan = plan
     self.options = options
     self.link = link
     self.probes = probes
+    self.verdicts = verdicts
     self.control = control
     self.signals = signals
     log = LogSink(
@@ -202,9 +205,13 @@ package final class Sentry {
       let signals = try takeSignals()
       let link = try SensorLink()
       let queue = BoundedQueue<Probe>(capacity: 65_536)
-      var sensor = try Sensor.open(plan.sensorSettings(options), queue: queue.makeProducer(), link: link)
+      let verdicts = BoundedQueue<Verdict>(capacity: 4096)
+      var sensor = try Sensor.open(
+        plan.sensorSettings(options), queue: queue.makeProducer(), verdicts: verdicts.makeProducer(), link: link)
       let control = try ControlServer(path: plan.configuration.controlSocket)
-      sentry = Sentry(plan, options, link: link, probes: queue.makeConsumer(), control: control, signals: signals)
+      sentry = Sentry(
+        plan, options, link: link, probes: queue.makeConsumer(), verdicts: verdicts.makeConsumer(), control: control,
+        signals: signals)
       try sensor.start()
       let box = Mutex<Sensor?>(sensor)
       let cell = SensorCell(box)
@@ -335,6 +342,7 @@ package final class Sentry {
       handle(probe)
       count += 1
     }
+    while let verdict = verdicts.pop() { take(verdict) }
     if count == 2048 { link.toSentry.signal() }
     let refused = probes.refused
     if refused > reportedQueueDrops {

@@ -1,9 +1,9 @@
 import Wire
 
-/// The first look at a capture: whose it is, and what is served there. For `replay`, where no kernel can be asked.
+/// The first look at a capture: whose it is. For `replay`, where no kernel can be asked and nobody has said.
 ///
-/// Fixed memory: flows that fall out of the table are seen as new when they go on; addresses and services beyond the
-/// bounds are counted, not kept.
+/// Fixed memory: flows that fall out of the table are seen as new when they go on; addresses beyond the bound are
+/// counted, not kept.
 package struct CaptureSurvey: Sendable {
   /// How the address that captured was found.
   package enum Evidence: Sendable, Equatable {
@@ -11,6 +11,8 @@ package struct CaptureSurvey: Sendable {
     case sentFrames
     /// More flows were opened to it than to any other.
     case mostFlowsOpened
+    /// Flows were opened to so many of its addresses that it is a network that is watched.
+    case manyTargets
   }
 
   private struct Tally: Sendable, BitwiseCopyable {
@@ -25,39 +27,27 @@ package struct CaptureSurvey: Sendable {
 
   private static let flowCapacity = 1 << 20
   package static let maximumAddresses = 100_000
-  package static let maximumServices = 1_000_000
+  /// So many addresses of one prefix that flows were opened to make it a network.
+  private static let networkTargets = 32
   /// A capture with more senders than this was taken on a router: then the marks say nothing of who is meant.
   private static let maximumLocal = 64
 
-  private let local: [IPNetwork]
   private let hash: KeyedHash
   /// Tags of flows, in the direction of their first packet; the lowest bit says that there was an answer. 0 is empty.
   private var flows: [UInt64]
   private var tallies: [IPAddress: Tally] = [:]
-  private var services: Set<Endpoint> = []
-  /// Addresses and services that found no room.
+  /// Addresses that found no room.
   package private(set) var overflow: UInt64 = 0
 
-  /// - Parameters:
-  ///   - local: what is known to be local; empty: to be found out.
-  ///   - key: random, so that nobody can choose addresses that collide.
-  package init(local: [IPNetwork], key: (UInt64, UInt64)) {
-    self.local = local
+  /// - Parameter key: random, so that nobody can choose addresses that collide.
+  package init(key: (UInt64, UInt64)) {
     hash = KeyedHash(key: key)
     flows = Array(repeating: 0, count: Self.flowCapacity)
   }
 
   /// Takes note of one packet, whatever its direction.
   package mutating func observe(_ packet: Packet, _ direction: LinkLayer.Direction) {
-    let isAnswer = noteFlow(packet)
-    switch packet.transport {
-    case .tcp:
-      // Only a listener answers so (RFC 9293 section 3.10.7.2).
-      if packet.flags.isSuperset(of: .synAck), !packet.flags.contains(.rst) { serve(packet) }
-    case .udp:
-      if isAnswer { serve(packet) }
-    }
-    guard local.isEmpty else { return }
+    noteFlow(packet)
     switch direction {
     case .outgoing: tally(packet.source) { $0.sent &+= 1 }
     // Strangers must not fill the table by talking to us.
@@ -66,22 +56,19 @@ package struct CaptureSurvey: Sendable {
     }
   }
 
-  /// Whether this packet goes against the first of its flow.
-  private mutating func noteFlow(_ packet: Packet) -> Bool {
+  private mutating func noteFlow(_ packet: Packet) {
     let (back, backTag) = place(packet, reversed: true)
     if flows[back] & ~1 == backTag {
       if flows[back] & 1 == 0 {
         flows[back] |= 1
-        if local.isEmpty { tally(packet.source) { $0.answered &+= 1 } }
+        tally(packet.source) { $0.answered &+= 1 }
       }
-      return true
+      return
     }
     let (index, tag) = place(packet, reversed: false)
-    if flows[index] & ~1 != tag {
-      flows[index] = tag
-      if local.isEmpty, packet.target.isPossiblePeer { tally(packet.target) { $0.opened &+= 1 } }
-    }
-    return false
+    guard flows[index] & ~1 != tag else { return }
+    flows[index] = tag
+    if packet.target.isPossiblePeer { tally(packet.target) { $0.opened &+= 1 } }
   }
 
   private func place(_ packet: Packet, reversed: Bool) -> (Int, UInt64) {
@@ -100,44 +87,35 @@ package struct CaptureSurvey: Sendable {
     change(&tallies[address, default: Tally()])
   }
 
-  private mutating func serve(_ packet: Packet) {
-    guard local.isEmpty || local.contains(where: { $0.contains(packet.source) }) else { return }
-    guard services.count < Self.maximumServices else {
-      overflow &+= 1
-      return
-    }
-    services.insert(Endpoint(packet.transport, packet.source, packet.sourcePort))
-  }
-
-  /// The addresses the capture was most probably taken at, and why; nil when there was nothing to go by.
-  package func inferredLocal() -> (addresses: [IPAddress], evidence: Evidence)? {
+  /// Where the capture was most probably taken, and why; nil when there was nothing to go by.
+  package func inferredLocal() -> (networks: [IPNetwork], evidence: Evidence)? {
     // What a router passes on is received first and sent then; what the host itself says is sent only.
     let senders = tallies.filter { $0.value.sent > 0 && $0.value.received &* 2 < $0.value.sent }.keys.sorted()
-    if (1...Self.maximumLocal).contains(senders.count) { return (senders, .sentFrames) }
+    if (1...Self.maximumLocal).contains(senders.count) { return (senders.map { IPNetwork($0) }, .sentFrames) }
     let best = tallies.max {
       // The lowest address on a tie, so that the answer does not change from run to run.
       ($0.value.opened, $0.value.answered, $1.key) < ($1.value.opened, $1.value.answered, $0.key)
     }
     guard let best, best.value.opened > 0 else { return nil }
-    return ([best.key], .mostFlowsOpened)
+    let networks = targetedNetworks()
+    if !networks.isEmpty { return (networks, .manyTargets) }
+    return ([IPNetwork(best.key)], .mostFlowsOpened)
   }
 
-  /// What a host with these addresses showed the network, by what it answered.
-  package func exposure(of local: [IPNetwork]) -> Exposure {
-    var exposure = Exposure()
-    exposure.setLocal(local)
-    // With one address of a family the bitmaps will do, which are faster.
-    let isPlain = [true, false].allSatisfy { v4 in
-      local.count { $0.isV4 == v4 } <= 1 && local.allSatisfy(\.isHost)
+  /// Prefixes (/16, /48) of which so many addresses were called that no single host can be meant: where the busiest address
+  /// has less than a tenth of what the prefix has.
+  private func targetedNetworks() -> [IPNetwork] {
+    var prefixes: [IPNetwork: (targets: Int, opened: Int, most: Int)] = [:]
+    for (address, tally) in tallies where tally.opened > 0 {
+      guard let prefix = IPNetwork(address, length: address.isV4 ? 16 : 48) else { continue }
+      var sum = prefixes[prefix] ?? (0, 0, 0)
+      sum.targets += 1
+      sum.opened += Int(tally.opened)
+      sum.most = max(sum.most, Int(tally.opened))
+      prefixes[prefix] = sum
     }
-    for service in services where local.contains(where: { $0.contains(service.address) }) {
-      if isPlain {
-        exposure.serveEverywhere(
-          service.transport, service.port, v4: service.address.isV4, v6: !service.address.isV4)
-      } else {
-        exposure.serve(service)
-      }
-    }
-    return exposure
+    let wide = prefixes.filter { $0.value.targets >= Self.networkTargets && $0.value.most * 10 < $0.value.opened }
+    guard let largest = wide.values.map(\.targets).max() else { return [] }
+    return wide.filter { $0.value.targets * 10 >= largest }.keys.sorted()
   }
 }

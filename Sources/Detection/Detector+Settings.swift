@@ -15,6 +15,8 @@ extension Detector {
   }
 
   package struct Settings: Sendable, Equatable {
+    // MARK: The classic rule
+
     /// nil: TCP is left alone, or watched by real sockets.
     package var tcp: Watch?
     package var udp: Watch?
@@ -29,9 +31,28 @@ extension Detector {
     /// Whether packets without any listener count although a service is there (`-S`, 2.x).
     package var checksServices = true
 
+    // MARK: The native rule
+
+    /// The ports that the native rule judges, besides those watched.
+    package var nativeTCP = PortSet()
+    package var nativeUDP = PortSet()
+    /// Whether ICMP, SCTP and other protocols are judged.
+    package var judgesOtherProtocols = false
+    /// The sum of evidence that makes a verdict, in thousandths of a nat. 4,595 is ln 99: of a hundred sources that reach
+    /// it one is honest, if the weights are right (Jung et al. 2004, P_D 0.99, P_F 0.01). Lower finds sooner and accuses more.
+    package var threshold: Int32 = 4595
+    /// How many sources are remembered, 124 bytes each. More sees slower scans through denser noise.
+    package var sourceCapacity = 131_072
+
     package init() {}
 
     package func watch(_ transport: TransportProtocol) -> Watch? { transport == .tcp ? tcp : udp }
+
+    /// Whether anybody wants to know of a touch of this port, and whether the classic rule does.
+    func interest(_ transport: TransportProtocol, _ port: UInt16) -> (any: Bool, watched: Bool) {
+      let watched = watch(transport)?.ports.contains(port) ?? false
+      return (watched || (transport == .tcp ? nativeTCP : nativeUDP).contains(port), watched)
+    }
   }
 
   /// Why a packet that the kernel let through accused nobody.
@@ -42,7 +63,7 @@ extension Detector {
     case wrongChecksum
     /// Not to an address of this host.
     case notOurs
-    /// Carries RST, or SYN and ACK: an answer to something.
+    /// Carries RST, or SYN and ACK: an answer to something. Likewise a datagram that is one by its looks.
     case answer
     /// To a port that is not watched.
     case notWatched
@@ -54,18 +75,24 @@ extension Detector {
     case straggler
     /// From an address that cannot be anybody's: 0.0.0.0, multicast, broadcast, loopback from outside.
     case impossibleSource
+    /// The last hop of a traceroute: a datagram to its ports that hardly got here.
+    case traceroute
+    /// ICMP, and other protocols that are in daily use.
+    case otherProtocol
 
     package var reason: String {
       switch self {
       case .outgoing: "sent by this host"
       case .wrongChecksum: "wrong checksum"
       case .notOurs: "not to this host"
-      case .answer: "an answer (RST or SYN/ACK)"
+      case .answer: "an answer (RST, SYN/ACK, reflected datagram)"
       case .notWatched: "port not watched"
       case .served: "a service is there"
       case .ownFlow: "belongs to a flow of ours"
       case .straggler: "tail of a closed connection"
       case .impossibleSource: "impossible source address"
+      case .traceroute: "traceroute"
+      case .otherProtocol: "other protocols"
       }
     }
   }

@@ -1,90 +1,533 @@
+import Memory
 import Wire
 
-/// The classic rule: turns packets into probes. Holds all detection state, bounded; reads no clock and does no I/O.
-package struct Detector: Sendable {
+/// Turns packets into probes and verdicts. Holds all detection state, bounded; reads no clock and does no I/O.
+///
+/// Two rules side by side. The classic one makes a `Probe` of every touch of a watched port and counts it for
+/// SCAN_TRIGGER. The native one (`NativeRule`) weighs the evidence against each source and comes to a `Verdict`.
+package struct Detector: ~Copyable {
   /// What `consider` found out.
   package enum Judgement: Sendable, BitwiseCopyable {
     case dismissed(Dismissal)
     /// A probe, if nothing serves the port at this moment. The caller asks the kernel and calls `accuse` or
-    /// `learnService`.
+    /// `learnService`; or, where nobody can be asked, `wait`.
     case candidate
   }
 
   package private(set) var settings: Settings
   /// What this host is and serves; replaced whenever the kernel says so.
-  package var exposure: Exposure
+  package var exposure: Exposure {
+    get { landscape.value }
+    set { landscape.take(newValue) }
+  }
+  private var landscape: Landscape
   /// How many packets were dismissed, by `Dismissal.rawValue`.
   private var dismissals = InlineArray<16, UInt64>(repeating: 0)
   private var flows: FlowMemory
   private var triggers: TriggerTable
+  private var pending: PendingFlows
+  private var native: NativeRule
+  private var oddities: OddityTable
+  private var floods: FloodWatch
   /// When each TCP port was last seen served, in seconds; 0: never. For stragglers only.
-  private var lastServed: [UInt32]
+  private var lastServed: Slab<UInt32>
+  /// What was found and not yet taken.
+  private var probes: [Probe] = []
+  private var others: [Verdict] = []
 
   /// - Parameter key: random, secret, and new for each process: it seeds the hashes of every table.
   package init(_ settings: Settings, exposure: Exposure = Exposure(), key: (UInt64, UInt64)) {
     self.settings = settings
-    self.exposure = exposure
+    landscape = Landscape(exposure)
     flows = FlowMemory(key: key)
     triggers = TriggerTable(key: (key.1, key.0))
-    lastServed = Array(repeating: 0, count: 65536)
+    pending = PendingFlows(key: (key.0 ^ 0x7065_6e64, key.1))
+    native = NativeRule(settings, key: (key.0, key.1 ^ 0x736f_7572))
+    oddities = OddityTable(key: (key.1 ^ 0x6f64_6469, key.0))
+    floods = FloodWatch(key: (key.1, key.0 ^ 0x666c_6f6f))
+    lastServed = Slab(count: 65536)
+    probes.reserveCapacity(256)
+    others.reserveCapacity(64)
   }
 
   /// Takes new settings; what is known of sources and flows stays.
-  package mutating func reconfigure(_ settings: Settings) { self.settings = settings }
+  package mutating func reconfigure(_ settings: Settings) {
+    self.settings = settings
+    native.threshold = settings.threshold
+  }
 
   package func dismissals(_ reason: Dismissal) -> UInt64 { dismissals[Int(reason.rawValue)] }
-  /// Sources forgotten because the trigger table was full.
-  package var evictions: UInt64 { triggers.evictions }
+  /// Sources forgotten because a table was full.
+  package var evictions: UInt64 { triggers.evictions &+ native.evictions }
+  /// Sources that something speaks against.
+  package var sourceCount: Int { native.sourceCount }
 
-  /// Judges a packet by all that is known here.
-  package mutating func consider(_ packet: Packet) -> Judgement {
-    if let dismissal = dismissal(of: packet) {
+  // MARK: What was found
+
+  /// Whether there is anything to take.
+  package var hasFound: Bool { !probes.isEmpty || !native.verdicts.isEmpty || !others.isEmpty }
+
+  /// Lends the probes that were found since the last call, in their order.
+  package mutating func takeProbes(_ body: (Probe) -> Void) {
+    guard !probes.isEmpty else { return }
+    for probe in probes { body(probe) }
+    probes.removeAll(keepingCapacity: true)
+  }
+
+  /// Lends the verdicts that were reached since the last call. A source that goes on gets another each time its probes have
+  /// doubled.
+  package mutating func takeVerdicts(_ body: (Verdict) -> Void) {
+    if !native.verdicts.isEmpty {
+      for verdict in native.verdicts { body(verdict) }
+      native.verdicts.removeAll(keepingCapacity: true)
+    }
+    if !others.isEmpty {
+      for verdict in others { body(verdict) }
+      others.removeAll(keepingCapacity: true)
+    }
+  }
+
+  /// Whether a packet to `address` is for this host.
+  package func isLocal(_ address: IPAddress) -> Bool { landscape.isLocal(address) }
+
+  // MARK: Packets
+
+  /// Judges a TCP or UDP packet by all that is known here.
+  ///
+  /// - Parameter bytes: what it was decoded from, for its checksum.
+  package mutating func consider(_ packet: inout Packet, in bytes: RawSpan) -> Judgement {
+    if packet.time.nanoseconds >= pending.due { settleDue(packet.time) }
+    if let dismissal = dismissal(of: &packet, bytes) {
       dismissals[Int(dismissal.rawValue)] &+= 1
       return .dismissed(dismissal)
     }
     return .candidate
   }
 
-  private mutating func dismissal(of packet: Packet) -> Dismissal? {
-    if packet.isOutgoing {
-      if exposure.isLocal(packet.source) {
-        flows.insert(packet.transport, localPort: packet.sourcePort, peer: packet.target, at: packet.time)
+  /// Whether an Ethernet frame is from the middle of a connection and tells nothing: nearly all packets of nearly all
+  /// captures are. The same comes of them by the long way (`observe`), which asks more questions.
+  ///
+  /// - Parameter frame: of link type 1.
+  package mutating func passes(_ frame: RawSpan, at time: Timestamp) -> Bool {
+    guard frame.byteCount >= 54, time.nanoseconds < pending.due, settings.checksServices, let us = landscape.onlyV4
+    else { return false }
+    // The EtherType and the first two bytes of IPv4 with a header of 20 bytes.
+    let start = frame.u32(at: 12)
+    guard start & 0xffff_ff00 == 0x0800_4500 else { return false }
+    let first = frame.u64(at: 14)
+    let second = frame.u64(at: 22)
+    let flags = frame.u16(at: 46)
+    // No fragment; TCP; ACK, with or without PSH, and FIN.
+    guard first & 0x3fff == 0, second >> 48 & 0xff == 6, flags & 0xf6 == 0x10 else { return false }
+    let third = frame.u64(at: 30)
+    let source = UInt32(truncatingIfNeeded: second)
+    let target = UInt32(truncatingIfNeeded: third >> 32)
+    let sourcePort = UInt16(truncatingIfNeeded: third >> 16)
+    let targetPort = UInt16(truncatingIfNeeded: third)
+    if source == us {
+      guard target != us else { return false }
+      if !landscape.servesTCPv4(Int(sourcePort)) {
+        // Remembered now and then: see `noteOutgoing`.
+        guard settings.ephemeralPorts.contains(sourcePort), (frame.u32(at: 38) ^ frame.u32(at: 42)) & 7 != 0 else {
+          return false
+        }
       }
+      dismissals[Int(Dismissal.outgoing.rawValue)] &+= 1
+      return true
+    }
+    // The end of a connection tells whether a word was said.
+    guard target == us, flags & 1 == 0 else { return false }
+    let isServed = landscape.servesTCPv4(Int(targetPort))
+    guard isServed || settings.ephemeralPorts.contains(targetPort) else { return false }
+    // A bare ACK may complete a handshake.
+    let headers = 20 &+ Int(flags >> 10 & 0x3c)
+    let end = 0xffff_0000_0000 | UInt64(source)
+    if !isServed {
+      guard !pending.mayAsk(end, sourcePort) else { return false }
+    } else if Int(truncatingIfNeeded: first >> 32) & 0xffff <= headers {
+      guard !pending.mayComplete(end, sourcePort) else { return false }
+    }
+    dismissals[Int((isServed ? Dismissal.served : .straggler).rawValue)] &+= 1
+    return true
+  }
+
+  /// Takes a packet of a capture, sent or received, and judges it by what follows in the capture.
+  ///
+  /// One call for all of it: a borrowed `Detector` is copied for each call from another module (Swift 6.3.1).
+  ///
+  /// - Parameters:
+  ///   - outcome: what the packet is; one of those that are decoded.
+  ///   - direction: as far as the capture tells.
+  /// - Returns: whether there is anything to take.
+  package mutating func observe(
+    _ packet: inout Packet, _ outcome: DecodeOutcome, _ direction: LinkLayer.Direction, in bytes: RawSpan
+  ) -> Bool {
+    if direction == .outgoing || (direction == .unknown && landscape.isLocal(packet.source)) {
+      packet.isOutgoing = true
+      judge(&packet, outcome, bytes)
+      // Between two of our addresses it also arrives, as on the loopback interface of a live host.
+      guard direction == .unknown, landscape.isLocal(packet.target) else { return hasFound }
+      packet.checksum = .valid
+    }
+    packet.isOutgoing = false
+    judge(&packet, outcome, bytes)
+    return hasFound
+  }
+
+  @inline(__always)
+  private mutating func judge(_ packet: inout Packet, _ outcome: DecodeOutcome, _ bytes: RawSpan) {
+    if outcome == .packet {
+      if case .candidate = consider(&packet, in: bytes) { wait(&packet) }
+    } else {
+      considerOther(&packet, outcome)
+    }
+  }
+
+  @inline(__always)
+  private mutating func dismissal(of packet: inout Packet, _ bytes: RawSpan) -> Dismissal? {
+    if packet.isOutgoing {
+      if landscape.isLocal(packet.source) { noteOutgoing(&packet) }
       return .outgoing
     }
-    if packet.checksum == .wrong { return .wrongChecksum }
-    guard let watch = settings.watch(packet.transport) else { return .notWatched }
-    let isTCP = packet.transport == .tcp
-    if isTCP {
-      // Every answer to a packet of ours carries one of these (RFC 9293 section 3.10.7.1); so does backscatter.
-      if packet.flags.contains(.rst) || packet.flags.isSuperset(of: .synAck) { return .answer }
+    // Whatever is called local: what goes to many was not meant for us.
+    if !landscape.isLocal(packet.target) || packet.target.isMulticast || packet.target.isLimitedBroadcast {
+      return .notOurs
     }
-    if !watch.ports.contains(packet.targetPort) { return .notWatched }
-    if !exposure.isLocal(packet.target) { return .notOurs }
-    if packet.source.isUnspecified || packet.source.isMulticast || packet.source.isLimitedBroadcast
-      || (packet.source.isLoopback && !packet.target.isLoopback)
-      || (packet.target.isLoopback && !packet.source.isLoopback && !exposure.isLocal(packet.source))
-    {
-      return .impossibleSource
+    return packet.transport == .tcp ? tcpDismissal(&packet, bytes) : udpDismissal(&packet, bytes)
+  }
+
+  @inline(__always)
+  private mutating func tcpDismissal(_ packet: inout Packet, _ bytes: RawSpan) -> Dismissal? {
+    let flags = packet.flags
+    let isServed = settings.checksServices && landscape.serves(.tcp, packet.target, packet.targetPort)
+    if flags.contains(.ack), !flags.contains(.rst), !flags.contains(.syn) {
+      // Nearly all packets of nearly all captures end here.
+      if isServed {
+        if flags.contains(.fin)
+          || (packet.payloadLength == 0 && pending.mayComplete(packet.source.low, packet.sourcePort))
+        {
+          progress(&packet)
+        }
+        return .served
+      }
+      return acknowledgmentDismissal(&packet, bytes)
     }
-    if settings.checksServices, exposure.serves(packet.transport, packet.target, packet.targetPort) {
-      if isTCP { noteService(packet.targetPort, packet.time) }
+    // Every answer to a packet of ours carries one of these (RFC 9293 section 3.10.7.1); so does backscatter.
+    if flags.contains(.rst) || flags.isSuperset(of: .synAck) {
+      noteAnswer(&packet, isServed: isServed)
+      return .answer
+    }
+    if isServed { noteService(packet.targetPort, packet.time) }
+    if isServed, flags.subtracting(.congestion) == .syn {
+      if ToolMark.mayBeRaw(packet) { packet.readOptions(in: bytes) }
+      noteFlood(.syn, &packet)
+      begin(&packet, .answered)
       return .served
     }
-    if isTCP, packet.flags.contains(.ack) {
-      // A scanner's bare ACK comes from no connection: no data, no options. A real stack's last words mostly carry
-      // timestamps (RFC 7323), and go to a port that was served or was ours a moment ago.
-      if packet.payloadLength > 0 || packet.tcpOptionsLength > 0 { return .straggler }
-      if settings.ephemeralPorts.contains(packet.targetPort) { return .straggler }
-      let seen = lastServed[Int(packet.targetPort)]
-      if seen > 0, UInt32(truncatingIfNeeded: packet.time.seconds) &- seen <= FlowMemory.lifetime { return .straggler }
+    let interest = settings.interest(.tcp, packet.targetPort)
+    if !interest.any { return .notWatched }
+    if isImpossible(&packet) { return .impossibleSource }
+    packet.verify(in: bytes)
+    if packet.checksum == .wrong { return dismissWrong(packet) }
+    packet.readOptions(in: bytes)
+    // Pieces that could not be put together whole may have been made to mean one thing here and another elsewhere.
+    if packet.wasFragmented, packet.checksum == .unknown, !flags.contains(.syn) { return .straggler }
+    if isServed {
+      // FIN, NULL, Xmas and the like are no probe in the classic sense where there is a service, but no accident either.
+      charge(packet)
+      return .served
     }
-    if !isTCP || packet.flags.contains(.ack),
-      flows.contains(packet.transport, localPort: packet.targetPort, peer: packet.source, at: packet.time)
-    {
-      return .ownFlow
-    }
+    if flags.contains(.syn) { noteFlood(.syn, &packet) } else { noteFlood(.stray, &packet) }
     return nil
+  }
+
+  /// An ACK or FIN/ACK to a port that nothing serves.
+  private mutating func acknowledgmentDismissal(_ packet: inout Packet, _ bytes: RawSpan) -> Dismissal? {
+    if pending.mayAsk(packet.source.low, packet.sourcePort), progress(&packet) { return .served }
+    // A scanner's bare ACK comes from no connection: no data, no options. A real stack's last words mostly carry
+    // timestamps (RFC 7323), and go to a port that was served or was ours a moment ago.
+    let isEphemeral = settings.ephemeralPorts.contains(packet.targetPort)
+    if packet.payloadLength > 0 {
+      // Data comes within a connection: perhaps only this direction of it is captured.
+      if !isEphemeral { flows.insert(.tcp, localPort: packet.targetPort, peer: packet.source, at: packet.time) }
+      return .straggler
+    }
+    packet.readOptions(in: bytes)
+    let isOSProbe = ToolMarks.isOSDetection(packet)
+    if packet.tcpOptionsLength > 0, !isOSProbe { return .straggler }
+    let interest = settings.interest(.tcp, packet.targetPort)
+    if !interest.any { return .notWatched }
+    if isEphemeral { return .straggler }
+    let seen = lastServed[Int(packet.targetPort)]
+    if seen > 0, UInt32(truncatingIfNeeded: packet.time.seconds) &- seen <= FlowMemory.lifetime { return .straggler }
+    if isImpossible(&packet) { return .impossibleSource }
+    if flows.contains(.tcp, localPort: packet.targetPort, peer: packet.source, at: packet.time) { return .ownFlow }
+    packet.verify(in: bytes)
+    if packet.checksum == .wrong { return dismissWrong(packet) }
+    noteFlood(.stray, &packet)
+    return nil
+  }
+
+  @inline(__always)
+  private mutating func udpDismissal(_ packet: inout Packet, _ bytes: RawSpan) -> Dismissal? {
+    if settings.checksServices, landscape.serves(.udp, packet.target, packet.targetPort) {
+      noteFlood(.udp, &packet)
+      return .served
+    }
+    let interest = settings.interest(.udp, packet.targetPort)
+    if !interest.any { return .notWatched }
+    if flows.contains(.udp, localPort: packet.targetPort, peer: packet.source, at: packet.time) { return .ownFlow }
+    if isImpossible(&packet) { return .impossibleSource }
+    if Reflection.isAnswer(packet) {
+      tell(oddities.count(.udpAnswer, packet))
+      noteFlood(.udp, &packet)
+      // The classic rule knows no answers: a datagram to a watched port is an alert.
+      return interest.watched ? nil : .answer
+    }
+    if isTraceroute(&packet) { return .traceroute }
+    packet.verify(in: bytes)
+    if packet.checksum == .wrong { return dismissWrong(packet) }
+    noteFlood(.udp, &packet)
+    return nil
+  }
+
+  private func isImpossible(_ packet: inout Packet) -> Bool {
+    packet.source.isUnspecified || packet.source.isMulticast || packet.source.isLimitedBroadcast
+      || (packet.source.isLoopback && !packet.target.isLoopback)
+      || (packet.target.isLoopback && !packet.source.isLoopback && !landscape.isLocal(packet.source))
+  }
+
+  private mutating func dismissWrong(_ packet: Packet) -> Dismissal {
+    tell(oddities.count(.wrongChecksum, packet))
+    return .wrongChecksum
+  }
+
+  /// traceroute counts its ports up from 33,434, and what reaches us has hardly any hops left.
+  private func isTraceroute(_ packet: inout Packet) -> Bool {
+    (33_434...33_689).contains(packet.targetPort) && packet.hopLimit < 32
+  }
+
+  // MARK: The other direction
+
+  private mutating func noteOutgoing(_ packet: inout Packet) {
+    if packet.transport == .udp {
+      if !pending.isEmpty,
+        let position = pending.find(
+          pending.key(packet.target, packet.targetPort, packet.source, packet.sourcePort, 17))
+      {
+        // That a datagram is answered speaks for nobody: scanners ask what services answer.
+        serve(.udp, packet.source, packet.sourcePort)
+        pending.settle(position)
+      }
+      guard !landscape.serves(.udp, packet.source, packet.sourcePort) else { return }
+      flows.insert(.udp, localPort: packet.sourcePort, peer: packet.target, at: packet.time)
+      flows.insertFriend(packet.target, at: packet.time)
+      return
+    }
+    let flags = packet.flags
+    if flags.contains(.rst) || flags.isSuperset(of: .synAck) {
+      if flags.contains(.rst), pending.isEmpty { return }
+      let key = pending.key(packet.target, packet.targetPort, packet.source, packet.sourcePort, 6)
+      let position = pending.find(key)
+      if flags.contains(.rst) {
+        if let position, pending[position].state == .asked { settle(position) }
+        return
+      }
+      if let position {
+        pending.answer(position)
+        pending[position].answerSequence = packet.sequence
+        pending[position].knowsAnswer = true
+      }
+      serve(.tcp, packet.source, packet.sourcePort)
+      return
+    }
+    if flags.contains(.syn) { flows.insertFriend(packet.target, at: packet.time) }
+    // What a service says need not be remembered: its port is known.
+    guard !landscape.serves(.tcp, packet.source, packet.sourcePort) else { return }
+    // Of a connection that goes on, now and then is often enough.
+    if !flags.contains(.syn), settings.ephemeralPorts.contains(packet.sourcePort),
+      (packet.sequence ^ packet.acknowledgment) & 7 != 0
+    {
+      return
+    }
+    flows.insert(.tcp, localPort: packet.sourcePort, peer: packet.target, at: packet.time)
+  }
+
+  /// A packet of ours shows that something serves this port.
+  private mutating func serve(_ transport: TransportProtocol, _ address: IPAddress, _ port: UInt16) {
+    if transport == .tcp { noteService(port, Timestamp(seconds: Int64(lastServed[Int(port)]))) }
+    landscape.learn(transport, address, port)
+  }
+
+  // MARK: Connections
+
+  /// Remembers the first packet of a flow until it is known what came of it.
+  private mutating func begin(_ packet: inout Packet, _ state: PendingFlows.State) {
+    let key = pending.key(
+      packet.source, packet.sourcePort, packet.target, packet.targetPort, packet.protocolNumber)
+    if let position = pending.find(key) {
+      pending[position].repeats &+= pending[position].repeats == .max ? 0 : 1
+      return
+    }
+    while pending.isFull { settleOldest() }
+    var flow = PendingFlows.Flow()
+    flow.key = key
+    flow.time = packet.time
+    (flow.source, flow.sourcePort) = (packet.source, packet.sourcePort)
+    (flow.target, flow.targetPort) = (packet.target, packet.targetPort)
+    flow.sequence = packet.sequence
+    flow.state = state
+    flow.transport = packet.transport
+    flow.flags = packet.flags
+    flow.hasIPOptions = packet.hasIPOptions
+    // Of honest clients' connections, which are nearly all to a service, nothing is written down.
+    if state == .asked || ToolMark.mayBeRaw(packet) { flow.mark = ToolMark(packet) }
+    if state == .asked {
+      flow.isWeightless = packet.transport == .udp && Reflection.isAnswer(packet)
+      flow.isWatched = settings.interest(packet.transport, packet.targetPort).watched
+    }
+    _ = pending.insert(flow)
+  }
+
+  /// An ACK, data or FIN of a flow that is not settled.
+  ///
+  /// - Returns: whether there is such a flow.
+  @discardableResult
+  private mutating func progress(_ packet: inout Packet) -> Bool {
+    let key = pending.key(packet.source, packet.sourcePort, packet.target, packet.targetPort, 6)
+    guard let position = pending.find(key) else { return false }
+    if pending[position].state == .asked {
+      // Only this direction was captured: a client goes on only where it was answered.
+      guard packet.sequence == pending[position].sequence &+ 1 else { return true }
+      pending.answer(position)
+      serve(.tcp, packet.target, packet.targetPort)
+    }
+    if !pending[position].isComplete {
+      if pending[position].knowsAnswer, packet.acknowledgment == pending[position].answerSequence &+ 1 {
+        native.prove(packet.source)
+        floods.uncount(.syn, packet.target, packet.targetPort)
+      }
+      if pending[position].state == .answered { pending.complete(position) }
+    }
+    let said = packet.sequence &- pending[position].sequence &- 1
+    if packet.payloadLength > 0 || (said > 0 && said < 1 << 30) {
+      native.credit(packet.source, port: packet.targetPort, at: packet.time)
+      pending.settle(position)
+    } else if packet.flags.contains(.fin) {
+      noteSilence(position, at: packet.time)
+    }
+    return true
+  }
+
+  /// RST or SYN/ACK from outside.
+  private mutating func noteAnswer(_ packet: inout Packet, isServed: Bool) {
+    if packet.flags.contains(.rst) {
+      if !pending.isEmpty,
+        let position = pending.find(
+          pending.key(packet.source, packet.sourcePort, packet.target, packet.targetPort, 6))
+      {
+        native.noteReset(packet)
+        guard pending[position].state == .answered else { return }
+        let said = packet.sequence &- pending[position].sequence &- 1
+        if said == 0 {
+          noteSilence(position, at: packet.time)
+        } else if said < 1 << 30 {
+          native.credit(packet.source, port: packet.targetPort, at: packet.time)
+        }
+        pending.settle(position)
+        return
+      }
+      native.noteReset(packet)
+      if isServed { return noteFlood(.stray, &packet) }
+    }
+    if flows.contains(.tcp, localPort: packet.targetPort, peer: packet.source, at: packet.time) { return }
+    let seen = lastServed[Int(packet.targetPort)]
+    if seen > 0, UInt32(truncatingIfNeeded: packet.time.seconds) &- seen <= FlowMemory.lifetime { return }
+    noteFlood(.stray, &packet)
+    tell(oddities.count(packet.flags.contains(.rst) ? .reset : .synAck, packet))
+  }
+
+  /// A service was left without a word.
+  private mutating func noteSilence(_ position: Int, at time: Timestamp) {
+    let flow = pending[position]
+    pending.settle(position)
+    if flow.mark.isRaw { return chargeHalfOpen(flow) }
+    native.noteSilence(flow.source, port: flow.targetPort, flow, at: time)
+  }
+
+  private mutating func chargeHalfOpen(_ flow: PendingFlows.Flow) {
+    var touch = NativeRule.Touch(
+      source: flow.source, target: flow.target, time: flow.time, technique: .syn, kind: .halfOpen,
+      port: flow.targetPort)
+    touch.sourcePort = flow.sourcePort
+    touch.mark = flow.mark
+    charge(touch)
+  }
+
+  // MARK: Settling
+
+  /// A candidate of which nobody can say yet whether something serves it: a capture tells by what came back.
+  package mutating func wait(_ packet: inout Packet) {
+    // Only a SYN and a datagram are answered by a service otherwise than by a closed port.
+    if packet.transport == .udp || packet.flags.subtracting(.congestion) == .syn {
+      begin(&packet, .asked)
+    } else {
+      accuse(packet)
+    }
+  }
+
+  /// Settles what has waited long enough at this moment. `consider` does so by itself; call it when no packets come.
+  package mutating func advance(to time: Timestamp) {
+    if time.nanoseconds >= pending.due { settleDue(time) }
+  }
+
+  /// Settles everything that waits: the capture is at its end.
+  package mutating func finish() { while !pending.isEmpty { settleOldest() } }
+
+  private mutating func settleDue(_ time: Timestamp) {
+    while time.nanoseconds >= pending.due { settleOldest() }
+  }
+
+  private mutating func settleOldest() {
+    // By the time it is its turn, what is known of its source is there.
+    if let source = pending.upcoming(8) { native.prefetch(source) }
+    guard let flow = pending.takeOldest() else { return }
+    switch flow.state {
+    case .asked: accuse(flow)
+    // An ordinary client may be slow to speak; a raw SYN that nothing followed was all there was to come.
+    case .answered: if flow.mark.isRaw { chargeHalfOpen(flow) }
+    case .empty: break
+    }
+  }
+
+  private mutating func settle(_ position: Int) {
+    let flow = pending[position]
+    pending.settle(position)
+    accuse(flow)
+  }
+
+  private mutating func accuse(_ flow: PendingFlows.Flow) {
+    // Another flow may have shown in the meantime that the port is served.
+    if settings.checksServices, landscape.serves(flow.transport, flow.target, flow.targetPort) {
+      dismissals[Int(Dismissal.served.rawValue)] &+= 1
+      return
+    }
+    let technique: Technique = flow.transport == .udp ? .udp : Technique(flags: flow.flags)
+    let event = Probe(
+      time: flow.time, source: flow.source, sourcePort: flow.sourcePort, target: flow.target,
+      targetPort: flow.targetPort, transport: flow.transport,
+      mode: settings.watch(flow.transport)?.mode ?? .stealth, technique: technique, flags: flow.flags,
+      hasIPOptions: flow.hasIPOptions)
+    for _ in 0...Int(flow.repeats) { record(event, isWatched: flow.isWatched) }
+    var touch = NativeRule.Touch(
+      source: flow.source, target: flow.target, time: flow.time, technique: technique,
+      kind: PackedEvidence.Kind(technique), port: flow.targetPort)
+    touch.transport = flow.transport
+    touch.sourcePort = flow.sourcePort
+    touch.mark = flow.mark
+    touch.count = UInt32(flow.repeats) &+ 1
+    touch.isWeightless = flow.isWeightless
+    charge(touch)
   }
 
   /// The kernel says that a socket is there after all: remembered, so that the tail of its connections accuses nobody.
@@ -113,24 +556,259 @@ package struct Detector: Sendable {
   }
 
   /// Makes a candidate that nothing serves into a probe, and counts it against its source.
-  package mutating func accuse(_ packet: Packet) -> Probe {
+  package mutating func accuse(_ packet: Packet) {
     let technique: Technique = packet.transport == .udp ? .udp : Technique(flags: packet.flags)
-    return probe(
+    record(
       Probe(
         time: packet.time, source: packet.source, sourcePort: packet.sourcePort, target: packet.target,
         targetPort: packet.targetPort, transport: packet.transport,
         mode: settings.watch(packet.transport)?.mode ?? .stealth, technique: technique, flags: packet.flags,
-        hasIPOptions: packet.hasIPOptions))
+        hasIPOptions: packet.hasIPOptions),
+      isWatched: settings.interest(packet.transport, packet.targetPort).watched)
+    charge(packet)
+  }
+
+  /// Evidence for the native rule alone.
+  private mutating func charge(_ packet: Packet) {
+    let technique: Technique = packet.transport == .udp ? .udp : Technique(flags: packet.flags)
+    var touch = NativeRule.Touch(
+      source: packet.source, target: packet.target, time: packet.time,
+      technique: ToolMarks.isOSDetection(packet) ? .osDetection : technique,
+      kind: PackedEvidence.Kind(technique), port: packet.targetPort)
+    touch.transport = packet.transport
+    touch.sourcePort = packet.sourcePort
+    touch.mark = ToolMark(packet)
+    touch.isWeightless = packet.transport == .udp && Reflection.isAnswer(packet)
+    charge(touch)
+  }
+
+  private mutating func charge(_ touch: NativeRule.Touch) {
+    var touch = touch
+    touch.isFriend = flows.isFriend(touch.source, at: touch.time)
+    let kind: FloodWatch.Kind =
+      touch.transport == .udp ? .udp : touch.kind == .syn || touch.kind == .halfOpen ? .syn : .stray
+    if floods.isFlooded(kind, touch.target, touch.port, at: touch.time) { touch.isWeightless = true }
+    native.charge(touch)
+    if let crowd = native.crowd {
+      native.crowd = nil
+      if let flood = floods.noteCrowd(crowd.target, crowd.source, at: crowd.time) { others.append(Self.verdict(flood)) }
+    }
   }
 
   /// Counts an event against its source: whether it is our own, and has reached SCAN_TRIGGER. Also for what connect mode
   /// accepts.
-  package mutating func probe(_ event: Probe) -> Probe {
+  package mutating func accuse(connection event: Probe) {
+    record(event, isWatched: true)
+    var touch = NativeRule.Touch(
+      source: event.source, target: event.target, time: event.time, technique: event.technique,
+      kind: event.transport == .udp ? .udp : .connect, port: event.targetPort)
+    touch.transport = event.transport
+    touch.sourcePort = event.sourcePort
+    charge(touch)
+    if event.transport == .tcp { native.prove(event.source) }
+  }
+
+  private mutating func record(_ event: Probe, isWatched: Bool) {
     var probe = event
-    probe.isOwnAddress = event.source == event.target || exposure.isLocal(event.source)
+    probe.isWatched = isWatched
+    probe.isOwnAddress = event.source == event.target || landscape.isLocal(event.source)
     // 2.x: one count for all; 1.2: one process, and so one count, for each protocol.
     let scope: UInt8 = settings.countsModesApart ? event.transport.rawValue : 0
-    probe.isTriggered = triggers.count(event.source, scope: scope, at: event.time) >= max(settings.scanTrigger, 1)
-    return probe
+    probe.isTriggered =
+      isWatched && triggers.count(event.source, scope: scope, at: event.time) >= max(settings.scanTrigger, 1)
+    probes.append(probe)
+  }
+
+  // MARK: Other protocols
+
+  /// Judges an ICMP message, an SCTP packet or one of another protocol.
+  package mutating func considerOther(_ packet: inout Packet, _ outcome: DecodeOutcome) {
+    guard settings.judgesOtherProtocols else { return dismissOther() }
+    if packet.isOutgoing {
+      noteOtherOutgoing(packet, outcome)
+      dismissals[Int(Dismissal.outgoing.rawValue)] &+= 1
+      return
+    }
+    guard landscape.isLocal(packet.target), !isImpossible(&packet) else {
+      dismissals[Int(Dismissal.notOurs.rawValue)] &+= 1
+      return
+    }
+    switch outcome {
+    case .icmp: considerICMP(&packet)
+    case .sctp: considerSCTP(packet)
+    default:
+      charge(packet, .ipProtocol, port: UInt16(packet.protocolNumber))
+    }
+  }
+
+  private mutating func dismissOther() { dismissals[Int(Dismissal.otherProtocol.rawValue)] &+= 1 }
+
+  private mutating func noteOtherOutgoing(_ packet: Packet, _ outcome: DecodeOutcome) {
+    if outcome == .sctp, packet.messageType == 2 {  // INIT ACK
+      landscape.learnSCTP(packet.sourcePort)
+    }
+    // "Port unreachable" from us: what is asked for is not served. Its quoted source is whoever asked.
+    guard outcome == .icmp, packet.quotedProtocol == 17, !pending.isEmpty else { return }
+    let key = pending.key(packet.target, packet.sourcePort, packet.quotedTarget, packet.targetPort, 17)
+    if let position = pending.find(key), pending[position].state == .asked { settle(position) }
+  }
+
+  private mutating func considerICMP(_ packet: inout Packet) {
+    let isV4 = packet.source.isV4
+    switch packet.messageType {
+    case 8 where isV4, 128 where !isV4:
+      noteFlood(.icmp, &packet)
+      charge(packet, .icmp, port: UInt16(packet.messageType))
+    case 13 where isV4, 15 where isV4, 17 where isV4:
+      charge(packet, .icmp, port: UInt16(packet.messageType))
+    case 3 where isV4, 11 where isV4, 1 where !isV4, 3 where !isV4:
+      // An error about something that we never sent: somebody else sent it in our name.
+      let transport: TransportProtocol? =
+        packet.quotedProtocol == 6 ? .tcp : packet.quotedProtocol == 17 ? .udp : nil
+      guard let transport, packet.sourcePort != 0,
+        !flows.contains(transport, localPort: packet.sourcePort, peer: packet.quotedTarget, at: packet.time),
+        !landscape.serves(transport, packet.target, packet.sourcePort)
+      else { return dismissOther() }
+      tell(oddities.count(.icmpError, packet))
+      dismissals[Int(Dismissal.answer.rawValue)] &+= 1
+    default: dismissOther()
+    }
+  }
+
+  private mutating func considerSCTP(_ packet: Packet) {
+    guard !landscape.servesSCTP(packet.targetPort) else {
+      dismissals[Int(Dismissal.served.rawValue)] &+= 1
+      return
+    }
+    switch packet.messageType {
+    case 1: charge(packet, .sctpInit, port: packet.targetPort)
+    case 10: charge(packet, .sctpCookieEcho, port: packet.targetPort)
+    default: dismissOther()
+    }
+  }
+
+  private mutating func charge(_ packet: Packet, _ technique: Technique, port: UInt16) {
+    record(
+      Probe(
+        time: packet.time, source: packet.source, sourcePort: packet.sourcePort, target: packet.target,
+        targetPort: port, transport: .tcp, mode: .stealth, technique: technique, hasIPOptions: packet.hasIPOptions),
+      isWatched: false)
+    var touch = NativeRule.Touch(
+      source: packet.source, target: packet.target, time: packet.time, technique: technique,
+      kind: PackedEvidence.Kind(technique), port: port)
+    touch.mark = ToolMark(packet)
+    touch.isWeightless =
+      technique == .icmp && floods.isFlooded(.icmp, packet.target, 0, at: packet.time)
+    native.charge(touch)
+  }
+
+  // MARK: Floods and backscatter
+
+  private mutating func noteFlood(_ kind: FloodWatch.Kind, _ packet: inout Packet) {
+    guard let flood = floods.count(kind, &packet) else { return }
+    others.append(Self.verdict(flood))
+  }
+
+  private mutating func tell(_ record: OddityTable.Record?) {
+    if let record { others.append(Self.verdict(record)) }
+  }
+
+  private static func verdict(_ flood: FloodWatch.Flood) -> Verdict {
+    let source =
+      flood.hasMany ? IPNetwork(flood.source, length: 0)! : IPNetwork(flood.source)
+    var verdict = Verdict(.flood, source: source, first: flood.first, last: flood.last)
+    verdict.sources = flood.sources
+    verdict.probes = UInt32(clamping: flood.packets)
+    verdict.ports = 1
+    verdict.targets = 1
+    verdict.port = flood.port
+    verdict.transport = flood.kind == .udp ? .udp : .tcp
+    verdict.techniques =
+      switch flood.kind {
+      case .syn, .scattered: TechniqueSet(.syn)
+      case .stray: TechniqueSet(.ack)
+      case .udp: TechniqueSet(.udp)
+      case .icmp: TechniqueSet(.icmp)
+      }
+    return verdict
+  }
+
+  private static func verdict(_ record: OddityTable.Record) -> Verdict {
+    let isBackscatter = !record.kinds.isDisjoint(with: .backscatter)
+    let kind: Verdict.Class = isBackscatter ? .backscatter : record.kinds.contains(.udpAnswer) ? .flood : .anomaly
+    var verdict = Verdict(kind, source: IPNetwork(record.source), first: record.first, last: record.last)
+    verdict.probes = record.count
+    verdict.ports = UInt32(record.portSketch.nonzeroBitCount)
+    verdict.targets = 1
+    verdict.port = record.service
+    verdict.transport = record.kinds.contains(.udpAnswer) ? .udp : .tcp
+    if record.kinds.contains(.udpAnswer) { verdict.techniques = TechniqueSet(.udp) }
+    return verdict
+  }
+
+  // MARK: Everything so far
+
+  /// The scans that were found, as they stand now, each with the ports that are known of it. For the end of a replay.
+  ///
+  /// - Parameter suspects: also sources that have not come to a verdict: their score is below the threshold.
+  package func scans(suspects: Bool = false) -> [(verdict: Verdict, tcp: PortSet, udp: PortSet)] {
+    native.convictions(suspects: suspects).map { verdict in
+      let ports = native.ports(of: verdict.source.address)
+      return (verdict, ports.tcp, ports.udp)
+    }
+  }
+
+  /// Scans from many addresses that act as one, with their members.
+  package mutating func campaigns() -> [(verdict: Verdict, members: [IPAddress], ports: PortSet)] {
+    native.allCampaigns()
+  }
+
+  /// Floods, backscatter and anomalies.
+  package func otherVerdicts() -> [Verdict] {
+    var result: [Verdict] = []
+    floods.forEach { result.append(Self.verdict($0)) }
+    // What a scanner's own stack answers us is no backscatter.
+    oddities.forEach { if $0.count >= 3, !native.isConvicted($0.source) { result.append(Self.verdict($0)) } }
+    return result
+  }
+
+  /// What is known of a source, whether or not it has come to a verdict; its `score` and `evidence` say how near it is.
+  package func standing(of source: IPAddress) -> Verdict? { native.standing(of: source) }
+
+  package func checkInvariants() { native.checkInvariants() }
+}
+
+/// Datagrams that are answers by their looks: reflected floods and late replies.
+enum Reflection {
+  /// Services whose answers are larger than what asks for them, or are asked all the time: their replies come unasked
+  /// when somebody else asks in our name.
+  private static func isReflector(_ port: UInt16) -> Bool {
+    switch port {
+    case 17, 19, 53, 69, 111, 123, 137, 161, 177, 389, 427, 500, 520, 623, 1194, 1434, 1604, 1645, 1701, 1812, 1900,
+      2123, 3283, 3478, 3659, 3702, 4500, 5060, 5093, 5351, 5353, 5683, 6881, 6889, 7001, 10001, 10074, 11211, 17185,
+      20800, 26000, 27005, 27015, 27960, 28015, 30120, 30718, 32414, 33848, 37020, 37810, 47808:
+      true
+    default: false
+    }
+  }
+
+  /// Ports that hosts ask, rather than ask from: an answer to one of these is none, whatever it comes from.
+  static func isAnswer(_ packet: Packet) -> Bool {
+    guard isReflector(packet.sourcePort), packet.payloadLength > 0 else { return false }
+    // Nobody asks with so many bytes, and not a port that nothing is known to serve.
+    if packet.targetPort >= 1024, packet.payloadLength >= 100 { return true }
+    let start = packet.payloadStart
+    switch packet.sourcePort {
+    case 53, 5353: return start >> 8 & 0x80 != 0  // QR (RFC 1035 section 4.1.1)
+    case 123:
+      // Server, broadcast, and control or private messages with the response bit (RFC 5905 section 7.3).
+      let first = UInt8(truncatingIfNeeded: start >> 24)
+      return [4, 5].contains(first & 7) || (first & 7 == 6 && start >> 16 & 0x80 != 0)
+        || (first & 7 == 7 && first & 0x80 != 0)
+    case 1900: return start == 0x4854_5450  // HTTP
+    default:
+      // Without knowledge of the protocol: an answer goes back to a port that somebody asked from.
+      return packet.targetPort >= 1024
+    }
   }
 }

@@ -14,6 +14,8 @@ package struct Evidence: Sendable, BitwiseCopyable, Equatable {
     case unusedProtocol
     /// A search for hosts: an echo, timestamp or mask request to one more of our addresses.
     case hostProbe
+    /// A service was asked by a SYN that no system's own TCP makes, and left without a word.
+    case halfOpen
     /// A service was touched and left without a word.
     case silentTouch
     /// A conversation with a service, words in it: speaks for the source.
@@ -28,6 +30,7 @@ package struct Evidence: Sendable, BitwiseCopyable, Equatable {
       case .strayAck: "stray ack"
       case .unusedProtocol: "unused protocol"
       case .hostProbe: "host probe"
+      case .halfOpen: "half-open service"
       case .silentTouch: "silent touch"
       case .conversation: "conversation"
       case .toolMarks: "tool marks"

@@ -21,6 +21,11 @@ package struct Exposure: Sendable, Equatable {
   package private(set) var wildcardUDPv4 = PortSet()
   package private(set) var wildcardUDPv6 = PortSet()
   private var specific: Set<Endpoint> = []
+  /// Ports that are in `specific` with any address: spares most look-ups there.
+  private var specificTCP = PortSet()
+  private var specificUDP = PortSet()
+  /// SCTP ports that answered.
+  private var sctp = PortSet()
   /// This host's unicast addresses, sorted.
   package private(set) var addresses: [IPAddress] = []
   /// Local networks that are not single addresses (`ip route add local 198.51.100.0/24 dev lo`).
@@ -41,6 +46,8 @@ package struct Exposure: Sendable, Equatable {
     wildcardUDPv4 = PortSet()
     wildcardUDPv6 = PortSet()
     specific.removeAll(keepingCapacity: true)
+    specificTCP = PortSet()
+    specificUDP = PortSet()
   }
 
   /// Adds a served port on all addresses of the families given.
@@ -50,7 +57,30 @@ package struct Exposure: Sendable, Equatable {
   }
 
   /// Adds a port served on one address.
-  package mutating func serve(_ endpoint: Endpoint) { specific.insert(endpoint) }
+  package mutating func serve(_ endpoint: Endpoint) {
+    guard specific.insert(endpoint).inserted else { return }
+    if endpoint.transport == .tcp { specificTCP.insert(endpoint.port) } else { specificUDP.insert(endpoint.port) }
+  }
+
+  /// How many services learnt from a capture are kept apart by address; of more, the port counts as served everywhere.
+  package static let maximumLearnt = 1_000_000
+
+  /// Adds a service that showed itself by its answers. Where this host has one address of a family, that is everywhere.
+  package mutating func learn(_ transport: TransportProtocol, _ address: IPAddress, _ port: UInt16) {
+    let isV4 = address.isV4
+    if hasOneAddress(isV4) || specific.count >= Self.maximumLearnt {
+      serveEverywhere(transport, port, v4: isV4, v6: !isV4)
+    } else {
+      serve(Endpoint(transport, address, port))
+    }
+  }
+
+  private func hasOneAddress(_ v4: Bool) -> Bool {
+    !localNetworks.contains { $0.isV4 == v4 } && addresses.count { $0.isV4 == v4 } <= 1
+  }
+
+  package mutating func learnSCTP(_ port: UInt16) { sctp.insert(port) }
+  package func servesSCTP(_ port: UInt16) -> Bool { sctp.contains(port) }
 
   /// The ports served on all addresses of a family.
   package func wildcard(_ transport: TransportProtocol, v4: Bool) -> PortSet {
@@ -67,6 +97,9 @@ package struct Exposure: Sendable, Equatable {
     wildcardTCPv4.contains(port) || wildcardTCPv6.contains(port) || wildcardUDPv4.contains(port)
       || wildcardUDPv6.contains(port) || specific.contains { $0.port == port }
   }
+
+  /// The ports served on one address only, whichever.
+  func specificPorts(_ transport: TransportProtocol) -> PortSet { transport == .tcp ? specificTCP : specificUDP }
 
   /// The ports served on one address only, by address.
   package func specific(_ transport: TransportProtocol) -> [IPAddress: PortSet] {
@@ -94,7 +127,9 @@ package struct Exposure: Sendable, Equatable {
       case (.udp, true): wildcardUDPv4.contains(port)
       case (.udp, false): wildcardUDPv6.contains(port)
       }
-    return everywhere || (!specific.isEmpty && specific.contains(Endpoint(transport, address, port)))
+    if everywhere { return true }
+    guard (transport == .tcp ? specificTCP : specificUDP).contains(port) else { return false }
+    return specific.contains(Endpoint(transport, address, port))
   }
 
   /// Whether a packet to `address` is for this host.

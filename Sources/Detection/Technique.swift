@@ -23,6 +23,12 @@ package enum Technique: UInt8, Sendable, BitwiseCopyable, CaseIterable {
   case ipProtocol
   /// An ICMP request: echo, timestamp, address mask (nmap -PE -PP -PM).
   case icmp
+  /// A connection that an FTP server was made to open (nmap -b): from port 20, by an ordinary kernel.
+  case ftpBounce
+  /// Packets made to see how a stack answers (nmap -O).
+  case osDetection
+  /// Words to services found in the same scan (nmap -sV, banner grabbers).
+  case versionProbe
 
   /// The technique of a segment's flags. The order of the tests is that of PortSentry 1.2.
   package init(flags: TCPFlags) {
@@ -61,6 +67,9 @@ package enum Technique: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case .sctpCookieEcho: "sctp-cookie-echo"
     case .ipProtocol: "ip-protocol"
     case .icmp: "icmp"
+    case .ftpBounce: "ftp-bounce"
+    case .osDetection: "os-detection"
+    case .versionProbe: "version-probe"
     }
   }
 }

@@ -24,6 +24,8 @@ package struct Verdict: Sendable, BitwiseCopyable {
     }
   }
 
+  static let slowGap: Int64 = 60_000_000_000
+
   /// How many reasons a verdict carries. Of more, those after the threshold was passed are counted, not kept.
   package static let evidenceCapacity = 16
 
@@ -33,17 +35,23 @@ package struct Verdict: Sendable, BitwiseCopyable {
   package var origin = Origin.unproven
   package var techniques: TechniqueSet = []
   package var kind = ScanKind.vertical
-  /// Slower than any clock would have caught: more than five minutes from one new target to the next, in the mean.
+  /// A minute or more from one new target to the next, in the mean: too slow for detectors that count in a window.
   package var isSlow = false
   package var tool = Tool.unknown
   package var first: Timestamp
   package var last: Timestamp
   /// Packets that counted.
   package var probes: UInt32 = 0
-  /// Distinct ports touched, estimated beyond 16.
+  /// Distinct ports touched; estimated where `Detector.ports(of:)` does not know them.
   package var ports: UInt32 = 0
-  /// Distinct addresses of ours that were touched, estimated beyond 16.
+  /// Distinct addresses of ours that were touched, estimated.
   package var targets: UInt32 = 0
+  /// How many sources it speaks of: more than one for a campaign (`Detector.members(of:)`), or an estimate for a flood.
+  package var sources: UInt32 = 1
+  /// The source numbers its packets so that it may be an idle scan's zombie: then another scans in its name.
+  package var mayBeZombie = false
+  /// Other sources sent the very same packets at the same time (nmap -D): at most one of them is real.
+  package var mayBeDecoy = false
   /// The sum of all weights, and the bound it passed, in thousandths of a nat.
   package var score: Int32 = 0
   package var threshold: Int32 = 0

@@ -122,6 +122,8 @@ extension Probe {
     case .sctpCookieEcho: return "SCTP COOKIE ECHO scan"
     case .ipProtocol: return "IP protocol scan"
     case .icmp: return "ICMP sweep"
+    // Names of verdicts; a single packet is never called so.
+    case .ftpBounce, .osDetection, .versionProbe: return "TCP \(technique.name) scan"
     case .oddFlags:
       func bit(_ flag: TCPFlags) -> Int { flags.contains(flag) ? 1 : 0 }
       return "Unknown Type: TCP Packet Flags: SYN: \(bit(.syn)) FIN: \(bit(.fin)) ACK: \(bit(.ack))"

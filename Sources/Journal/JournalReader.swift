@@ -166,8 +166,8 @@ package final class JournalReader {
     """
   private static let scanRows: SQL = """
     SELECT scan.id, address, scan.class, scan.origin, scan.techniques, kind, is_slow, scan.tool, scan.variant,
-      scan.first, scan.last, scan.probes, ports, targets, score, threshold, port, transport, evidence
-      FROM scan JOIN source ON source.id = scan.source
+      scan.first, scan.last, scan.probes, ports, targets, score, threshold, port, transport, evidence,
+      sources, doubts FROM scan JOIN source ON source.id = scan.source
     """
   private static let blockRows: SQL = """
     SELECT block.id, network, since, until, methods, port, transport, mode, reason, repeats, ended, because, source.last
@@ -317,7 +317,8 @@ package final class JournalReader {
       ports: UInt64(clamping: row.int(column + 12)), targets: UInt64(clamping: row.int(column + 13)),
       score: row.int(column + 14), threshold: row.int(column + 15), port: UInt16(clamping: row.int(column + 16)),
       transport: TransportProtocol(rawValue: UInt8(clamping: row.int(column + 17))) ?? .tcp,
-      evidence: Evidence.unpack(row.blob(column + 18)))
+      evidence: Evidence.unpack(row.blob(column + 18)), sources: UInt64(clamping: row.int(column + 19)),
+      mayBeZombie: row.int(column + 20) & 1 != 0, mayBeDecoy: row.int(column + 20) & 2 != 0)
   }
 
   /// Blocks that were made or in force at `since` or later, the newest first.

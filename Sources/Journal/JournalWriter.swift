@@ -406,7 +406,8 @@ package final class JournalWriter {
       Value(verdict.tool.family.rawValue), Value(verdict.tool.variant), .int(verdict.first.nanoseconds),
       .int(verdict.last.nanoseconds), Value(verdict.probes), Value(verdict.ports), Value(verdict.targets),
       Value(verdict.score), Value(verdict.threshold), Value(verdict.port), Value(verdict.transport.rawValue),
-      .blob(verdict.packedEvidence),
+      .blob(verdict.packedEvidence), Value(verdict.sources),
+      .int((verdict.mayBeZombie ? 1 : 0) | (verdict.mayBeDecoy ? 2 : 0)),
     ]
     let id: Int64
     if let scan = try scanGoingOn(verdict, source.id) {
@@ -419,9 +420,9 @@ package final class JournalWriter {
         """
         UPDATE scan SET origin = max(origin, ?3), techniques = techniques | ?4, kind = ?5, is_slow = ?6,
           tool = CASE ?7 WHEN 0 THEN tool ELSE ?7 END, variant = CASE ?7 WHEN 0 THEN variant ELSE ?8 END,
-          first = min(first, ?9), last = max(last, ?10), probes = ?19, ports = max(ports, ?12),
+          first = min(first, ?9), last = max(last, ?10), probes = ?21, ports = max(ports, ?12), sources = ?19, doubts = ?20,
           targets = max(targets, ?13), score = ?14, threshold = ?15, port = ?16, transport = ?17,
-          evidence = CASE length(?18) WHEN 0 THEN evidence ELSE ?18 END WHERE id = ?20 AND source = ?1 AND class = ?2
+          evidence = CASE length(?18) WHEN 0 THEN evidence ELSE ?18 END WHERE id = ?22 AND source = ?1 AND class = ?2
         """)
       // ?11 has no place here.
       statement.bind(values + [.int(probes), .int(id)])
@@ -430,8 +431,8 @@ package final class JournalWriter {
       let statement = try database.statement(
         """
         INSERT INTO scan(source, class, origin, techniques, kind, is_slow, tool, variant, first, last, probes, ports,
-          targets, score, threshold, port, transport, evidence)
-          VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+          targets, score, threshold, port, transport, evidence, sources, doubts)
+          VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
         """)
       statement.bind(values)
       try statement.run()

@@ -22,7 +22,7 @@ package struct PortName: Sendable, Hashable, Comparable {
       case .sctpInit, .sctpCookieEcho: .sctp
       case .icmp: .icmp
       case .ipProtocol: .ip
-      case .connect, .syn, .fin, .null, .xmas, .maimon, .ack, .oddFlags: .tcp
+      case .connect, .syn, .fin, .null, .xmas, .maimon, .ack, .oddFlags, .ftpBounce, .osDetection, .versionProbe: .tcp
       }
     self.port = port
   }

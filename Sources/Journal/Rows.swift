@@ -74,12 +74,18 @@ package struct Scan: Sendable, Equatable {
   package var port: UInt16
   package var transport: TransportProtocol
   package var evidence: [Evidence]
+  /// How many sources it speaks of: more than one for a campaign.
+  package var sources: UInt64
+  /// Another may have scanned in its name (an idle scan), or it is one of several of which at most one is real (nmap -D).
+  package var mayBeZombie: Bool
+  package var mayBeDecoy: Bool
 
   package init(
     id: Int64, source: IPNetwork, verdictClass: Verdict.Class = .scan, origin: Origin = .unproven,
     techniques: TechniqueSet = [], kind: ScanKind = .vertical, isSlow: Bool = false, tool: Tool = .unknown,
     first: Timestamp, last: Timestamp, probes: UInt64 = 0, ports: UInt64 = 0, targets: UInt64 = 0, score: Int64 = 0,
-    threshold: Int64 = 0, port: UInt16 = 0, transport: TransportProtocol = .tcp, evidence: [Evidence] = []
+    threshold: Int64 = 0, port: UInt16 = 0, transport: TransportProtocol = .tcp, evidence: [Evidence] = [],
+    sources: UInt64 = 1, mayBeZombie: Bool = false, mayBeDecoy: Bool = false
   ) {
     self.id = id
     self.source = source
@@ -99,6 +105,9 @@ package struct Scan: Sendable, Equatable {
     self.port = port
     self.transport = transport
     self.evidence = evidence
+    self.sources = sources
+    self.mayBeZombie = mayBeZombie
+    self.mayBeDecoy = mayBeDecoy
   }
 
   package var duration: Duration { max(last - first, .zero) }

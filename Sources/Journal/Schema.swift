@@ -61,7 +61,10 @@ enum Schema {
       id INTEGER PRIMARY KEY, source INTEGER NOT NULL, class INTEGER NOT NULL, origin INTEGER NOT NULL,
       techniques INTEGER NOT NULL, kind INTEGER NOT NULL, is_slow INTEGER NOT NULL, tool INTEGER NOT NULL,
       variant INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, -- nanoseconds since 1970
-      probes INTEGER NOT NULL, ports INTEGER NOT NULL, targets INTEGER NOT NULL, score INTEGER NOT NULL,
+      probes INTEGER NOT NULL, ports INTEGER NOT NULL, targets INTEGER NOT NULL,
+      sources INTEGER NOT NULL,          -- more than one for a campaign
+      doubts INTEGER NOT NULL,           -- bits: 1 may be a zombie, 2 may be a decoy
+      score INTEGER NOT NULL,
       threshold INTEGER NOT NULL, port INTEGER NOT NULL, transport INTEGER NOT NULL,
       evidence BLOB NOT NULL             -- six bytes each: kind, technique, port, weight
     ) STRICT;

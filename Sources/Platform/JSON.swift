@@ -5,8 +5,8 @@ package enum JSON: Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLit
   case null
   case bool(Bool)
   case number(Int64)
-  /// A number with two digits behind the point: shares and rates.
-  case decimal(Double)
+  /// A number with three decimal places.
+  case decimal(thousandths: Int)
   /// Seconds since 1970, with microseconds.
   case time(Timestamp)
   case string(String)
@@ -19,6 +19,11 @@ package enum JSON: Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLit
   package init(_ value: some BinaryInteger) { self = .number(Int64(clamping: value)) }
   package init(_ value: String?) { self = value.map(JSON.string) ?? .null }
 
+  /// Shares and rates; what is no number is null.
+  package static func decimal(_ value: Double) -> JSON {
+    value.isFinite && abs(value) < 1e15 ? .decimal(thousandths: Int((value * 1000).rounded())) : .null
+  }
+
   package static func object(_ members: KeyValuePairs<String, JSON>) -> JSON {
     .members(members.map { ($0.key, $0.value) })
   }
@@ -29,22 +34,14 @@ package enum JSON: Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLit
     case .null: "null"
     case .bool(let value): value ? "true" : "false"
     case .number(let value): String(value)
-    case .decimal(let value): Self.decimal(value)
+    case .decimal(let value):
+      "\(value < 0 ? "-" : "")\(value.magnitude / 1000).\(String(value.magnitude % 1000 + 1000).dropFirst())"
     case .time(let value): Self.seconds(value)
     case .string(let value): Self.quoted(value)
     case .array(let values): "[" + values.map(\.text).joined(separator: ",") + "]"
     case .members(let members):
       "{" + members.map { "\(Self.quoted($0.0)):\($0.1.text)" }.joined(separator: ",") + "}"
     }
-  }
-
-  /// Without a locale, without an exponent; what is no number is null.
-  private static func decimal(_ value: Double) -> String {
-    guard value.isFinite, abs(value) < 1e15 else { return "null" }
-    let hundredths = Int64((value * 100).rounded())
-    let digits = String(hundredths.magnitude % 100)
-    let sign = hundredths < 0 ? "-" : ""
-    return "\(sign)\(hundredths.magnitude / 100).\(digits.count < 2 ? "0" : "")\(digits)"
   }
 
   private static func seconds(_ time: Timestamp) -> String {

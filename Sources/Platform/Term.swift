@@ -1,5 +1,12 @@
 /// Lengths of time as people say them.
 package enum Term {
+  /// `0.2s` below ten seconds, else as `text`.
+  package static func short(_ duration: Duration) -> String {
+    let seconds = duration.components.seconds
+    let tenths = max(0, seconds < 10 ? Int(duration / .milliseconds(100)) : 100)
+    return tenths < 100 ? "\(tenths / 10).\(tenths % 10)s" : text(duration)
+  }
+
   /// `45s`, `12m`, `5h 3m`, `3d 4h`.
   package static func text(_ duration: Duration) -> String {
     let seconds = max(0, duration.components.seconds)

@@ -2,42 +2,47 @@
 ///
 /// An IPv4 address is held in its IPv4-mapped form (`::ffff:a.b.c.d`, RFC 4291 section 2.5.5.2), so the two ways in
 /// which a kernel may present the same peer are one value here and nothing later has to canonicalise.
-package struct IPAddress: Hashable, Sendable, BitwiseCopyable {
+// Public, as all that the packet path reads in other modules: Swift 6.3.1 inlines `@inlinable public` across modules, and `package`
+// not, which costs half of the time.
+public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
   /// The first eight bytes of the address, as a big-endian number.
-  package let high: UInt64
+  public let high: UInt64
   /// The last eight bytes of the address, as a big-endian number.
-  package let low: UInt64
+  public let low: UInt64
 
-  @inlinable
-  package init(high: UInt64, low: UInt64) {
+  @inlinable @inline(__always)
+  public init(high: UInt64, low: UInt64) {
     self.high = high
     self.low = low
   }
 
   /// An IPv4 address from its 32-bit number: `0x7f000001` is 127.0.0.1.
-  @inlinable
-  package init(v4 bits: UInt32) {
+  @inlinable @inline(__always)
+  public init(v4 bits: UInt32) {
     self.init(high: 0, low: 0xffff_0000_0000 | UInt64(bits))
   }
 
+  @inlinable @inline(__always)
+  public static func == (a: IPAddress, b: IPAddress) -> Bool { a.low == b.low && a.high == b.high }
+
   /// `::`, which is also what a listener on all addresses is bound to.
-  package static let unspecified = IPAddress(high: 0, low: 0)
+  public static let unspecified = IPAddress(high: 0, low: 0)
   /// 0.0.0.0.
-  package static let unspecifiedV4 = IPAddress(v4: 0)
+  public static let unspecifiedV4 = IPAddress(v4: 0)
 
   /// Whether this is an IPv4 address, however it was spelt.
-  @inlinable
-  package var isV4: Bool { high == 0 && low >> 32 == 0xffff }
+  @inlinable @inline(__always)
+  public var isV4: Bool { high == 0 && low >> 32 == 0xffff }
 
   /// The 32-bit number of an IPv4 address; meaningless for IPv6.
-  @inlinable
-  package var v4Bits: UInt32 { UInt32(truncatingIfNeeded: low) }
+  @inlinable @inline(__always)
+  public var v4Bits: UInt32 { UInt32(truncatingIfNeeded: low) }
 
   /// The length of the whole address as a prefix: 32 or 128.
-  package var bitWidth: Int { isV4 ? 32 : 128 }
+  public var bitWidth: Int { isV4 ? 32 : 128 }
 
   /// The address in network byte order: 4 bytes for IPv4, 16 for IPv6.
-  package var bytes: [UInt8] {
+  public var bytes: [UInt8] {
     let all =
       (0..<8).map { UInt8(truncatingIfNeeded: high >> (56 - 8 * $0)) }
       + (0..<8).map { UInt8(truncatingIfNeeded: low >> (56 - 8 * $0)) }
@@ -45,7 +50,7 @@ package struct IPAddress: Hashable, Sendable, BitwiseCopyable {
   }
 
   /// Reads an address from 4 or 16 bytes in network byte order; nil for any other count.
-  package init?(bytes: some Collection<UInt8>) {
+  public init?(bytes: some Collection<UInt8>) {
     switch bytes.count {
     case 4:
       self.init(v4: bytes.reduce(0) { $0 << 8 | UInt32($1) })
@@ -59,15 +64,15 @@ package struct IPAddress: Hashable, Sendable, BitwiseCopyable {
   }
 
   /// 127.0.0.0/8 or ::1.
-  package var isLoopback: Bool { isV4 ? v4Bits >> 24 == 127 : high == 0 && low == 1 }
+  @inlinable public var isLoopback: Bool { isV4 ? v4Bits >> 24 == 127 : high == 0 && low == 1 }
   /// 224.0.0.0/4 or ff00::/8.
-  package var isMulticast: Bool { isV4 ? v4Bits >> 28 == 0xe : high >> 56 == 0xff }
+  @inlinable public var isMulticast: Bool { isV4 ? v4Bits >> 28 == 0xe : high >> 56 == 0xff }
   /// fe80::/10; these need an interface to mean anything.
-  package var isLinkLocalV6: Bool { high >> 54 == 0x3fa }
+  @inlinable public var isLinkLocalV6: Bool { high >> 54 == 0x3fa }
   /// 0.0.0.0/8 or ::, which no packet may carry as its source (RFC 1122 section 3.2.1.3).
-  package var isUnspecified: Bool { isV4 ? v4Bits >> 24 == 0 : high == 0 && low == 0 }
+  @inlinable public var isUnspecified: Bool { isV4 ? v4Bits >> 24 == 0 : high == 0 && low == 0 }
   /// 255.255.255.255.
-  package var isLimitedBroadcast: Bool { isV4 && v4Bits == .max }
+  @inlinable public var isLimitedBroadcast: Bool { isV4 && v4Bits == .max }
 
   /// Whether an address is somebody's on the Internet: of none of the ranges that are for private use, documentation,
   /// measurement or nobody (IANA's special-purpose registries, RFC 6890).
@@ -95,17 +100,17 @@ package struct IPAddress: Hashable, Sendable, BitwiseCopyable {
   }
 
   /// Whether an address may be somebody: not unspecified, multicast, the limited broadcast, or loopback.
-  package var isPossiblePeer: Bool { !isUnspecified && !isMulticast && !isLimitedBroadcast && !isLoopback }
+  @inlinable public var isPossiblePeer: Bool { !isUnspecified && !isMulticast && !isLimitedBroadcast && !isLoopback }
 }
 
 extension IPAddress: Comparable {
   @inlinable
-  package static func < (a: IPAddress, b: IPAddress) -> Bool { (a.high, a.low) < (b.high, b.low) }
+  public static func < (a: IPAddress, b: IPAddress) -> Bool { (a.high, a.low) < (b.high, b.low) }
 }
 
 extension IPAddress: LosslessStringConvertible {
   /// Reads dotted IPv4 or any RFC 4291 text form of IPv6, upper or lower case, without a zone.
-  package init?(_ text: some StringProtocol) {
+  public init?(_ text: some StringProtocol) {
     guard let address = AddressText.parse(Array(text.utf8)[...]) else { return nil }
     self = address
   }
@@ -113,7 +118,7 @@ extension IPAddress: LosslessStringConvertible {
 
 extension IPAddress: CustomStringConvertible {
   /// Dotted decimal, or the canonical IPv6 text of RFC 5952.
-  package var description: String {
+  public var description: String {
     if isV4 {
       let b = v4Bits
       return "\(b >> 24).\(b >> 16 & 255).\(b >> 8 & 255).\(b & 255)"

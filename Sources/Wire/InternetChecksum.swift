@@ -39,22 +39,28 @@ struct InternetChecksum: ~Copyable {
 extension RawSpan {
   // Each load is bounds-checked: a wrong offset traps, it does not read beyond the frame.
   @inlinable @inline(__always)
-  package func u8(at offset: Int) -> UInt8 {
+  public func u8(at offset: Int) -> UInt8 {
     unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self)
   }
 
   @inlinable @inline(__always)
-  package func u16(at offset: Int) -> UInt16 {
+  public func u16(at offset: Int) -> UInt16 {
     UInt16(bigEndian: unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self))
   }
 
   @inlinable @inline(__always)
-  package func u32(at offset: Int) -> UInt32 {
+  public func u32(at offset: Int) -> UInt32 {
     UInt32(bigEndian: unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
   }
 
   @inlinable @inline(__always)
-  package func u64(at offset: Int) -> UInt64 {
+  public func u64(at offset: Int) -> UInt64 {
     UInt64(bigEndian: unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self))
+  }
+
+  /// Two 32-bit numbers of a little-endian file, the first in the lower half.
+  @inlinable @inline(__always)
+  public func littlePair(at offset: Int) -> UInt64 {
+    UInt64(littleEndian: unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self))
   }
 }

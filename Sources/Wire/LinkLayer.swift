@@ -1,11 +1,14 @@
 /// Finds the IP header in a frame of a capture file, by the file's link type (the LINKTYPE_ registry of tcpdump.org).
-package enum LinkLayer {
+public enum LinkLayer {
   /// Who sent a frame, by the word of the link layer or of the file around it.
-  package enum Direction: UInt8, Sendable, BitwiseCopyable {
+  public enum Direction: UInt8, Sendable, BitwiseCopyable {
     case unknown
     case incoming
     /// Sent by the host that captured.
     case outgoing
+
+    @inlinable @inline(__always)
+    public static func == (a: Direction, b: Direction) -> Bool { a.rawValue == b.rawValue }
   }
 
   /// What a frame carries.

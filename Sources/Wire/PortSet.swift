@@ -9,6 +9,12 @@ package struct PortSet: Sendable, Equatable {
     for port in ports { insert(port) }
   }
 
+  /// The ports whose bits are set: bit 0 of the first word is port 0. Exactly 1,024 words.
+  package init(words: [UInt64]) {
+    precondition(words.count == 1024)
+    self.words = words
+  }
+
   package init(ranges: some Sequence<ClosedRange<UInt16>>) {
     self.init()
     for range in ranges { insert(range) }

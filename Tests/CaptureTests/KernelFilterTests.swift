@@ -283,7 +283,7 @@ extension PacketBuilder {
           var (outcome, packet) = decoder.decode(datagram)
           packet.isOutgoing = isOutgoing
           guard outcome == .packet else { continue }
-          if case .candidate = detector.consider(packet) { isWanted = true }
+          if case .candidate = unsafe detector.consider(&packet, in: datagram.span.bytes) { isWanted = true }
           if isOutgoing, !builder.flags.contains(.rst), settings.watch(builder.transport) != nil,
             exposure.isLocal(builder.source), builder.extensions.isEmpty, size == nil,
             builder.transport == .tcp

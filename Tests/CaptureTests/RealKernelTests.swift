@@ -120,6 +120,7 @@ private func packet(
         packet.interface = frame.interface
         packet.isOutgoing = frame.isOutgoing
         if decoder.decode(bytes, checksumVouched: frame.checksumVouched, into: &packet) == .packet {
+          packet.verify(in: bytes)
           found.append(packet)
         }
       }) {}

@@ -1,3 +1,4 @@
+import Capture
 import Detection
 import Testing
 import Wire
@@ -30,75 +31,104 @@ import Wire
   }
 
   private static let us: [UInt8] = [10, 0, 0, 2]
+  private static let them: [UInt8] = [198, 51, 100, 7]
 
   private static func feed(
     _ replay: inout Replay, _ bytes: [UInt8], at second: Int64, linkType: UInt32 = 101
   ) {
     unsafe replay.observe(
-      bytes.span.bytes, linkType: linkType, direction: .unknown, time: Timestamp(seconds: second))
+      bytes.span.bytes,
+      CaptureFile.Frame(
+        time: Timestamp(seconds: second), linkType: linkType, originalLength: UInt32(bytes.count)))
   }
 
-  @Test func `Each source has its probes, ports, techniques and times`() throws {
+  @Test func `A scan has its ports, techniques and times`() throws {
     var replay = Self.replay()
-    let them: [UInt8] = [198, 51, 100, 7]
-    for (index, port) in ([80, 23, 23, 22] as [UInt16]).enumerated() {
-      Self.feed(&replay, Self.datagram(them, Self.us, port, 2), at: Int64(100 + index))
+    for (index, port) in ([80, 23, 23, 22, 24, 25] as [UInt16]).enumerated() {
+      Self.feed(&replay, Self.datagram(Self.them, Self.us, port, 2), at: Int64(100 + index))
     }
-    Self.feed(&replay, Self.datagram(them, Self.us, 69, nil), at: 200)
-    Self.feed(&replay, Self.datagram([198, 51, 100, 8], Self.us, 80, 1), at: 50)
-    Self.feed(&replay, Self.datagram(them, [10, 0, 0, 3], 80, 2), at: 201)
-    Self.feed(&replay, Self.datagram(Self.us, them, 5000, 2), at: 202)
+    Self.feed(&replay, Self.datagram(Self.them, Self.us, 69, nil), at: 200)
+    Self.feed(&replay, Self.datagram([198, 51, 100, 8], Self.us, 80, 2), at: 50)
+    Self.feed(&replay, Self.datagram(Self.them, [10, 0, 0, 3], 80, 2), at: 201)
+    Self.feed(&replay, Self.datagram(Self.us, Self.them, 5000, 2), at: 202)
     Self.feed(&replay, [1, 2, 3], at: 203, linkType: 220)
-    let rows = replay.sorted()
-    #expect(rows.map(\.address.description) == ["198.51.100.7", "198.51.100.8"])
-    let first = try #require(rows.first?.source)
-    #expect(first.probes == 4)
-    #expect(first.ports(.tcp).ports == [23, 80])
-    #expect(first.ports(.udp).ports == [69])
-    #expect(first.techniques == [.syn, .udp])
-    #expect(first.first == Timestamp(seconds: 100))
-    #expect(first.last == Timestamp(seconds: 200))
-    #expect(replay.frames == 9)
-    #expect(replay.probes == 5)
+    replay.finish()
+    let findings = replay.findings()
+    try #require(findings.count == 1)
+    let finding = findings[0]
+    #expect(finding.verdict.source == IPNetwork("198.51.100.7")!)
+    #expect(finding.verdict.verdictClass == .scan && finding.verdict.origin == .unproven)
+    #expect(finding.tcp.ports == [23, 24, 25, 80])
+    #expect(finding.udp.ports == [69])
+    #expect(finding.verdict.techniques.techniques == [.syn, .udp])
+    #expect(finding.verdict.first == Timestamp(seconds: 100))
+    #expect(finding.verdict.last == Timestamp(seconds: 200))
+    // The retransmission counts, the service does not.
+    #expect(finding.verdict.probes == 6)
+    #expect(replay.frames == 11)
+    #expect(replay.probes == 7)
     #expect(replay.undecoded.map(\.reason) == ["unsupported link type"])
-    #expect(replay.dismissed.map(\.count).reduce(0, +) == 3)
+    let suspects = replay.findings(suspects: true)
+    #expect(suspects.map(\.verdict.source.description) == ["198.51.100.8", "198.51.100.7"])
   }
 
-  @Test func `Sources of the ignore file are counted and not listed`() {
+  @Test func `Sources of the ignore file are not told of`() {
     var replay = Self.replay(ignored: ["198.51.100.0/24"])
-    Self.feed(&replay, Self.datagram([198, 51, 100, 7], Self.us, 80, 2), at: 1)
-    #expect(replay.sources.isEmpty)
-    #expect(replay.ignoredProbes == 1)
+    for port: UInt16 in 1...9 { Self.feed(&replay, Self.datagram(Self.them, Self.us, port, 2), at: 1) }
+    replay.finish()
+    #expect(replay.findings().isEmpty)
   }
 
   @Test func `All ports of a full scan are known`() throws {
     var replay = Self.replay()
-    for port: UInt16 in 100...1099 { Self.feed(&replay, Self.datagram([198, 51, 100, 7], Self.us, port, 2), at: 1) }
-    let source = try #require(replay.sorted().first?.source)
-    #expect(source.ports(.tcp).ranges == [100...1099])
-    #expect(!source.hasMorePorts)
-    #expect(ReplayReport.ports(source) == "1000: 100-1099")
+    for port: UInt16 in 100...1099 { Self.feed(&replay, Self.datagram(Self.them, Self.us, port, 2), at: 1) }
+    replay.finish()
+    let finding = try #require(replay.findings().first)
+    #expect(finding.tcp.ranges == [100...1099])
+    #expect(ReplayReport.ports(finding) == "1000: 100-1099")
   }
 
   @Test func `A JSON line has what scripts want`() {
     var replay = Self.replay()
-    Self.feed(&replay, Self.datagram([198, 51, 100, 7], Self.us, 80, 2), at: 1_700_000_000)
+    for port: UInt16 in [7001, 7003, 7005] {
+      Self.feed(&replay, Self.datagram(Self.them, Self.us, port, 2), at: 1_700_000_000)
+    }
+    replay.finish()
     var text = ""
-    ReplayReport.json(replay) { text += $0 }
+    ReplayReport.json(replay.findings()) { text += $0 }
+    // All bear the same sequence number, as within one run of nmap.
+    let reasons = [
+      ("unused port", 7001, "2.200"), ("unused port", 7003, "2.200"), ("unused port", 7005, "2.200"),
+      ("tool marks", 7005, "1.000"),
+    ].map {
+      #"{"kind":"\#($0.0)","technique":"syn","port":\#($0.1),"weight":\#($0.2)}"#
+    }
     #expect(
       text == """
-        {"class":"scan","source":"198.51.100.7","origin":"unproven","first":1700000000.000000,"last":1700000000.000000,\
-        "techniques":["syn"],"ports":{"tcp":"80"},"hasMorePorts":false,"probes":1}
+        {"class":"scan","source":"198.51.100.7","origin":"unproven","technique":"syn","techniques":["syn"],\
+        "kind":"vertical","slow":false,"tool":"nmap","first":1700000000.000000,"last":1700000000.000000,\
+        "probes":3,"port_count":3,"target_count":1,"ports":{"tcp":"7001,7003,7005"},"score":7.600,"threshold":4.595,\
+        "evidence":[\(reasons.joined(separator: ","))]}
 
         """)
   }
 
-  @Test func `The table cuts long lists of ports after a whole range`() {
+  @Test func `The table cuts long lists of ports after a whole range`() throws {
     var replay = Self.replay()
     for port in stride(from: UInt16(1000), to: 1400, by: 2) {
-      Self.feed(&replay, Self.datagram([198, 51, 100, 7], Self.us, port, 2), at: 1)
+      Self.feed(&replay, Self.datagram(Self.them, Self.us, port, 2), at: 1)
     }
-    let text = ReplayReport.ports(replay.sorted()[0].source)
+    replay.finish()
+    let text = ReplayReport.ports(try #require(replay.findings().first))
     #expect(text == "200: 1000,1002,1004,1006,1008,1010,1012,...")
+  }
+
+  @Test func `What a closed port answers settles at once, what nobody answers after three seconds, a service never`() {
+    var replay = Self.replay()
+    Self.feed(&replay, Self.datagram(Self.them, Self.us, 1, 2), at: 1)
+    #expect(replay.probes == 0)
+    // Three seconds later, with the next packet of whomever.
+    Self.feed(&replay, Self.datagram([198, 51, 100, 8], Self.us, 22, 2), at: 4)
+    #expect(replay.probes == 1)
   }
 }

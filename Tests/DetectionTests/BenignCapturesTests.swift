@@ -65,13 +65,16 @@ import Wire
       // The kernel filter takes frames to this host only.
       if !packet.isOutgoing, frame.destinationIsGroup { continue }
       let isServed = kernel.serves(packet)
-      if case .candidate = detector.consider(packet) {
-        if isServed { detector.learnService(packet) } else { probes.append(detector.accuse(packet)) }
+      if case .candidate = unsafe detector.consider(&packet, in: frame.datagram.span.bytes) {
+        if isServed { detector.learnService(packet) } else { detector.accuse(packet) }
       }
+      detector.takeProbes { probes.append($0) }
     }
-    let dismissed = Detector.Dismissal.allCases.filter { detector.dismissals($0) > 0 }
-      .map { "\($0) \(detector.dismissals($0))" }.joined(separator: ", ")
-    return (probes, dismissed)
+    var dismissed: [String] = []
+    for reason in Detector.Dismissal.allCases where detector.dismissals(reason) > 0 {
+      dismissed.append("\(reason) \(detector.dismissals(reason))")
+    }
+    return (probes, dismissed.joined(separator: ", "))
   }
 
   private static func ports(_ text: Substring) -> [UInt16] {

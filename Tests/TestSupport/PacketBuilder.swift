@@ -166,13 +166,14 @@ package struct PacketBuilder: Sendable {
 }
 
 extension PacketDecoder {
-  /// Decodes a datagram in an array; `packet` is as it was unless the outcome is `.packet`.
+  /// Decodes a datagram in an array and computes its checksum; `packet` is as it was unless the outcome is `.packet`.
   package mutating func decode(
     _ bytes: [UInt8], at time: Timestamp = Timestamp(seconds: 1_700_000_000), vouched: Bool = false
   ) -> (outcome: DecodeOutcome, packet: Packet) {
     var packet = Packet()
     packet.time = time
     let outcome = unsafe decode(bytes.span.bytes, checksumVouched: vouched, into: &packet)
+    if outcome == .packet { unsafe packet.verify(in: bytes.span.bytes) }
     return (outcome, packet)
   }
 }

@@ -148,16 +148,18 @@ import Wire
       ]).isEmpty)
     // Pieces that are not whole units hold no unit.
     #expect(Self.packets((0..<3).map { builder.fragment([1, 2, 3, 4, 5, 6, 7], at: $0 * 8, more: true) }).isEmpty)
-    // Neither TCP nor UDP.
-    var other = fragments[0]
-    if family == "IPv4" {
-      other[9] = 1
-      other = PacketBuilder.mendHeader(other)
-    } else {
-      other[40] = 58
-    }
+    // Of other protocols the first fragment says enough, and the others nothing.
     var decoder = PacketDecoder()
-    #expect(decoder.decode(other).outcome == .otherProtocol)
+    for (index, expected) in [(0, DecodeOutcome.otherProtocol), (1, .fragment)] {
+      var other = fragments[index]
+      if family == "IPv4" {
+        other[9] = 200
+        other = PacketBuilder.mendHeader(other)
+      } else {
+        other[40] = 200
+      }
+      #expect(decoder.decode(other).outcome == expected)
+    }
   }
 
   @Test("The end of a datagram is where its header says, not where the capture ends", arguments: families)

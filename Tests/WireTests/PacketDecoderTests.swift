@@ -128,11 +128,56 @@ private func extended(_ headers: [(UInt8, Int)]) -> PacketBuilder {
     for version: UInt8 in 0..<16 where version != 4 && version != 6 {
       #expect(Self.decode(Self.changed(tcp) { $0[0] = version << 4 | 5 }).outcome == .notIP)
     }
-    for number: UInt8 in [0, 1, 2, 4, 41, 47, 50, 58, 132, 255] {
-      #expect(Self.decode(Self.changed(tcp) { $0[9] = number }).outcome == .otherProtocol)
+    for number: UInt8 in [0, 2, 4, 41, 47, 50, 58, 255] {
+      let (outcome, packet) = Self.decode(Self.changed(tcp) { $0[9] = number })
+      #expect(outcome == .otherProtocol && packet.protocolNumber == number)
     }
+    #expect(Self.decode(Self.changed(tcp) { $0[9] = 1 }).outcome == .icmp)
+    #expect(Self.decode(Self.changed(tcp) { $0[9] = 132 }).outcome == .sctp)
     // Neither the reserved bit nor "don't fragment" makes a fragment.
     #expect(Self.decode(Self.changed(tcp) { $0[6] = 0xc0 }).outcome == .packet)
+  }
+
+  @Test func icmpSaysWhatItIsAbout() {
+    // "Port unreachable" from 203.0.113.7 about a datagram that 192.0.2.10 sent to 198.51.100.9.
+    let quoted = PacketBuilder(.udp, from: "192.0.2.10", 4321, to: "198.51.100.9", 53).datagram
+    let error: [UInt8] = [3, 3, 0, 0, 0, 0, 0, 0] + quoted
+    func packet(_ body: [UInt8], _ number: UInt8 = 1) -> (outcome: DecodeOutcome, packet: Packet) {
+      var bytes = Array(PacketBuilder().datagram.prefix(20)) + body
+      (bytes[2], bytes[3], bytes[9]) = (UInt8(bytes.count >> 8), UInt8(bytes.count & 255), number)
+      return Self.decode(PacketBuilder.mendHeader(bytes))
+    }
+    let (outcome, whole) = packet(error)
+    #expect(outcome == .icmp && whole.messageType == 3 && whole.messageCode == 3)
+    #expect(whole.quotedProtocol == 17 && whole.quotedTarget == IPAddress("198.51.100.9")!)
+    #expect(whole.sourcePort == 4321 && whole.targetPort == 53)
+    // Cut short, it says as much as is there, and nothing of the packet before.
+    for length in 8..<error.count {
+      let cut = packet(Array(error.prefix(length))).packet
+      #expect(cut.messageType == 3 && (length >= 28) == (cut.quotedProtocol == 17))
+      #expect((length >= 32) == (cut.targetPort == 53))
+    }
+    #expect(packet([3, 3, 0, 0]).outcome == .truncated)
+    // An echo is about nothing, whatever its data looks like.
+    #expect(packet([8, 0] + error.dropFirst(2)).packet.quotedProtocol == 0)
+    let sctp = packet([0x1f, 0x90, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 20], 132)
+    #expect(sctp.outcome == .sctp && sctp.packet.sourcePort == 8080 && sctp.packet.targetPort == 80)
+    #expect(sctp.packet.messageType == 1)
+  }
+
+  @Test(
+    "The options of a SYN",
+    arguments: [
+      ([], 0x1, 0, 0), ([2, 4, 5, 180], 0x12, 1460, 0),
+      ([2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7], 0x13_1842, 1460, 7),
+      ([1, 1, 1, 0], 0x1_0111, 0, 0), ([254, 4, 0, 0], 0x1f, 0, 0), ([2, 4, 5], 0x12, 0, 0),
+      ([2, 0, 5, 180], 0x12, 0, 0),
+      ([UInt8](repeating: 1, count: 40), 0x1_1111_1111_1111, 0, 0),
+    ] as [([UInt8], UInt64, UInt16, UInt8)])
+  func options(bytes: [UInt8], kinds: UInt64, segment: UInt16, scale: UInt8) {
+    let options = unsafe SYNOptions(bytes.span.bytes)
+    #expect(options.kinds == kinds)
+    #expect(options.maximumSegmentSize == segment && options.windowScale == scale)
   }
 
   @Test func oddTCPHeaders() {
@@ -190,11 +235,13 @@ private func extended(_ headers: [(UInt8, Int)]) -> PacketBuilder {
     var bytes = extended([(60, 8)]).datagram
     bytes[41] = 200
     #expect(Self.decode(bytes).outcome == .truncated)
-    // No next header (RFC 8200 section 4.7), ICMPv6, and one nobody knows.
-    for next: UInt8 in [59, 58, 253] {
+    // No next header (RFC 8200 section 4.7), the ICMP of the other family, one nobody knows, and ICMPv6.
+    for (next, expected) in [
+      (59, DecodeOutcome.otherProtocol), (1, .otherProtocol), (253, .otherProtocol), (58, .icmp),
+    ] {
       var bytes = extended([(60, 8)]).datagram
-      bytes[40] = next
-      #expect(Self.decode(bytes).outcome == .otherProtocol)
+      bytes[40] = UInt8(next)
+      #expect(Self.decode(bytes).outcome == expected)
     }
   }
 

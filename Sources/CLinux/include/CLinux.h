@@ -72,6 +72,11 @@ static inline void CLinux_store_release_u32(void *address, uint32_t value) {
   __atomic_store_n((uint32_t *)address, value, __ATOMIC_RELEASE);
 }
 
+// Large tables: read at random, so worth large pages; given back to the kernel, which zeroes them.
+static inline void CLinux_madvise_hugepage(void *address, size_t length) { madvise(address, length, 14 /* MADV_HUGEPAGE */); }
+static inline void CLinux_madvise_dontneed(void *address, size_t length) { madvise(address, length, 4 /* MADV_DONTNEED */); }
+static inline void CLinux_prefetch(const void *address) { __builtin_prefetch(address, 1, 3); }
+
 // open(2) and fcntl(2) are variadic, which Swift does not import.
 static inline int CLinux_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 static inline int CLinux_openat(int folder, const char *path, int flags, mode_t mode) {

@@ -70,7 +70,11 @@ package enum EventText {
     if scan.targets > 1 { text += " on \(Units.plural(scan.targets, "address", "addresses"))" }
     text += " (\(techniques(scan)))"
     if scan.tool != .unknown { text += " by \(scan.tool.name)" }
-    text += ", \(scan.origin.name), \(Units.plural(scan.probes, "probe"))"
+    if scan.sources > 1 { text += ", by \(Units.count(scan.sources)) sources together" }
+    text += ", \(scan.origin.name)"
+    if scan.mayBeZombie { text += ", perhaps in another's name (idle scan)" }
+    if scan.mayBeDecoy { text += ", perhaps a decoy" }
+    text += ", \(Units.plural(scan.probes, "probe"))"
     return text + (scan.duration >= .seconds(1) ? " in \(Term.text(scan.duration))" : "")
   }
 
@@ -92,6 +96,7 @@ package enum EventText {
       "kind": .string(scan.kind.name), "slow": .bool(scan.isSlow), "tool": .string(scan.tool.name),
       "techniques": .array(scan.techniques.techniques.map { .string($0.name) }), "first": .time(scan.first),
       "last": .time(scan.last), "probes": JSON(scan.probes), "ports": JSON(scan.ports), "targets": JSON(scan.targets),
+      "sources": JSON(scan.sources), "may_be_zombie": .bool(scan.mayBeZombie), "may_be_decoy": .bool(scan.mayBeDecoy),
       "score": JSON(scan.score), "threshold": JSON(scan.threshold),
       "evidence": .array(
         scan.evidence.map {

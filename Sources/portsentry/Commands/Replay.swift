@@ -23,6 +23,9 @@ struct Replay: ParsableCommand {
   @Flag(help: "Print a JSON object a line instead of a table.")
   var json = false
 
+  @Flag(help: "Also list the sources that have not come to a verdict, as suspects, with what speaks against them.")
+  var all = false
+
   @Option(
     parsing: .singleValue,
     help: ArgumentHelp(
@@ -55,14 +58,14 @@ struct Replay: ParsableCommand {
     var settings = try settings()
     settings.local = local.compactMap { IPNetwork($0) }
     let progress = Progress()
-    let replay: Daemon.Replay
+    var replay: Daemon.Replay
     do {
       replay = try ReplayRun.run(settings, paths: files) { note in
         switch note {
-        case .progress(let path, let pass, let part): progress.show(path, pass, part)
-        case .local(let networks, let evidence, let served):
+        case .progress(let path, let step, let part): progress.show(path, step, part)
+        case .local(let networks, let evidence):
           progress.clear()
-          Self.sayLocal(networks, evidence, served)
+          Self.sayLocal(networks, evidence)
         case .damaged(let path, let reasons):
           progress.clear()
           let text = reasons.map { $0.count == 1 ? $0.reason : "\($0.reason) (\($0.count) times)" }
@@ -76,12 +79,16 @@ struct Replay: ParsableCommand {
       throw ExitCode(66)
     }
     progress.clear()
+    let served = replay.exposure
+    Console.error(
+      "served      TCP \(Self.short(served.servedAnywhere(.tcp))); UDP \(Self.short(served.servedAnywhere(.udp)))")
+    let findings = replay.findings(suspects: all)
     if json {
-      ReplayReport.json(replay) { Console.print($0, terminator: "") }
+      ReplayReport.json(findings) { Console.print($0, terminator: "") }
     } else {
-      ReplayReport.table(replay) { Console.print($0, terminator: "") }
+      ReplayReport.table(findings) { Console.print($0, terminator: "") }
     }
-    Console.error(ReplayReport.counts(replay))
+    Console.error(ReplayReport.counts(replay, findings))
   }
 
   private func settings() throws -> ReplayRun.Settings {
@@ -105,7 +112,7 @@ struct Replay: ParsableCommand {
     return ReplayRun.Settings(plan)
   }
 
-  private static func sayLocal(_ networks: [IPNetwork], _ evidence: CaptureSurvey.Evidence?, _ served: Exposure) {
+  private static func sayLocal(_ networks: [IPNetwork], _ evidence: CaptureSurvey.Evidence?) {
     guard !networks.isEmpty else {
       Console.error("portsentry: no packet tells whose capture this is; name the host with --local ADDRESS")
       return
@@ -116,10 +123,10 @@ struct Replay: ParsableCommand {
       switch evidence {
       case .sentFrames: " (found out: the capture marks what it sent; --local says otherwise)"
       case .mostFlowsOpened: " (found out: most connections were opened to it; --local says otherwise)"
+      case .manyTargets: " (found out: so many of its addresses were called; --local says otherwise)"
       case nil: ""
       }
     Console.error("protecting  \(names)\(more)\(why)")
-    Console.error("served      TCP \(short(served.servedAnywhere(.tcp))); UDP \(short(served.servedAnywhere(.udp)))")
   }
 
   private static func short(_ ports: PortSet) -> String {
@@ -135,12 +142,12 @@ private final class Progress {
   private var isShown = false
   private var last: Int64 = 0
 
-  func show(_ path: String, _ pass: Int, _ part: Double) {
+  func show(_ path: String, _ step: String, _ part: Double) {
     guard isTerminal, Clock.monotonic - last > 500_000_000 else { return }
     last = Clock.monotonic
     isShown = true
     let percent = Int(min(max(part, 0), 1) * 100)
-    Console.error("\r\u{1b}[K\(SafeText.line(path, limit: 60)): pass \(pass) of 2, \(percent) %", terminator: "")
+    Console.error("\r\u{1b}[K\(SafeText.line(path, limit: 60)): \(step), \(percent) %", terminator: "")
   }
 
   func clear() {

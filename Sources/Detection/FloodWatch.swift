@@ -1,0 +1,150 @@
+import Memory
+import Wire
+
+/// Notices masses of packets at one point: more in a second than any scan or honest crowd sends, and nobody finishes what
+/// was begun.
+///
+/// Fixed memory: 65,536 counters for address, port and kind, of the current second; 64 floods at a time, of which the one that
+/// ended first makes room.
+struct FloodWatch: ~Copyable {
+  enum Kind: UInt8, CaseIterable {
+    case syn
+    /// Packets to ever other ports from ever other sources.
+    case scattered
+    /// RST, ACK and the like without a connection.
+    case stray
+    case udp
+    case icmp
+
+    /// Packets in a second at one address and port.
+    var limit: UInt16 {
+      switch self {
+      case .syn, .scattered: 200
+      case .stray: 500
+      case .udp, .icmp: 1000
+      }
+    }
+  }
+
+  struct Flood: BitwiseCopyable {
+    var target = IPAddress.unspecified
+    var first = Timestamp.distantPast
+    var last = Timestamp.distantPast
+    var packets: UInt64 = 0
+    var port: UInt16 = 0
+    var kind = Kind.syn
+    var isUsed = false
+    /// The first source; the only one while `registers` say so.
+    var source = IPAddress.unspecified
+    /// HyperLogLog (Flajolet 2007) with 64 registers: the sources within 13 %.
+    var registers = InlineArray<64, UInt8>(repeating: 0)
+    var hasMany = false
+
+    var sources: UInt32 {
+      if !hasMany { return 1 }
+      var sum = 0.0
+      var zeros = 0
+      for index in 0..<64 {
+        sum += 1 / Double(UInt64(1) << UInt64(min(registers[index], 62)))
+        if registers[index] == 0 { zeros += 1 }
+      }
+      // Small counts by linear counting, as the paper has it.
+      if zeros > 0 {
+        var result = 0.0
+        for index in 0..<(64 - zeros) { result += 64 / Double(64 - index) }
+        if result < 160 { return UInt32(result + 0.5) }
+      }
+      return UInt32(0.709 * 64 * 64 / sum)
+    }
+  }
+
+  struct Counter: BitwiseCopyable {
+    var second: UInt32 = 0
+    var count: UInt16 = 0
+  }
+
+  private static let counterCount = 65_536
+  private static let floodCapacity = 64
+  private var counters: Slab<Counter>
+  private var floods: Slab<Flood>
+  private let hash: KeyedHash
+
+  init(key: (UInt64, UInt64)) {
+    counters = Slab(count: Self.counterCount)
+    floods = Slab(count: Self.floodCapacity)
+    hash = KeyedHash(key: key)
+  }
+
+  private func place(_ kind: Kind, _ target: IPAddress, _ port: UInt16) -> Int {
+    Int(truncatingIfNeeded: hash(target, UInt64(port) << 8 | UInt64(kind.rawValue))) & (Self.counterCount - 1)
+  }
+
+  /// Counts a packet.
+  ///
+  /// - Returns: the flood it belongs to, the first time it is seen to be one.
+  mutating func count(_ kind: Kind, _ packet: inout Packet) -> Flood? {
+    let port = kind == .icmp ? 0 : packet.targetPort
+    let place = place(kind, packet.target, port)
+    let second = UInt32(truncatingIfNeeded: packet.time.seconds)
+    if counters[place].second != second { counters[place] = Counter(second: second, count: 0) }
+    if counters[place].count < .max { counters[place].count &+= 1 }
+    guard counters[place].count >= kind.limit else { return nil }
+    return note(kind, &packet, port, isFirst: counters[place].count == kind.limit)
+  }
+
+  /// Takes note of a packet of a crowd of new sources, which others have counted.
+  mutating func noteCrowd(_ target: IPAddress, _ source: IPAddress, at time: Timestamp) -> Flood? {
+    var packet = Packet()
+    (packet.target, packet.source, packet.time) = (target, source, time)
+    return note(.scattered, &packet, 0, isFirst: false)
+  }
+
+  /// Somebody finished what was begun: one packet of the crowd is honest.
+  mutating func uncount(_ kind: Kind, _ target: IPAddress, _ port: UInt16) {
+    let place = place(kind, target, port)
+    if counters[place].count > 0 { counters[place].count &-= 1 }
+  }
+
+  private mutating func note(_ kind: Kind, _ packet: inout Packet, _ port: UInt16, isFirst: Bool) -> Flood? {
+    var victim = 0
+    for index in 0..<Self.floodCapacity {
+      if floods[index].isUsed, floods[index].kind == kind, floods[index].port == port,
+        floods[index].target == packet.target,
+        packet.time.nanoseconds &- floods[index].last.nanoseconds < 60_000_000_000
+      {
+        observe(index, &packet, count: isFirst ? UInt64(kind.limit) : 1)
+        return nil
+      }
+      if floods[index].last < floods[victim].last { victim = index }
+    }
+    floods[victim] = Flood()
+    floods[victim].isUsed = true
+    floods[victim].kind = kind
+    floods[victim].target = packet.target
+    floods[victim].port = port
+    floods[victim].first = packet.time
+    floods[victim].source = packet.source
+    observe(victim, &packet, count: UInt64(kind.limit))
+    return floods[victim]
+  }
+
+  private mutating func observe(_ index: Int, _ packet: inout Packet, count: UInt64) {
+    floods[index].last = packet.time
+    floods[index].packets &+= count
+    if packet.source != floods[index].source { floods[index].hasMany = true }
+    let h = hash(packet.source, 99)
+    let register = Int(truncatingIfNeeded: h & 63)
+    let rank = UInt8(min((h >> 6).trailingZeroBitCount, 50) + 1)
+    if floods[index].registers[register] < rank { floods[index].registers[register] = rank }
+  }
+
+  /// Whether a flood of this kind is at this point now: then one more packet says nothing of its source.
+  func isFlooded(_ kind: Kind, _ target: IPAddress, _ port: UInt16, at time: Timestamp) -> Bool {
+    let place = place(kind, target, port)
+    return counters[place].second == UInt32(truncatingIfNeeded: time.seconds) && counters[place].count >= kind.limit
+  }
+
+  func forEach(_ body: (Flood) -> Void) {
+    for index in 0..<Self.floodCapacity where floods[index].isUsed { body(floods[index]) }
+  }
+}
