@@ -79,6 +79,19 @@ let package = Package(
     tests("CaptureTests", ["Capture", "CZlib", "Wire", "Detection", "Platform", "CLinux"]),
     tests("ResponseTests", ["Response", "CLinux", "Wire", "Detection", "Platform"]),
     tests("EventLogTests", ["EventLog", "Response", "Wire", "Detection", "Platform"]),
+    tests("JournalTests", ["Journal", "Database", "Response", "Wire", "Detection", "Platform", "CLinux"]),
+    tests("GeoIPTests", ["GeoIP", "Wire"]),
+    tests(
+      "ReportTests",
+      [
+        "Report", "Journal", "Database", "GeoIP", "EventLog", "Response", "Wire", "Detection", "Platform", "Simulation",
+      ]),
+    tests(
+      "PageTests",
+      [
+        "Page", "Report", "Journal", "Database", "Configuration", "Daemon", "Response", "Wire", "Detection", "Platform",
+      ]),
+    tests("WatchTests", ["Watch", "Report", "Journal", "Wire", "Detection", "Platform"]),
     tests("ConfigurationTests", ["Configuration", "Response", "Wire", "Detection", "Platform"]),
     tests("DocumentationTests", ["Configuration", "EventLog", "Platform", "Wire", "Detection"]),
     tests(

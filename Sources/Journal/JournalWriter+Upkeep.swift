@@ -127,13 +127,13 @@ extension JournalWriter {
   /// Bytes in use, without pages that are free.
   package func bytesInUse() throws(DatabaseError) -> Int {
     let pages = try database.number("PRAGMA page_count") ?? 0
-    return Int(pages - (try database.number("PRAGMA freelist_count") ?? 0)) * 4096
+    return Int(pages - (try database.number("PRAGMA freelist_count") ?? 0)) * Self.pageSize
   }
 
   /// Keeps below the limit: the oldest detail goes first, an hour at a time. Room is left for what comes meanwhile, and
   /// for the file beside the database.
   private func keepSize() throws(DatabaseError) -> Bool {
-    let limit = max(settings.size, 16 << 20)
+    let limit = max(settings.size, Self.smallestSize)
     if try bytesInUse() > limit / 10 * 9 {
       // All but the hour under way can go.
       let hours = try database.number("SELECT count(*) FROM (SELECT DISTINCT hour FROM probe LIMIT 2)") ?? 0
@@ -144,10 +144,11 @@ extension JournalWriter {
       }
     }
     // Pages that are free stay in the file for what comes, unless it is larger than it may be: the limit was lowered.
-    if try database.number("PRAGMA page_count") ?? 0 > Int64(limit / 4096),
+    if try database.number("PRAGMA page_count") ?? 0 > Int64(limit / Self.pageSize),
       try database.number("PRAGMA freelist_count") ?? 0 > 0
     {
       _ = try database.rows("PRAGMA incremental_vacuum(2000)") { _ in () }
+      try Self.limit(database, settings)
       return true
     }
     return false

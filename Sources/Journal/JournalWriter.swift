@@ -69,11 +69,14 @@ package final class JournalWriter {
       // SQLite would make it readable for everybody. The files beside it get the same mode.
       _ = try FileDescriptor.open(settings.path, O_RDWR | O_CREAT, mode: 0o600)
     } catch { throw .system(error) }
+    do throws(DatabaseError) { database = try Database(settings.path, .readWrite) } catch { throw .database(error) }
+    // Before anything is changed in it.
+    let version = try Self.checkVersion(database)
     do throws(DatabaseError) {
-      database = try Database(settings.path, .readWrite)
-      try Self.prepare(database, settings)
+      try Self.prepare(database)
+      try Self.limit(database, settings)
+      try Self.migrate(database, from: version)
     } catch { throw .database(error) }
-    try Self.migrate(database)
     do throws(DatabaseError) {
       if try database.number("SELECT 1 FROM run WHERE is_over = 0 LIMIT 1") != nil {
         // The writer before us was not told to end. What a torn file looks like SQLite knows best.
@@ -88,7 +91,7 @@ package final class JournalWriter {
     } catch { throw .database(error) }
   }
 
-  private static func prepare(_ database: Database, _ settings: Settings) throws(DatabaseError) {
+  private static func prepare(_ database: Database) throws(DatabaseError) {
     // Only has an effect before the first table.
     try database.execute("PRAGMA auto_vacuum = INCREMENTAL")
     _ = try database.rows("PRAGMA journal_mode = WAL") { $0.text(0) }
@@ -97,20 +100,26 @@ package final class JournalWriter {
     try database.pragma("cache_size", -8192)
     // What a large transaction has made of the file beside the database is given back afterwards.
     try database.pragma("journal_size_limit", 8 << 20)
-    // The last defence of the limit; the oldest detail goes long before.
-    try database.pragma("max_page_count", max(settings.size, 16 << 20) / 4096)
   }
 
-  private static func migrate(_ database: Database) throws(JournalError) {
-    let version = try checkVersion(database)
+  /// The last defence of the size; the oldest detail goes long before. Where the file is larger, because the limit was
+  /// lowered, it gets some room to become smaller in.
+  static func limit(_ database: Database, _ settings: Settings) throws(DatabaseError) {
+    let pages = Int(try database.number("PRAGMA page_count") ?? 0)
+    let most = max(settings.size, smallestSize) / pageSize
+    try database.pragma("max_page_count", pages > most ? pages + 4096 : most)
+  }
+
+  static let pageSize = 4096
+  static let smallestSize = 16 << 20
+
+  private static func migrate(_ database: Database, from version: Int64) throws(DatabaseError) {
     guard version < Schema.version else { return }
-    do throws(DatabaseError) {
-      try database.transaction { () throws(DatabaseError) in
-        for migration in Schema.migrations[Int(version)...] { try database.execute(migration) }
-        try database.pragma("user_version", Int(Schema.version))
-        try database.pragma("application_id", Int(Schema.applicationID))
-      }
-    } catch { throw .database(error) }
+    try database.transaction { () throws(DatabaseError) in
+      for migration in Schema.migrations[Int(version)...] { try database.execute(migration) }
+      try database.pragma("user_version", Int(Schema.version))
+      try database.pragma("application_id", Int(Schema.applicationID))
+    }
   }
 
   /// The version of the tables, 0 for none; throws where they are not ours to read.
