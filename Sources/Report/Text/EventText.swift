@@ -49,10 +49,13 @@ package enum EventText {
 
   static func ordinal(_ number: Int) -> String {
     switch number {
-    case 1: "first"
-    case 2: "second"
-    case 3: "third"
-    default: "\(number)th"
+    case 1: return "first"
+    case 2: return "second"
+    case 3: return "third"
+    default:
+      let isTeen = (11...13).contains(number % 100)
+      let ending = isTeen || number % 10 > 3 ? "th" : ["th", "st", "nd", "rd"][number % 10]
+      return "\(number)\(ending)"
     }
   }
 
