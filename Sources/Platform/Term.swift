@@ -17,4 +17,15 @@ package enum Term {
     default: return "\(seconds / 86_400)d" + (seconds / 3600 % 24 > 0 ? " \(seconds / 3600 % 24)h" : "")
     }
   }
+
+  /// `90`, `90s`, `30m`, `24h`, `7d`, `2w` in seconds; nil for anything else, for none, and for more than a century.
+  package static func seconds(_ text: String) -> Int64? {
+    let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]
+    guard let last = text.last else { return nil }
+    let (digits, unit) = units[last].map { (text.dropLast(), $0) } ?? (text[...], 1)
+    guard digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int64(digits), number > 0,
+      number <= 4_000_000_000 / unit
+    else { return nil }
+    return number * unit
+  }
 }

@@ -104,3 +104,25 @@ import Wire
   ])
   func `Ordinals`(number: Int, text: String) { #expect(EventText.ordinal(number) == text) }
 }
+
+@Suite struct MomentTests {
+  /// Monday, 2026-11-02, 00:00 UTC.
+  let now = Timestamp(seconds: 1_793_577_600)
+
+  @Test(arguments: [
+    ("90m", 1_793_577_600 - 5400), ("24h", 1_793_577_600 - 86_400), ("7d", 1_793_577_600 - 7 * 86_400),
+    ("1s", 1_793_577_599), ("2026-11-01", 1_793_577_600 - 86_400), ("2026-11-02 12:30", 1_793_577_600 + 45_000),
+    ("2026-11-02T12:30:15", 1_793_577_600 + 45_015), ("2024-02-29", 1_709_164_800), ("1970-01-01", 0),
+    ("2000-03-01", 951_868_800), ("2100-03-01", 4_107_542_400),
+  ])
+  func `Are read`(text: String, seconds: Int) {
+    #expect(Moment.parse(text, now: now, .utc) == Timestamp(seconds: Int64(seconds)))
+  }
+
+  @Test(arguments: [
+    "", "x", "24", "0h", "-1h", "+1h", "1y", "2026", "2026-11", "2026-13-01", "2026-00-01", "2026-11-32", "2026-02-29",
+    "2026-11-01 5",
+    "2026-11-01 24:00", "2026-11-01 12:60", "1969-12-31", "99999-01-01", "2026-11-01 12:30:15:1", "9999999999w", "1h ",
+  ])
+  func `Or are none`(text: String) { #expect(Moment.parse(text, now: now, .utc) == nil) }
+}

@@ -39,22 +39,15 @@ package struct ECSLines: Sendable {
     let time = event.time
     switch event {
     case .probe(let probe):
+      func end(_ address: IPAddress, _ port: UInt16) -> JSON {
+        let members: [(String, JSON)] = [("address", .string("\(address)")), ("ip", .string("\(address)"))]
+        return .members(probe.hasPorts ? members + [("port", JSON(port))] : members)
+      }
       return self.event(
         time, "event", ["network"], ["connection"], "probe",
         "\(probe.technique.name) to \(probe.protocolName) port \(probe.targetPort) from \(probe.source)",
         [
-          (
-            "source",
-            .object([
-              "address": .string("\(probe.source)"), "ip": .string("\(probe.source)"), "port": JSON(probe.sourcePort),
-            ])
-          ),
-          (
-            "destination",
-            .object([
-              "address": .string("\(probe.target)"), "ip": .string("\(probe.target)"), "port": JSON(probe.targetPort),
-            ])
-          ),
+          ("source", end(probe.source, probe.sourcePort)), ("destination", end(probe.target, probe.targetPort)),
           (
             "network",
             .object([
@@ -172,4 +165,9 @@ package struct ECSLines: Sendable {
         ("message", .string(message)), ("event", .members(event)),
       ] + members + related + [("observer", observer)])
   }
+}
+
+extension Probe {
+  /// Whether its numbers are ports.
+  var hasPorts: Bool { technique != .icmp && technique != .ipProtocol }
 }

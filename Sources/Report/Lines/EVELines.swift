@@ -27,7 +27,7 @@ package enum EVELines {
         ("dest_ip", .string("\(probe.target)")), ("dest_port", JSON(probe.targetPort)),
         ("proto", .string(probe.protocolName)),
       ]
-      if probe.technique == .icmp || probe.technique == .ipProtocol { members.removeAll { $0.0.hasSuffix("_port") } }
+      if !probe.hasPorts { members.removeAll { $0.0.hasSuffix("_port") } }
       if probe.technique == .icmp { members.append(("icmp_type", JSON(probe.targetPort))) }
       return line(
         event.time, members, id: Int(probe.technique.rawValue), severity: 3,
@@ -36,18 +36,23 @@ package enum EVELines {
       return line(
         event.time,
         [
-          ("src_ip", .string("\(verdict.source)")), ("dest_port", JSON(verdict.port)),
-          ("proto", .string(verdict.transport.name)),
+          source(verdict.source), ("dest_port", JSON(verdict.port)), ("proto", .string(verdict.transport.name)),
         ], id: 100 + Int(verdict.verdictClass.rawValue) * 10 + Int(verdict.kind.rawValue),
         severity: verdict.origin == .proven ? 1 : 2,
-        "PORTSENTRY \(verdict.verdictClass.name) (\(verdict.kind.name))", "Detection of a Network Scan")
+        "PORTSENTRY \(verdict.verdictClass.name) (\(verdict.kind.name))\(network(verdict.source))",
+        "Detection of a Network Scan")
     case .blocked(let record, _):
       return line(
-        event.time, [("src_ip", .string("\(record.network)")), ("proto", .string(record.transport.name))], id: 200,
-        severity: 1, action: "blocked", "PORTSENTRY source blocked: \(record.reason)", "Detection of a Network Scan")
+        event.time, [source(record.network), ("proto", .string(record.transport.name))], id: 200, severity: 1,
+        action: "blocked", "PORTSENTRY source blocked\(network(record.network)): \(record.reason)",
+        "Detection of a Network Scan")
     default: return nil
     }
   }
+
+  /// `src_ip` takes one address; that it stands for a network is said in words.
+  private static func source(_ network: IPNetwork) -> (String, JSON) { ("src_ip", .string("\(network.address)")) }
+  private static func network(_ network: IPNetwork) -> String { network.isHost ? "" : " from \(network)" }
 
   private static func line(
     _ time: Timestamp, _ members: [(String, JSON)], id: Int, severity: Int, action: String = "allowed",

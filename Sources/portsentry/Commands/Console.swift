@@ -15,7 +15,9 @@ struct ServePage: ParsableCommand {
       Exit status: 0 ended; 1 the address cannot be had; 64 wrong usage, or no address; 77 no permission.
       """)
 
-  @OptionGroup var options: JournalOptions
+  @OptionGroup var access: JournalAccess
+  @Flag(help: "Tell times in UTC instead of in the zone of this host.")
+  var utc = false
   @Option(
     help: ArgumentHelp(
       "Where, instead of CONSOLE_LISTEN: 127.0.0.1:8087, [::1]:8087, or the path of a socket.", valueName: "address"))
@@ -34,20 +36,20 @@ struct ServePage: ParsableCommand {
   }
 
   func run() throws {
-    let plan = options.plan
+    let plan = access.plan
     guard let address = listen.flatMap({ try? ListenAddress($0) }) ?? plan.configuration.recording.consoleListen else {
       Console.error("portsentry: CONSOLE_LISTEN is not set; say --listen 127.0.0.1:8087")
       throw ExitCode(64)
     }
     // Beside the journal, so that both are of one sentry.
-    let journalPath = options.journalPath(plan)
+    let journalPath = access.journalPath(plan)
     let folder = journalPath.lastIndex(of: "/").map { String(journalPath[..<$0]) } ?? "."
     let tokenPath = "\(folder)/console.token"
-    let controlOptions = options.access.control
+    let controlOptions = access.control
     let settings = PageSettings(
       listen: address, journalPath: journalPath,
       controlSocket: controlOptions.controlSocket ?? plan.configuration.controlSocket, tokenPath: tokenPath,
-      geoIPFiles: plan.configuration.recording.geoIPFiles, zone: options.zone, host: Host.name,
+      geoIPFiles: plan.configuration.recording.geoIPFiles, zone: utc ? .utc : .local, host: Host.name,
       plan: {
         var options = RunOptions()
         options.configurationPath = controlOptions.configuration

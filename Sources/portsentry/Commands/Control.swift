@@ -82,13 +82,8 @@ struct Block: ParsableCommand {
   }
 
   /// 0 for ever.
-  static func seconds(_ text: String) -> Int64? {
-    if text == "forever" || text == "0" { return 0 }
-    let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]
-    guard let last = text.last else { return nil }
-    let (digits, unit) = units[last].map { (text.dropLast(), $0) } ?? (text[...], 1)
-    guard let number = Int64(digits), number > 0, number <= 100_000_000 / unit * 40 else { return nil }
-    return number * unit
+  private static func seconds(_ text: String) -> Int64? {
+    text == "forever" || text == "0" ? 0 : Term.seconds(text)
   }
 }
 

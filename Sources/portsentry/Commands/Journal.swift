@@ -20,14 +20,16 @@ struct CheckJournal: ParsableCommand {
     commandName: "check", abstract: "Read all of it, and say whether it is whole and its sums are right.",
     discussion: exitCodes)
 
-  @OptionGroup var options: JournalOptions
+  @OptionGroup var access: JournalAccess
+  @Flag(help: "Print JSON.")
+  var json = false
 
   func run() throws {
-    let reader = try options.reader(options.plan)
-    let check = try options.asking { () throws(DatabaseError) in
+    let reader = try access.reader(access.plan)
+    let check = try access.asking { () throws(DatabaseError) in
       try reader.snapshot { () throws(DatabaseError) in try JournalCheck.run(reader) }
     }
-    if options.json {
+    if json {
       Console.print(
         JSON.object([
           "whole": .bool(check.problems.isEmpty), "problems": .array(check.problems.map(JSON.string)),
@@ -52,10 +54,10 @@ struct BackUpJournal: ParsableCommand {
 
   @Argument(help: ArgumentHelp("The copy.", valueName: "file"))
   var file: String
-  @OptionGroup var options: JournalOptions
+  @OptionGroup var access: JournalAccess
 
   func run() throws {
-    let reader = try options.reader(options.plan)
+    let reader = try access.reader(access.plan)
     guard Files.stamp(file) == nil else {
       Console.error("portsentry: \(SafeText.line(file)) is there already, and is not overwritten")
       throw ExitCode(1)
@@ -79,13 +81,13 @@ struct CompactJournal: ParsableCommand {
       "Needs as much free space again. A running sentry waits meanwhile, and what it has to write waits with it, as far as it fits.\n\n"
       + exitCodes)
 
-  @OptionGroup var options: JournalOptions
+  @OptionGroup var access: JournalAccess
 
   func run() throws {
-    let plan = options.plan
+    let plan = access.plan
     // For the words on what is missing.
-    _ = try options.reader(plan)
-    let path = options.journalPath(plan)
+    _ = try access.reader(plan)
+    let path = access.journalPath(plan)
     let before = Files.stamp(path)?.size ?? 0
     do throws(JournalError) { try JournalCheck.compact(path) } catch {
       Console.error("portsentry: \(error)")

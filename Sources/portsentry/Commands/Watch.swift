@@ -18,7 +18,8 @@ struct WatchLive: ParsableCommand {
     let settings = WatchRun.Settings(
       journalPath: access.journalPath(plan),
       controlSocket: access.control.controlSocket ?? plan.configuration.controlSocket,
-      zone: utc ? .utc : .local, host: Host.name, isPlain: Console.isPlain)
+      zone: utc ? .utc : .local, host: Host.name, isPlain: Console.isPlain,
+      atlas: access.atlas(plan))
     let status: Int32
     do throws(Errno) { status = try WatchRun.run(settings) } catch {
       Console.error("portsentry: watch needs a terminal: \(error)")
