@@ -95,6 +95,10 @@ let package = Package(
     tests("ConfigurationTests", ["Configuration", "Response", "Wire", "Detection", "Platform"]),
     tests("DocumentationTests", ["Configuration", "EventLog", "Platform", "Wire", "Detection"]),
     tests(
-      "DaemonTests", ["Daemon", "Capture", "Configuration", "EventLog", "Response", "Wire", "Detection", "Platform"]),
+      "DaemonTests",
+      [
+        "Daemon", "CLinux", "Capture", "Configuration", "Database", "EventLog", "Journal", "Response", "Wire",
+        "Detection", "Platform",
+      ]),
   ]
 )

@@ -11,6 +11,7 @@ final class ConsoleProcess {
     case ended(String)
   }
 
+  private let other: String?
   private let arguments: [String]
   private var child: ChildProcess?
   private var nextTry: Int64 = 0
@@ -20,8 +21,13 @@ final class ConsoleProcess {
   private var startedAt: Int64 = 0
   private var isSaid = false
 
-  /// - Parameter arguments: of our own program, after its name.
-  init(arguments: [String]) { self.arguments = arguments }
+  /// - Parameters:
+  ///   - program: another than our own in tests.
+  ///   - arguments: what follows the program's name.
+  init(program: String? = nil, arguments: [String]) {
+    other = program
+    self.arguments = arguments
+  }
 
   /// To be polled.
   var descriptors: [Int32] {
@@ -52,7 +58,7 @@ final class ConsoleProcess {
   }
 
   private func start(_ now: Int64) -> Notice? {
-    guard let program = Self.program else { return say("its program cannot be found") }
+    guard let program = other ?? Self.program else { return say("its program cannot be found") }
     do throws(Errno) {
       child = try ChildProcess(program, ["portsentry"] + arguments)
       startedAt = now
@@ -75,7 +81,9 @@ final class ConsoleProcess {
     var buffer = [CChar](repeating: 0, count: 4096)
     let count = unsafe readlink("/proc/self/exe", &buffer, buffer.count - 1)
     guard count > 0 else { return nil }
-    return String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let path = String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    // An upgrade has put another in its place: this one runs on until it is restarted, and so does its page.
+    return path.hasSuffix(" (deleted)") ? "/proc/self/exe" : path
   }
 
   /// Asks it to end. It also ends by itself when we do.

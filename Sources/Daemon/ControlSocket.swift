@@ -134,18 +134,28 @@ package enum ControlClient {
   /// Whether a sentry answers at `path`.
   package static func isAnswering(_ path: String) -> Bool { (try? connect(path)) != nil }
 
-  private static func connect(_ path: String) throws(Errno) -> FileDescriptor {
+  private static func connect(_ path: String, patience: Int? = nil) throws(Errno) -> FileDescriptor {
     guard let address = UnixAddress(path) else { throw Errno(ENAMETOOLONG, "connect", path) }
     let socket = try FileDescriptor.socket(AF_UNIX, CLinux_SOCK_STREAM, 0)
+    if let patience {
+      var timeout = timeval(tv_sec: patience, tv_usec: 0)
+      for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+        unsafe setsockopt(socket.raw, SOL_SOCKET, option, &timeout, socklen_t(MemoryLayout<timeval>.size))
+      }
+    }
     try check("connect", path) { unsafe address.withPointer { unsafe CLinux_connect(socket.raw, $0, $1) } }
     return socket
   }
 
   /// Sends a message and waits for the whole answer.
   ///
-  /// - Throws: `ENOENT` or `ECONNREFUSED` when no sentry runs, `EACCES` without the right to ask.
-  package static func ask(_ path: String, _ message: ControlMessage) throws(Errno) -> ControlReply {
-    let socket = try connect(path)
+  /// - Parameter patience: for how many seconds at a time nothing may come; nil for whoever has nothing else to do.
+  /// - Throws: `ENOENT` or `ECONNREFUSED` when no sentry runs, `EACCES` without the right to ask, `EAGAIN` when there is
+  ///   no answer in time.
+  package static func ask(
+    _ path: String, _ message: ControlMessage, patience: Int? = nil
+  ) throws(Errno) -> ControlReply {
+    let socket = try connect(path, patience: patience)
     try socket.writeAll(Array((message.line + "\n").utf8))
     var bytes: [UInt8] = []
     while true {

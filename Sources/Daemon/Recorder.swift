@@ -199,6 +199,7 @@ private final class RecorderThread {
       writeJournal(now)
       if work.isStopping {
         writer = nil
+        recorder.publish(statistics)
         recorder.done()
         return
       }

@@ -165,7 +165,7 @@ final class Site {
   // MARK: Sources of what is shown
 
   private func ask(_ message: ControlMessage) -> ControlReply? {
-    try? ControlClient.ask(settings.controlSocket, message)
+    try? ControlClient.ask(settings.controlSocket, message, patience: 3)
   }
 
   private func decode<Value: Decodable>(_ message: ControlMessage) -> Value? {

@@ -124,7 +124,7 @@ package final class WatchRun {
   // MARK: Asking
 
   private func ask(_ message: ControlMessage) -> ControlReply? {
-    try? ControlClient.ask(settings.controlSocket, message)
+    try? ControlClient.ask(settings.controlSocket, message, patience: 3)
   }
 
   private func decode<Value: Decodable>(_ message: ControlMessage) -> Value? {
