@@ -29,10 +29,56 @@ package struct KernelFilter: Sendable, Equatable {
   package var watchesUDP = false
   /// Bare ACKs to these ports are the tails of our own connections.
   package var ephemeralPorts: ClosedRange<UInt16> = 32768...60999
+  /// Whether openings and ends of connections to services pass, and answers to nothing: what the native rule judges.
+  package var judgesConnections = false
+  /// Whether ICMP, SCTP and protocols that are not in daily use pass.
+  package var judgesOtherProtocols = false
+  /// Which sources pass of those that touch services or answer, where there are too many to look at all.
+  package var sampling = Sampling()
   /// This host's addresses; packets for others (a router's) are left alone. Empty: not tested here.
   package var addresses: [IPAddress] = []
 
+  /// One source in 2^n passes: all its packets or none. 0: everybody passes; at most 16.
+  package struct Sampling: Sendable, Equatable {
+    /// Of connections to services that look like any other: a SYN with the options of an ordinary system, and a FIN.
+    package var connections: UInt8 = 0
+    /// Of everything else that concerns services, answers to nothing, and protocols other than TCP and UDP.
+    package var others: UInt8 = 0
+    /// Random and secret, so that nobody can choose an address that does not pass; odd.
+    package var multiplier: UInt32 = 1
+
+    package init() {}
+  }
+
   package init() {}
+
+  /// What a detector with these settings wants to see on a host that is and serves this.
+  package init(_ settings: Detector.Settings, _ exposure: Exposure) {
+    func wanted(_ transport: TransportProtocol, v4: Bool) -> PortSet {
+      let native = transport == .tcp ? settings.nativeTCP : settings.nativeUDP
+      let watched = settings.watch(transport)?.ports ?? PortSet()
+      let served = exposure.wildcard(transport, v4: v4)
+      return settings.checksServices
+        ? watched.union(native).subtracting(served) : watched.union(native.subtracting(served))
+    }
+    tcpV4 = wanted(.tcp, v4: true)
+    tcpV6 = wanted(.tcp, v4: false)
+    udpV4 = wanted(.udp, v4: true)
+    udpV6 = wanted(.udp, v4: false)
+    servedUDPv4 = exposure.wildcard(.udp, v4: true)
+    servedUDPv6 = exposure.wildcard(.udp, v4: false)
+    if settings.checksServices {
+      specificTCP = exposure.specific(.tcp)
+      specificUDP = exposure.specific(.udp)
+    }
+    watchesTCP = settings.tcp != nil || !settings.nativeTCP.isEmpty
+    watchesUDP = settings.udp != nil || !settings.nativeUDP.isEmpty
+    judgesConnections = !settings.nativeTCP.isEmpty
+    judgesOtherProtocols = settings.judgesOtherProtocols
+    ephemeralPorts = settings.ephemeralPorts
+    // Networks that are local as a whole are left to the detector.
+    addresses = exposure.localNetworks.allSatisfy(\.address.isLoopback) ? exposure.addresses : []
+  }
 
   /// How much of a packet is copied: the headers with all options, and a probe's payload.
   package static let snapLength: UInt32 = 176
@@ -101,17 +147,33 @@ package struct KernelFilter: Sendable, Equatable {
 
   private static func ancillary(_ offset: Int32) -> UInt32 { UInt32(bitPattern: SKF_AD_OFF + offset) }
 
+  /// Where the fields of a transport header are, and how they are loaded: IPv4 has a header of some length, IPv6 here a fixed one.
+  private struct Transport {
+    let isV4: Bool
+    /// Where the addresses are.
+    var source: UInt32 { isV4 ? 12 : 8 }
+    var target: UInt32 { isV4 ? 16 : 24 }
+
+    func load(_ code: inout Assembler, _ size: Assembler.Size, _ offset: UInt32) {
+      if isV4 { code.loadIndexed(size, offset) } else { code.load(size, 40 + offset) }
+    }
+
+    func prepare(_ code: inout Assembler) { if isV4 { code.loadHeaderLength(at: 0) } }
+  }
+
   private func incomingV4(_ code: inout Assembler, _ limit: Int, accept: Label, drop: Label) {
+    let header = Transport(isV4: true)
     let tcp = code.label()
     let udp = code.label()
     let fragment = code.label()
-    localV4(&code, at: 16, drop: drop)
+    let sampled = Sampled(connections: code.label(), others: code.label())
+    localV4(&code, at: header.target, drop: drop)
     code.load(.half, 6)
     code.jump(.set, 0x3fff, to: fragment)
     code.load(.byte, 9)
     if watchesTCP { code.jump(.equal, 6, to: tcp) }
     if watchesUDP { code.jump(.equal, 17, to: udp) }
-    code.jump(to: drop)
+    others(&code, header, accept: accept, sampled: sampled, drop: drop)
     code.place(fragment)
     // Only what lies in the first 64 bytes of a datagram can be part of a transport header; the bulk of honest
     // fragments begins far beyond.
@@ -129,127 +191,205 @@ package struct KernelFilter: Sendable, Equatable {
     if watchesTCP { code.jump(.equal, 6, to: accept) }
     if watchesUDP { code.jump(.equal, 17, to: udp) }
     code.jump(to: drop)
-    if watchesTCP {
-      code.place(tcp)
-      code.loadHeaderLength(at: 0)
-      let opening = code.label()
-      let bare = code.label()
-      code.loadIndexed(.byte, 13)
-      code.jump(.set, 0x04, to: drop)
-      code.jump(.set, 0x10, to: bare)
-      code.jump(to: opening)
-      code.place(bare)
-      code.jump(.set, 0x02, to: drop)
-      code.loadIndexed(.byte, 12)
-      code.and(0xf0)
-      code.jump(.unequal, 0x50, to: drop)
-      code.load(.half, 2)
-      code.subtractIndex()
-      code.jump(.unequal, 20, to: drop)
-      code.loadIndexed(.half, 2)
-      notEphemeral(&code, drop: drop)
-      code.place(opening)
-      unlessServedThere(&code, specificTCP, v4: true, at: 16, port: { $0.loadIndexed(.half, 2) }, served: drop)
-      code.loadIndexed(.half, 2)
-      tree(&code, Self.coarsened(tcpV4.ranges, to: limit), inside: accept, outside: drop)
-    } else {
-      code.place(tcp)
-    }
+    code.place(tcp)
+    incomingTCP(&code, header, tcpV4, limit, accept: accept, sampled: sampled, drop: drop)
     code.place(udp)
-    if watchesUDP {
-      code.loadHeaderLength(at: 0)
-      unlessServedThere(&code, specificUDP, v4: true, at: 16, port: { $0.loadIndexed(.half, 2) }, served: drop)
-      code.loadIndexed(.half, 2)
-      tree(&code, Self.coarsened(udpV4.ranges, to: limit), inside: accept, outside: drop)
-    } else {
-      code.jump(to: drop)
-    }
+    incomingUDP(&code, header, udpV4, limit, accept: accept, drop: drop)
+    sample(&code, sampled, accept: accept, drop: drop)
   }
 
   private func incomingV6(_ code: inout Assembler, _ limit: Int, accept: Label, drop: Label) {
+    let header = Transport(isV4: false)
     let tcp = code.label()
     let udp = code.label()
-    localV6(&code, at: 24, drop: drop)
+    let sampled = Sampled(connections: code.label(), others: code.label())
+    localV6(&code, at: header.target, drop: drop)
     code.load(.byte, 6)
     if watchesTCP { code.jump(.equal, 6, to: tcp) }
     if watchesUDP { code.jump(.equal, 17, to: udp) }
     // Extension headers and fragments are rare in honest traffic, and are walked in user space.
     for next: UInt32 in [0, 43, 44, 51, 60, 135, 139, 140] { code.jump(.equal, next, to: accept) }
-    code.jump(to: drop)
+    others(&code, header, accept: accept, sampled: sampled, drop: drop)
     code.place(tcp)
-    if watchesTCP {
-      let opening = code.label()
-      let bare = code.label()
-      code.load(.byte, 53)
-      code.jump(.set, 0x04, to: drop)
-      code.jump(.set, 0x10, to: bare)
-      code.jump(to: opening)
-      code.place(bare)
-      code.jump(.set, 0x02, to: drop)
-      code.load(.byte, 52)
-      code.and(0xf0)
-      code.jump(.unequal, 0x50, to: drop)
-      code.load(.half, 4)
-      code.jump(.unequal, 20, to: drop)
-      code.load(.half, 42)
-      notEphemeral(&code, drop: drop)
-      code.place(opening)
-      unlessServedThere(&code, specificTCP, v4: false, at: 24, port: { $0.load(.half, 42) }, served: drop)
-      code.load(.half, 42)
-      tree(&code, Self.coarsened(tcpV6.ranges, to: limit), inside: accept, outside: drop)
-    }
+    incomingTCP(&code, header, tcpV6, limit, accept: accept, sampled: sampled, drop: drop)
     code.place(udp)
-    if watchesUDP {
-      unlessServedThere(&code, specificUDP, v4: false, at: 24, port: { $0.load(.half, 42) }, served: drop)
-      code.load(.half, 42)
-      tree(&code, Self.coarsened(udpV6.ranges, to: limit), inside: accept, outside: drop)
+    incomingUDP(&code, header, udpV6, limit, accept: accept, drop: drop)
+    sample(&code, sampled, accept: accept, drop: drop)
+  }
+
+  private func incomingTCP(
+    _ code: inout Assembler, _ header: Transport, _ ports: PortSet, _ limit: Int, accept: Label, sampled: Sampled,
+    drop: Label
+  ) {
+    guard watchesTCP else { return code.jump(to: drop) }
+    let opening = code.label()
+    let bare = code.label()
+    let answer = code.label()
+    let notWanted = code.label()
+    let end = code.label()
+    header.prepare(&code)
+    header.load(&code, .byte, 13)
+    code.jump(.set, 0x04, to: judgesConnections ? answer : drop)
+    code.jump(.set, 0x10, to: bare)
+    code.jump(to: opening)
+    code.place(bare)
+    code.jump(.set, 0x02, to: judgesConnections ? answer : drop)
+    if judgesConnections { code.jump(.set, 0x01, to: end) }
+    header.load(&code, .byte, 12)
+    code.and(0xf0)
+    code.jump(.unequal, 0x50, to: drop)
+    if header.isV4 {
+      code.load(.half, 2)
+      code.subtractIndex()
     } else {
-      code.jump(to: drop)
+      code.load(.half, 4)
+    }
+    code.jump(.unequal, 20, to: drop)
+    header.load(&code, .half, 2)
+    notEphemeral(&code, drop: drop)
+    code.place(opening)
+    unlessServedThere(
+      &code, specificTCP, v4: header.isV4, at: header.target, port: { header.load(&$0, .half, 2) }, served: notWanted)
+    header.load(&code, .half, 2)
+    tree(&code, Self.coarsened(ports.ranges, to: limit), inside: accept, outside: notWanted)
+    code.place(notWanted)
+    guard judgesConnections else { return code.jump(to: drop) }
+    // What an open connection never carries: SYN, FIN alone, NULL, Xmas.
+    header.load(&code, .byte, 13)
+    code.jump(.set, 0x10, to: drop)
+    code.and(0x3f)
+    code.jump(.unequal, 0x02, to: sampled.others)
+    // A SYN with at most one option is hardly an ordinary system's.
+    header.load(&code, .byte, 12)
+    code.jump(.lessOrEqual, 0x6f, to: sampled.others)
+    code.jump(to: sampled.connections)
+    code.place(end)
+    // A FIN with options is the end of a connection; one without may be a probe (Maimon) as well.
+    header.load(&code, .half, 2)
+    notEphemeral(&code, drop: drop)
+    header.load(&code, .byte, 12)
+    code.jump(.lessOrEqual, 0x5f, to: sampled.others)
+    code.jump(to: sampled.connections)
+    code.place(answer)
+    // Answers to what we ask go to ports for outgoing connections.
+    header.load(&code, .half, 2)
+    notEphemeral(&code, drop: drop)
+    code.jump(to: sampled.others)
+  }
+
+  private func incomingUDP(
+    _ code: inout Assembler, _ header: Transport, _ ports: PortSet, _ limit: Int, accept: Label, drop: Label
+  ) {
+    guard watchesUDP else { return code.jump(to: drop) }
+    header.prepare(&code)
+    unlessServedThere(
+      &code, specificUDP, v4: header.isV4, at: header.target, port: { header.load(&$0, .half, 2) }, served: drop)
+    header.load(&code, .half, 2)
+    tree(&code, Self.coarsened(ports.ranges, to: limit), inside: accept, outside: drop)
+  }
+
+  /// IP protocols that pass by the million where a host uses them at all, and say nothing where it does not: IGMP, IPIP, IPv6 in
+  /// IPv4, GRE, ESP, AH, EIGRP, OSPF, PIM, VRRP, L2TP.
+  private static let carriers: [UInt32] = [2, 4, 41, 47, 50, 51, 88, 89, 103, 112, 115]
+
+  /// What is neither TCP nor UDP; the protocol number is loaded.
+  private func others(_ code: inout Assembler, _ header: Transport, accept: Label, sampled: Sampled, drop: Label) {
+    guard judgesOtherProtocols else { return code.jump(to: drop) }
+    let icmp = code.label()
+    let sctp = code.label()
+    code.jump(.equal, header.isV4 ? 1 : 58, to: icmp)
+    code.jump(.equal, 132, to: sctp)
+    for number in [6, 17, header.isV4 ? 58 : 1, 59] + Self.carriers { code.jump(.equal, number, to: drop) }
+    code.jump(to: sampled.others)
+    code.place(icmp)
+    header.prepare(&code)
+    header.load(&code, .byte, 0)
+    // Requests, and errors that may be about what others sent in our name.
+    for type: UInt32 in header.isV4 ? [3, 8, 11, 13, 15, 17] : [1, 3, 128] {
+      code.jump(.equal, type, to: sampled.others)
+    }
+    code.jump(to: drop)
+    code.place(sctp)
+    header.prepare(&code)
+    // The type of the first chunk: INIT and COOKIE ECHO (RFC 9260 section 3.2).
+    header.load(&code, .byte, 12)
+    code.jump(.equal, 1, to: sampled.others)
+    code.jump(.equal, 10, to: sampled.others)
+    code.jump(to: drop)
+  }
+
+  /// Where to jump with what may be too much.
+  private struct Sampled {
+    let connections: Label
+    let others: Label
+  }
+
+  /// - Parameter offset: where the address of the other end is.
+  private func sample(
+    _ code: inout Assembler, _ sampled: Sampled, by offset: UInt32 = 12, accept: Label, drop: Label
+  ) {
+    for (label, shift) in [(sampled.connections, sampling.connections), (sampled.others, sampling.others)] {
+      code.place(label)
+      if shift > 0 {
+        // Of IPv6 the part that has the subnet, as a host there may have any address below it.
+        code.load(.word, offset)
+        code.multiply(sampling.multiplier)
+        code.shiftRight(32 - UInt32(shift))
+        code.jump(.unequal, 0, to: drop)
+      }
+      code.jump(to: accept)
     }
   }
 
-  /// Connections that we open and datagrams that we send from ports of the moment: remembered as flows.
+  /// Connections that we open and datagrams that we send from ports of the moment: remembered as flows. Answers of services.
   private func sentV4(_ code: inout Assembler, _ limit: Int, accept: Label, drop: Label) {
-    let udp = code.label()
-    localV4(&code, at: 12, drop: drop)
+    let header = Transport(isV4: true)
+    localV4(&code, at: header.source, drop: drop)
     code.load(.half, 6)
     code.jump(.set, 0x1fff, to: drop)
-    code.loadHeaderLength(at: 0)
     code.load(.byte, 9)
-    if watchesUDP { code.jump(.equal, 17, to: udp) }
-    if watchesTCP {
-      code.jump(.unequal, 6, to: drop)
-      code.loadIndexed(.byte, 13)
-      code.and(0x16)
-      code.jump(.equal, 0x02, to: accept)
-    }
-    code.jump(to: drop)
-    code.place(udp)
-    if watchesUDP {
-      unlessServedThere(&code, sending(specificUDP), v4: true, at: 12, port: { $0.loadIndexed(.half, 0) }, served: drop)
-      code.loadIndexed(.half, 0)
-      tree(&code, Self.largest(sending(servedUDPv4).ranges, limit), inside: drop, outside: accept)
-    }
+    sent(&code, header, servedUDPv4, limit, accept: accept, drop: drop)
   }
 
   private func sentV6(_ code: inout Assembler, _ limit: Int, accept: Label, drop: Label) {
-    let udp = code.label()
-    localV6(&code, at: 8, drop: drop)
+    let header = Transport(isV4: false)
+    localV6(&code, at: header.source, drop: drop)
     code.load(.byte, 6)
+    sent(&code, header, servedUDPv6, limit, accept: accept, drop: drop)
+  }
+
+  /// The protocol number is loaded.
+  private func sent(
+    _ code: inout Assembler, _ header: Transport, _ served: PortSet, _ limit: Int, accept: Label, drop: Label
+  ) {
+    let tcp = code.label()
+    let udp = code.label()
+    let sctp = code.label()
+    let sampled = Sampled(connections: code.label(), others: code.label())
+    header.prepare(&code)
     if watchesUDP { code.jump(.equal, 17, to: udp) }
-    if watchesTCP {
-      code.jump(.unequal, 6, to: drop)
-      code.load(.byte, 53)
-      code.and(0x16)
-      code.jump(.equal, 0x02, to: accept)
-    }
+    if watchesTCP { code.jump(.equal, 6, to: tcp) }
+    if judgesOtherProtocols { code.jump(.equal, 132, to: sctp) }
+    code.jump(to: drop)
+    code.place(tcp)
+    header.load(&code, .byte, 13)
+    code.and(0x16)
+    code.jump(.equal, 0x02, to: accept)
+    // Whoever acknowledges the number in a SYN/ACK has received it.
+    if judgesConnections { code.jump(.equal, 0x12, to: sampled.connections) }
+    code.jump(to: drop)
+    sample(&code, sampled, by: header.isV4 ? 16 : 28, accept: accept, drop: drop)
+    code.place(sctp)
+    // INIT ACK: something serves that port.
+    header.load(&code, .byte, 12)
+    code.jump(.equal, 2, to: accept)
     code.jump(to: drop)
     code.place(udp)
-    if watchesUDP {
-      unlessServedThere(&code, sending(specificUDP), v4: false, at: 8, port: { $0.load(.half, 40) }, served: drop)
-      code.load(.half, 40)
-      tree(&code, Self.largest(sending(servedUDPv6).ranges, limit), inside: drop, outside: accept)
-    }
+    unlessServedThere(
+      &code, sending(specificUDP), v4: header.isV4, at: header.source, port: { header.load(&$0, .half, 0) },
+      served: drop)
+    header.load(&code, .half, 0)
+    tree(&code, Self.largest(sending(served).ranges, limit), inside: drop, outside: accept)
   }
 
   /// Of the ports with sockets those that servers have. A socket on a port of the moment is mostly a client's: what it
@@ -409,6 +549,8 @@ private struct Assembler {
   mutating func loadHeaderLength(at offset: UInt32) { emit(0xb1, offset) }  // LDX MSH
   mutating func and(_ mask: UInt32) { emit(0x54, mask) }
   mutating func subtractIndex() { emit(0x1c, 0) }
+  mutating func multiply(_ factor: UInt32) { emit(0x24, factor) }
+  mutating func shiftRight(_ bits: UInt32) { emit(0x74, bits) }
   mutating func returns(_ value: UInt32) { emit(0x06, value) }
 
   mutating func jump(to label: Label) {

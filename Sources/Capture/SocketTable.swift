@@ -13,43 +13,77 @@ package struct SocketTable: ~Copyable {
 
   package init() throws(Errno) { netlink = try NetlinkSocket(NETLINK_SOCK_DIAG) }
 
+  /// What the kernel has for a packet.
+  private enum Found {
+    case nothing
+    /// A socket, in one of the states of `tcp(7)`.
+    case socket(state: UInt8)
+    /// It would not tell.
+    case unknown
+  }
+
   /// Whether the kernel would hand `packet` to a socket: a connection, a listener, or a bound UDP socket, on that
   /// address and interface.
   package mutating func serves(_ packet: Packet) -> Bool {
+    if case .nothing = find(
+      packet.transport, packet.source, packet.sourcePort, packet.target, packet.targetPort, packet.interface)
+    {
+      return false
+    }
+    return true
+  }
+
+  /// Whether a TCP connection exists, or existed a moment ago; a handshake that nobody has completed is none. When the kernel
+  /// does not tell, there is one.
+  package mutating func hasConnection(
+    from source: IPAddress, _ sourcePort: UInt16, to target: IPAddress, _ targetPort: UInt16
+  ) -> Bool {
+    switch find(.tcp, source, sourcePort, target, targetPort, 0) {
+    case .nothing: false
+    case .unknown: true
+    // 12 is TCP_NEW_SYN_RECV, which the kernel shows to nobody but here.
+    case .socket(let state): ![UInt8(TCP_LISTEN), UInt8(TCP_SYN_RECV), 12].contains(state)
+    }
+  }
+
+  private mutating func find(
+    _ transport: TransportProtocol, _ source: IPAddress, _ sourcePort: UInt16, _ target: IPAddress,
+    _ targetPort: UInt16, _ interface: Int32
+  ) -> Found {
     let sequence = netlink.nextSequence()
     var request = inet_diag_req_v2()
-    request.sdiag_family = UInt8(packet.target.isV4 ? AF_INET : AF_INET6)
-    request.sdiag_protocol = packet.transport.rawValue
+    request.sdiag_family = UInt8(target.isV4 ? AF_INET : AF_INET6)
+    request.sdiag_protocol = transport.rawValue
     request.idiag_states = .max
-    request.id.idiag_if = UInt32(bitPattern: packet.interface)
+    request.id.idiag_if = UInt32(bitPattern: interface)
     request.id.idiag_cookie = (.max, .max)
-    let local = (Self.words(packet.target), packet.targetPort.bigEndian)
-    let remote = (Self.words(packet.source), packet.sourcePort.bigEndian)
+    let local = (Self.words(target), targetPort.bigEndian)
+    let remote = (Self.words(source), sourcePort.bigEndian)
     // For UDP the kernel reads source and destination as the packet has them; for TCP as the socket has them.
-    (request.id.idiag_src, request.id.idiag_sport) = packet.transport == .tcp ? local : remote
-    (request.id.idiag_dst, request.id.idiag_dport) = packet.transport == .tcp ? remote : local
+    (request.id.idiag_src, request.id.idiag_sport) = transport == .tcp ? local : remote
+    (request.id.idiag_dst, request.id.idiag_dport) = transport == .tcp ? remote : local
     var message = NetlinkMessage()
     message.begin(Self.SOCK_DIAG_BY_FAMILY, flags: NLM_F_REQUEST, sequence: sequence, fixed: request)
     message.end()
     do throws(Errno) {
       try netlink.send(message)
-      var answer: Bool?
+      var answer: Found?
       while answer == nil {
         _ = try netlink.receive(buffer: &buffer) { reply in
           guard reply.sequence == sequence else { return }
           if reply.type == UInt16(NLMSG_ERROR) {
             let code = -(reply.fixed(Int32.self) ?? 0)
             if code != ENOENT { failures += 1 }
-            answer = code != ENOENT
+            answer = code == ENOENT ? .nothing : .unknown
           } else {
-            answer = true
+            answer = reply.fixed(inet_diag_msg.self).map { .socket(state: $0.idiag_state) } ?? .unknown
           }
         }
       }
-      return answer ?? true
+      return answer ?? .unknown
     } catch {
       failures += 1
-      return true
+      return .unknown
     }
   }
 
@@ -70,9 +104,13 @@ package struct SocketTable: ~Copyable {
       low: UInt64(UInt32(bigEndian: words.2)) << 32 | UInt64(UInt32(bigEndian: words.3)))
   }
 
-  /// Lists TCP listeners and all UDP sockets into `exposure`.
+  /// Where the kernel lists its SCTP endpoints, if it knows the protocol at all: the local port is in the column LPORT.
+  private static let sctpEndpoints = "/proc/net/sctp/eps"
+
+  /// Lists TCP listeners, all UDP sockets and SCTP endpoints into `exposure`.
   package mutating func readServices(into exposure: inout Exposure) throws(Errno) {
     exposure.removeServices()
+    readSCTP(into: &exposure)
     for transport in TransportProtocol.allCases {
       for family in [AF_INET, AF_INET6] {
         let states: UInt32 = transport == .tcp ? 1 << UInt32(TCP_LISTEN) : .max
@@ -92,6 +130,17 @@ package struct SocketTable: ~Copyable {
           }
         }
       }
+    }
+  }
+
+  private func readSCTP(into exposure: inout Exposure) {
+    guard let bytes = try? Files.read(Self.sctpEndpoints, limit: 1 << 20) else { return }
+    let lines = bytes.split(separator: 0x0a).map {
+      $0.split(separator: 0x20).map { String(decoding: $0, as: UTF8.self) }
+    }
+    guard let column = lines.first?.firstIndex(of: "LPORT") else { return }
+    for line in lines.dropFirst() where line.count > column {
+      if let port = UInt16(line[column]) { exposure.learnSCTP(port) }
     }
   }
 

@@ -191,6 +191,9 @@ private struct ConfigurationReader {
     case .advancedExcludeTCP: configuration.advancedExcludeTCP = ports(key, setting)
     case .advancedExcludeUDP: configuration.advancedExcludeUDP = ports(key, setting)
     case .scanTrigger: configuration.scanTrigger = trigger(setting)
+    case .ruleThreshold: configuration.ruleThreshold = nats(key, setting) ?? configuration.ruleThreshold
+    case .ruleSources:
+      configuration.ruleSources = number(key, setting, in: 1024...16_777_216) ?? configuration.ruleSources
     case .ignoreFile: configuration.ignoreFile = path(key, setting)
     case .historyFile: configuration.historyFile = path(key, setting)
     case .historyFormat: configuration.historyFormat = historyFormat(setting)
@@ -444,6 +447,16 @@ private struct ConfigurationReader {
       return nil
     }
     return number
+  }
+
+  /// A decimal number from 0.5 to 50, in thousandths.
+  private mutating func nats(_ key: ConfigurationKey, _ setting: Setting) -> Int32? {
+    if let value = Double(setting.value), (0.5...50).contains(value), !setting.value.contains(where: \.isLetter) {
+      return Int32((value * 1000).rounded())
+    }
+    diagnostics.add(
+      .error, setting.line, "\(key.rawValue) must be a number from 0.5 to 50, not \(quoted(setting.value))")
+    return nil
   }
 
   /// BLOCK_TIME; nil is for ever.

@@ -28,6 +28,10 @@ package struct Configuration: Sendable, Equatable {
   package var resolveHost = false
   /// The touch of a source that triggers; 0 and 1 both mean the first.
   package var scanTrigger = 0
+  /// What the native rule asks for, in thousandths of a nat; 500 to 50,000.
+  package var ruleThreshold: Int32 = 4595
+  /// How many sources the native rule remembers; 1,024 to 16,777,216.
+  package var ruleSources = 131_072
   /// Sent as it stands, without a newline, to whoever connects; nil: nothing.
   package var portBanner: String?
   package var response = ResponsePolicy.Settings()

@@ -9,6 +9,8 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
   case advancedExcludeTCP = "ADVANCED_EXCLUDE_TCP"
   case advancedExcludeUDP = "ADVANCED_EXCLUDE_UDP"
   case scanTrigger = "SCAN_TRIGGER"
+  case ruleThreshold = "RULE_THRESHOLD"
+  case ruleSources = "RULE_SOURCES"
   case ignoreFile = "IGNORE_FILE"
   case historyFile = "HISTORY_FILE"
   case historyFormat = "HISTORY_FORMAT"
@@ -63,6 +65,11 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
       Facts(dialects: [.classic], defaultText: "", summary: "UDP ports that mode audp leaves out")
     case .scanTrigger:
       Facts(dialects: [.classic, .modern], defaultText: "0", summary: "which touch of a source counts as a scan")
+    case .ruleThreshold:
+      Facts(
+        dialects: [], defaultText: "4.595", summary: "how much evidence makes the native rule call a source a scanner")
+    case .ruleSources:
+      Facts(dialects: [], defaultText: "131072", summary: "how many sources the native rule remembers")
     case .ignoreFile:
       Facts(
         dialects: [.classic, .modern], defaultText: Configuration.defaultIgnoreFile,

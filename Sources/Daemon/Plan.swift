@@ -193,7 +193,24 @@ package struct Plan: Sendable {
     case .stealth, .advanced: settings.detector.udp = Detector.Watch(mode: udpMode!, ports: ports(.udp))
     case nil: break
     }
+    setNativeRule(&settings)
     return settings
+  }
+
+  /// What the native rule judges: every port that is not excluded, of the protocols that have a mode.
+  private func setNativeRule(_ settings: inout SensorSettings) {
+    let all = PortSet(ranges: [0...65_535])
+    if tcpMode != nil { settings.detector.nativeTCP = all.subtracting(configuration.advancedExcludeTCP) }
+    if udpMode != nil {
+      // What comes to a port for outgoing connections is nearly always a late answer to a program that has gone.
+      let asking = PortSet(ranges: [settings.detector.ephemeralPorts])
+      settings.detector.nativeUDP = all.subtracting(asking).subtracting(configuration.advancedExcludeUDP)
+    }
+    settings.detector.judgesOtherProtocols = true
+    settings.detector.asksForConnections = true
+    settings.detector.traps = settings.connectTCP ?? PortSet()
+    settings.detector.threshold = configuration.ruleThreshold
+    settings.detector.sourceCapacity = configuration.ruleSources
   }
 
   /// `net.ipv4.ip_local_port_range`, which rules IPv6 too.

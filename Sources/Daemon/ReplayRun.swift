@@ -36,6 +36,7 @@ package enum ReplayRun {
       detector.nativeUDP = PortSet(ranges: [0...65_535])
       detector.judgesOtherProtocols = true
       detector.sourceCapacity = 1 << 20
+      detector.flowCapacity = 1 << 16
     }
   }
 

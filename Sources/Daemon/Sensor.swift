@@ -26,6 +26,9 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     var undecoded = InlineArray<16, UInt64>(repeating: 0)
     var probes: UInt64 = 0
     var connects: UInt64 = 0
+    /// Packets of connections to services that look like any other, and others that are no touch of a dead port.
+    var connections: UInt64 = 0
+    var others: UInt64 = 0
     /// A socket was found where the snapshot has none.
     var isSnapshotStale = false
     /// Probes and verdicts that were found, for whoever has to be woken.
@@ -34,6 +37,8 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     let verdicts: BoundedQueue<Verdict>.Producer
 
     /// Hands on what the detector has found.
+    ///
+    /// A full queue of verdicts loses the newest: its source gets another when it goes on.
     mutating func passOn() {
       detector.takeProbes { probe in
         found &+= 1
@@ -109,11 +114,14 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     }
   }
 
-  private var usesRing: Bool { state.settings.detector.tcp != nil || state.settings.detector.udp != nil }
+  /// Takes over what an earlier process knew (`Detector.memory`); before `start`.
+  ///
+  /// - Returns: how many sources it told of.
+  mutating func restore(_ memory: [UInt8]) throws(DetectorMemoryError) -> Int { try state.detector.restore(memory) }
 
   /// Receives, from now on. In the background what is seen waits in the ring until `run`.
   mutating func start() throws(Errno) {
-    if usesRing { try ring.start() }
+    try ring.start()
     publish()
   }
 
@@ -124,8 +132,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     var credit = 100
     var creditTime = Clock.monotonic
     while true {
-      var descriptors = [link.toSensor.fd, interfaces.descriptor]
-      if usesRing { descriptors.append(ring.descriptor) }
+      var descriptors = [link.toSensor.fd, interfaces.descriptor, ring.descriptor]
       if !listeners.isEmpty { descriptors.append(listeners.descriptor) }
       if let fd = monitor?.descriptor { descriptors.append(fd) }
       let wait = (nextRefresh - Clock.monotonic + 999_999) / 1_000_000
@@ -133,7 +140,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       let now = Clock.monotonic
       if ready.contains(link.toSensor.fd) {
         link.toSensor.clear()
-        if obey() { return }
+        if obey() { return hand(state.detector.memory(sources: Self.keptSources)) }
       }
       if let fd = monitor?.descriptor, ready.contains(fd) {
         let services = state.detector.exposure
@@ -145,7 +152,8 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       if now >= nextRefresh { refreshOrSay() }
       let before = state.found
       if !listeners.isEmpty, ready.contains(listeners.descriptor) { acceptAll() }
-      if usesRing { drain() }
+      drain()
+      judgeWaiting()
       if state.found != before {
         link.toSentry.signal()
       } else if ready.contains(ring.descriptor) {
@@ -154,8 +162,69 @@ struct Sensor: ~Copyable, @unchecked Sendable {
         credit = min(100, credit + Int(earned))
         if credit > 0 { credit -= 1 } else { Clock.sleep(.milliseconds(10)) }
       }
+      sampleIfFlooded(now)
       publishIfDue(now)
     }
+  }
+
+  /// Comes to an end with what has waited long enough.
+  private mutating func judgeWaiting() {
+    state.detector.advance(to: Clock.now)
+    state.detector.takeQuestions {
+      sockets.hasConnection(from: $0.source, $0.sourcePort, to: $0.target, $0.targetPort)
+    }
+    if state.detector.hasFound { state.passOn() }
+  }
+
+  // MARK: Floods
+
+  /// So many packets a second are as many as we want to look at: of connections to services that look like any other, and of
+  /// the rest that no touch of a dead port is.
+  private static let (mostConnections, mostOthers): (UInt64, UInt64) = (1000, 20_000)
+  private var looked: (connections: UInt64, others: UInt64, since: Int64) = (0, 0, 0)
+  private var sampling = KernelFilter.Sampling()
+
+  /// Looks at fewer sources while there is so much that it would cost too much, or that nothing else would be seen: of honest
+  /// crowds and floods alike. Touches of what nothing serves are always looked at.
+  private mutating func sampleIfFlooded(_ now: Int64) {
+    let elapsed = max(now - looked.since, 1_000_000)
+    let connections = state.connections &- looked.connections
+    let others = state.others &- looked.others
+    let isMuch = connections > Self.mostConnections || others > Self.mostOthers
+    guard isMuch || elapsed >= 1_000_000_000 else { return }
+    var wanted = sampling
+    wanted.connections = Self.shift(sampling.connections, connections, elapsed, most: Self.mostConnections)
+    wanted.others = Self.shift(sampling.others, others, elapsed, most: Self.mostOthers)
+    looked = (state.connections, state.others, now)
+    guard wanted != sampling else { return }
+    if (wanted.others == 0) != (sampling.others == 0) { link.notify(.sampling(shift: wanted.others)) }
+    wanted.multiplier = UInt32(truncatingIfNeeded: Clock.randomKey().0) | 1
+    sampling = wanted
+    state.detector.samplingShift = wanted.others
+    refreshOrSay()
+  }
+
+  /// What to sample by from now on, where `count` packets came in `elapsed` nanoseconds under `shift`.
+  private static func shift(_ shift: UInt8, _ count: UInt64, _ elapsed: Int64, most: UInt64) -> UInt8 {
+    let rate = count * 1_000_000_000 / UInt64(elapsed)
+    // Far enough below that it does not change all the time.
+    if count <= most { return rate < most / 8 && shift > 0 ? shift - 1 : shift }
+    var result = shift
+    while rate >> UInt64(result - shift) > most / 2, result < 16 { result += 1 }
+    return result
+  }
+
+  // MARK: What is kept
+
+  /// 1.9 MB on disk.
+  private static let keptSources = 16_384
+  private static let keepingInterval: Int64 = 600_000_000_000
+  private var nextKeeping = Clock.monotonic + Sensor.keepingInterval
+
+  /// Hands over what is to be kept over a restart.
+  private func hand(_ memory: [UInt8]) {
+    link.shared.withLock { $0.memory = memory }
+    link.toSentry.signal()
   }
 
   // MARK: Packets
@@ -172,8 +241,16 @@ struct Sensor: ~Copyable, @unchecked Sendable {
           state.undecoded[Int(outcome.rawValue)] &+= 1
           return
         }
-        guard outcome == .packet else { return state.detector.considerOther(&state.packet, outcome) }
-        guard case .candidate = state.detector.consider(&state.packet, in: bytes) else { return }
+        guard outcome == .packet else {
+          state.others &+= 1
+          return state.detector.considerOther(&state.packet, outcome)
+        }
+        switch state.detector.consider(&state.packet, in: bytes) {
+        case .dismissed(.served) where state.packet.tcpOptionsLength > 4: return state.connections &+= 1
+        case .dismissed(.served), .dismissed(.answer): return state.others &+= 1
+        case .dismissed: return
+        case .candidate: break
+        }
         if state.settings.detector.checksServices, sockets.serves(state.packet) {
           state.detector.learnService(state.packet)
           state.isSnapshotStale = true
@@ -222,7 +299,6 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       state.detector.exposure = exposure
     }
     try chooseInterfaces()
-    guard usesRing else { return }
     let filter = filter()
     guard filter != attached else { return }
     try ring.attach(filter)
@@ -244,7 +320,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
         }
       }
     }
-    let seesNothing = usesRing && !watched.contains(where: \.isUp)
+    let seesNothing = !watched.contains(where: \.isUp)
     if seesNothing != sawNothing {
       sawNothing = seesNothing
       link.notify(seesNothing ? .nothingToWatch : .watchingAgain)
@@ -258,31 +334,13 @@ struct Sensor: ~Copyable, @unchecked Sendable {
   private func filter() -> KernelFilter {
     let settings = state.settings.detector
     let exposure = state.detector.exposure
-    var filter = KernelFilter()
+    var filter = KernelFilter(settings, exposure)
     switch state.settings.interfaces {
     case .named: filter.interfaces = .only(watched.map(\.index))
     // At most 64 in the program: beyond that the detector would see ports of a bridge twice, which counts double at worst.
     default: filter.interfaces = .except(Array(unwatched.prefix(64)))
     }
-    func wanted(_ watch: Detector.Watch?, _ transport: TransportProtocol, _ v4: Bool) -> PortSet {
-      guard let watch else { return PortSet() }
-      return settings.checksServices ? watch.ports.subtracting(exposure.wildcard(transport, v4: v4)) : watch.ports
-    }
-    filter.tcpV4 = wanted(settings.tcp, .tcp, true)
-    filter.tcpV6 = wanted(settings.tcp, .tcp, false)
-    filter.udpV4 = wanted(settings.udp, .udp, true)
-    filter.udpV6 = wanted(settings.udp, .udp, false)
-    filter.servedUDPv4 = exposure.wildcard(.udp, v4: true)
-    filter.servedUDPv6 = exposure.wildcard(.udp, v4: false)
-    if settings.checksServices {
-      filter.specificTCP = exposure.specific(.tcp)
-      filter.specificUDP = exposure.specific(.udp)
-    }
-    filter.watchesTCP = settings.tcp != nil
-    filter.watchesUDP = settings.udp != nil
-    filter.ephemeralPorts = settings.ephemeralPorts
-    // Networks that are local as a whole are left to the detector.
-    filter.addresses = exposure.localNetworks.allSatisfy(\.address.isLoopback) ? exposure.addresses : []
+    filter.sampling = sampling
     return filter
   }
 
@@ -307,16 +365,10 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     }
     self.ignored = ignored
     if let settings, settings != state.settings {
-      let usedRing = usesRing
       state.settings = settings
       state.detector.reconfigure(settings.detector)
       openListeners()
       refreshOrSay()
-      if usesRing, !usedRing {
-        do throws(Errno) { try ring.start() } catch {
-          link.notify(.trouble(error, consequence: "no packets are seen"))
-        }
-      }
     }
     publish()
     return isStopping
@@ -326,6 +378,10 @@ struct Sensor: ~Copyable, @unchecked Sendable {
 
   private mutating func publishIfDue(_ now: Int64) {
     if now - lastPublished >= 1_000_000_000 { publish() }
+    if now >= nextKeeping {
+      nextKeeping = now + Self.keepingInterval
+      hand(state.detector.memory(sources: Self.keptSources))
+    }
   }
 
   private mutating func publish() {
@@ -345,7 +401,9 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     statistics.probes = state.probes
     statistics.connects = state.connects
     statistics.lookupFailures = sockets.failures
+    statistics.sources = state.detector.sourceCount
     statistics.evictions = state.detector.evictions
+    (statistics.connectionShift, statistics.otherShift) = (sampling.connections, sampling.others)
     statistics.interfaces = watched.filter(\.isUp).map(\.name)
     statistics.servedTCP = state.detector.exposure.servedAnywhere(.tcp)
     statistics.servedUDP = state.detector.exposure.servedAnywhere(.udp)

@@ -31,6 +31,8 @@ enum SensorNotice: Sendable, Equatable {
   case watchingAgain
   /// Packets lost since the last notice, because the ring was full.
   case ringOverflow(UInt64)
+  /// So many packets concern services that one in 2^shift of their sources is looked at; 0: all are again.
+  case sampling(shift: UInt8)
   case listenerFailed(TransportProtocol, UInt16, Errno)
   /// A call of ours failed; what is lost by it.
   case trouble(Errno, consequence: String)
@@ -51,8 +53,12 @@ struct SensorStatistics: Sendable, Equatable {
   /// Probes lost because the response was busy and the queue full.
   var queueDropped: UInt64 = 0
   var lookupFailures: UInt64 = 0
-  /// Sources whose count was forgotten to make room.
+  /// Sources that something speaks against, and those that were forgotten to make room.
+  var sources = 0
   var evictions: UInt64 = 0
+  /// One in 2^n of the sources is looked at, as there is too much (`KernelFilter.Sampling`).
+  var connectionShift: UInt8 = 0
+  var otherShift: UInt8 = 0
   var interfaces: [String] = []
   var servedTCP = PortSet()
   var servedUDP = PortSet()
@@ -66,6 +72,8 @@ final class SensorLink: Sendable {
     var ignored = IPNetworkSet()
     var isStopping = false
     var statistics = SensorStatistics()
+    /// What is to be kept over a restart, when it is time to write it (`Detector.memory`).
+    var memory: [UInt8]?
     /// Raised by one each time the statistics were published.
     var edition: UInt64 = 0
     var notices: [SensorNotice] = []

@@ -57,7 +57,38 @@ extension Sentry {
   }
 
   /// Takes what became clear about a source.
-  func take(_ verdict: Verdict) { keep(.verdict(verdict)) }
+  func take(_ verdict: Verdict) {
+    if verdict.source.isHost, plan.ignored.contains(verdict.source.address) { return }
+    keep(.verdict(verdict))
+    // What reads 1.2's log (logwatch) lists every line it does not know as a fault.
+    if dialect == .modern { tell(verdict) }
+  }
+
+  /// Writes a verdict into the log: of one source once an hour, and no more than 60 in a minute.
+  private func tell(_ verdict: Verdict) {
+    let now = Clock.monotonic
+    if now >= verdictsTold.until {
+      if verdictsTold.left > 0 { say(.moreVerdicts(verdictsTold.left)) }
+      verdictsTold.until = now + 60_000_000_000
+      (verdictsTold.count, verdictsTold.left) = (0, 0)
+    }
+    let key = ToldVerdict(source: verdict.source, verdictClass: verdict.verdictClass)
+    if let before = verdictsTold.times[key], now - before < 3_600_000_000_000 { return }
+    guard verdictsTold.count < 60 else {
+      verdictsTold.left += 1
+      return
+    }
+    // When full all are forgotten, which costs a line more for each.
+    if verdictsTold.times.count >= 10_000 { verdictsTold.times = [:] }
+    verdictsTold.times[key] = now
+    verdictsTold.count += 1
+    say(.verdict(verdict))
+  }
+
+  struct ToldVerdict: Hashable {
+    let source: IPNetwork
+    let verdictClass: Verdict.Class
+  }
 
   /// Hands an event to whoever keeps it. Never waits.
   func keep(_ event: Event) { recorder?.keep(event) }

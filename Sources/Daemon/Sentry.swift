@@ -102,6 +102,13 @@ package final class Sentry {
   var hasStarted = false
   private var reportedQueueDrops: UInt64 = 0
   private var storeFailed = false
+  /// Verdicts in the log: when each was told last, and how many of this minute were told and left out.
+  var verdictsTold: (times: [ToldVerdict: Int64], until: Int64, count: Int, left: Int) = ([:], 0, 0, 0)
+  /// Writes what the detector keeps.
+  var memoryWriter: Thread?
+  let isMemoryBusy = SharedFlag()
+  /// What there is to say of what was kept before.
+  var remembered: (text: String, isError: Bool)?
 
   struct Counters {
     var probes: UInt64 = 0
@@ -208,10 +215,12 @@ package final class Sentry {
       let verdicts = BoundedQueue<Verdict>(capacity: 4096)
       var sensor = try Sensor.open(
         plan.sensorSettings(options), queue: queue.makeProducer(), verdicts: verdicts.makeProducer(), link: link)
+      let memory = Self.restore(&sensor, plan.configuration.stateDirectory)
       let control = try ControlServer(path: plan.configuration.controlSocket)
       sentry = Sentry(
         plan, options, link: link, probes: queue.makeConsumer(), verdicts: verdicts.makeConsumer(), control: control,
         signals: signals)
+      sentry.remembered = memory
       try sensor.start()
       let box = Mutex<Sensor?>(sensor)
       let cell = SensorCell(box)
@@ -221,6 +230,7 @@ package final class Sentry {
       throw .system(error)
     }
     try sentry.announce()
+    if let memory = sentry.remembered { sentry.note(memory.text, isError: memory.isError) }
     if let child = consume child { child.succeeded() }
     sentry.loop()
     sentry.link.update { $0.isStopping = true }
@@ -368,6 +378,7 @@ package final class Sentry {
     if retries.count > 10_000 { retries = [:] }
     if refusals.count > 10_000 { refusals = [:] }
     if now >= nextReconcile { reconcile() }
+    keepMemory()
     expireBlocks()
     rereadBlockedFiles()
     noteEvictions()
@@ -415,6 +426,7 @@ package final class Sentry {
       takeNotices(of: recorder)
     }
     flush()
+    keepMemory(isLast: true)
     log.flush()
   }
 
@@ -501,6 +513,11 @@ package final class Sentry {
           "\(count) packets were lost in the kernel, because they came faster than they could be looked at",
           isError: true)
         keep(.lost(.ring, count: count, at: Clock.now))
+      case .sampling(let shift):
+        note(
+          shift > 0
+            ? "so many packets touch services that only some of their sources are looked at; touches of other ports are all seen"
+            : "all sources that touch services are looked at again")
       case .listenerFailed(let transport, let port, let error):
         failed.append(Endpoint(transport, .unspecified, port))
         say(.couldNotBind(transport, port: port, in: dialect))

@@ -4,7 +4,8 @@ import Wire
 /// Finds sources that act as one: each with a probe or two, all with the same marks, sharing the ports among themselves
 /// (a scan from many addresses, or from one that changes its address within a prefix).
 ///
-/// Fixed memory: the newest 65,536 sources that something speaks against, and 16,384 groups of them. When it is full the
+/// Fixed memory: the newest sources that something speaks against, an eighth of what `SourceTable` holds and at most 65,536, and
+/// 16,384 groups of them. When it is full the
 /// oldest member leaves its groups, and a new group takes the place of a smaller one of the same hash.
 struct CampaignTable: ~Copyable {
   /// The first touch of a source.
@@ -62,7 +63,7 @@ struct CampaignTable: ~Copyable {
     var isConvicted = false
   }
 
-  static let memberCapacity = 65_536
+  private let memberCapacity: Int
   private static let groupCapacity = 16_384
   /// Members further apart than this have nothing to do with each other.
   static let window: Int64 = 86_400 * 1_000_000_000
@@ -75,8 +76,12 @@ struct CampaignTable: ~Copyable {
   private var groups: Slab<Group>
   private let hash: KeyedHash
 
-  init(key: (UInt64, UInt64)) {
-    members = Slab(count: Self.memberCapacity)
+  /// - Parameter sources: how many sources are remembered in all.
+  init(sources: Int, key: (UInt64, UInt64)) {
+    var capacity = 1024
+    while capacity < 65_536, capacity * 16 <= sources { capacity *= 2 }
+    memberCapacity = capacity
+    members = Slab(count: capacity)
     groups = Slab(count: Self.groupCapacity)
     hash = KeyedHash(key: key)
   }
@@ -102,7 +107,7 @@ struct CampaignTable: ~Copyable {
   /// - Returns: the campaigns it makes, or has joined where they have grown by half since they were told last.
   mutating func add(_ member: Member, threshold: Int32) -> [Campaign] {
     let place = next
-    next = (next + 1) % Self.memberCapacity
+    next = (next + 1) % memberCapacity
     if members[place].isUsed {
       let old = members[place]
       Bond.forEach(of: old.source) { bond in
@@ -113,7 +118,7 @@ struct CampaignTable: ~Copyable {
     }
     members[place] = member
     members[place].isUsed = true
-    credit = min(credit + 64, 4 * Self.memberCapacity)
+    credit = min(credit + 64, 4 * memberCapacity)
     var result: [Campaign] = []
     Bond.forEach(of: member.source) { bond in
       guard let key = key(of: member, bond), join(key), credit >= used else { return }
@@ -130,9 +135,9 @@ struct CampaignTable: ~Copyable {
   private func crowd(_ belongs: (Member) -> Bool) -> [Member] {
     var result: [Member] = []
     // Once the ring is full, the oldest is where the next goes.
-    let start = used < Self.memberCapacity ? 0 : next
+    let start = used < memberCapacity ? 0 : next
     for offset in 0..<used {
-      let place = (start + offset) & (Self.memberCapacity - 1)
+      let place = (start + offset) & (memberCapacity - 1)
       if belongs(members[place]) { result.append(members[place]) }
     }
     return result

@@ -44,6 +44,14 @@ extension Detector {
     /// How many sources are remembered, 124 bytes each. More sees slower scans through denser noise.
     package var sourceCapacity = 131_072
 
+    /// How many first packets may wait for what becomes of them, about 150 bytes each; a power of two up to 65,536. In a
+    /// capture all of three seconds; of a live host's only those to services.
+    package var flowCapacity = 4096
+    /// Whether the kernel can be asked if a connection to a service exists (`Detector.takeQuestions`). Not of a capture.
+    package var asksForConnections = false
+    /// Ports that our own listeners hold open for scanners (connect mode): services that nobody has business with.
+    package var traps = PortSet()
+
     package init() {}
 
     package func watch(_ transport: TransportProtocol) -> Watch? { transport == .tcp ? tcp : udp }
@@ -79,6 +87,8 @@ extension Detector {
     case traceroute
     /// ICMP, and other protocols that are in daily use.
     case otherProtocol
+    /// One of a flood, to a port that no mode watches: told of as a whole.
+    case flood
 
     package var reason: String {
       switch self {
@@ -93,6 +103,7 @@ extension Detector {
       case .impossibleSource: "impossible source address"
       case .traceroute: "traceroute"
       case .otherProtocol: "other protocols"
+      case .flood: "part of a flood"
       }
     }
   }

@@ -26,11 +26,17 @@ package struct Detector: ~Copyable {
   private var flows: FlowMemory
   private var triggers: TriggerTable
   private var pending: PendingFlows
-  private var native: NativeRule
+  var native: NativeRule
   private var oddities: OddityTable
   private var floods: FloodWatch
   /// When each TCP port was last seen served, in seconds; 0: never. For stragglers only.
   private var lastServed: Slab<UInt32>
+  /// SYNs to services that no ordinary system sends, which nothing has followed that was seen: at most 256 wait to be asked
+  /// about. Of more nothing is held against anybody.
+  private var questions: [PendingFlows.Flow] = []
+  private static let questionCapacity = 256
+  /// One in 2^n of the sources that touch services in unusual ways is seen here (`KernelFilter.Sampling.others`).
+  package var samplingShift: UInt8 = 0
   /// What was found and not yet taken.
   private var probes: [Probe] = []
   private var others: [Verdict] = []
@@ -41,13 +47,14 @@ package struct Detector: ~Copyable {
     landscape = Landscape(exposure)
     flows = FlowMemory(key: key)
     triggers = TriggerTable(key: (key.1, key.0))
-    pending = PendingFlows(key: (key.0 ^ 0x7065_6e64, key.1))
+    pending = PendingFlows(capacity: settings.flowCapacity, key: (key.0 ^ 0x7065_6e64, key.1))
     native = NativeRule(settings, key: (key.0, key.1 ^ 0x736f_7572))
     oddities = OddityTable(key: (key.1 ^ 0x6f64_6469, key.0))
     floods = FloodWatch(key: (key.1, key.0 ^ 0x666c_6f6f))
     lastServed = Slab(count: 65536)
     probes.reserveCapacity(256)
     others.reserveCapacity(64)
+    questions.reserveCapacity(Self.questionCapacity)
   }
 
   /// Takes new settings; what is known of sources and flows stays.
@@ -75,7 +82,7 @@ package struct Detector: ~Copyable {
   }
 
   /// Lends the verdicts that were reached since the last call. A source that goes on gets another each time its probes have
-  /// doubled.
+  /// doubled, and when it comes back after a minute.
   package mutating func takeVerdicts(_ body: (Verdict) -> Void) {
     if !native.verdicts.isEmpty {
       for verdict in native.verdicts { body(verdict) }
@@ -219,9 +226,11 @@ package struct Detector: ~Copyable {
     }
     if isServed { noteService(packet.targetPort, packet.time) }
     if isServed, flags.subtracting(.congestion) == .syn {
-      if ToolMark.mayBeRaw(packet) { packet.readOptions(in: bytes) }
-      noteFlood(.syn, &packet)
-      begin(&packet, .answered)
+      let mayBeRaw = ToolMark.mayBeRaw(packet)
+      if mayBeRaw { packet.readOptions(in: bytes) }
+      noteFlood(.syn, &packet, isSampled: true)
+      // Whoever connects to a trap is told of by its listener.
+      if mayBeRaw || !settings.traps.contains(packet.targetPort) { begin(&packet, .answered) }
       return .served
     }
     let interest = settings.interest(.tcp, packet.targetPort)
@@ -403,10 +412,7 @@ package struct Detector: ~Copyable {
       serve(.tcp, packet.target, packet.targetPort)
     }
     if !pending[position].isComplete {
-      if pending[position].knowsAnswer, packet.acknowledgment == pending[position].answerSequence &+ 1 {
-        native.prove(packet.source)
-        floods.uncount(.syn, packet.target, packet.targetPort)
-      }
+      proveIfAcknowledged(position, &packet)
       if pending[position].state == .answered { pending.complete(position) }
     }
     let said = packet.sequence &- pending[position].sequence &- 1
@@ -419,6 +425,16 @@ package struct Detector: ~Copyable {
     return true
   }
 
+  /// Notes that the source knows the number in our SYN/ACK, so that it has received it: of 4,294,967,296 one is right.
+  private mutating func proveIfAcknowledged(_ position: Int, _ packet: inout Packet) {
+    guard pending[position].knowsAnswer, packet.flags.contains(.ack),
+      packet.acknowledgment == pending[position].answerSequence &+ 1
+    else { return }
+    pending[position].isProven = true
+    native.prove(packet.source)
+    floods.uncount(.syn, packet.target, packet.targetPort)
+  }
+
   /// RST or SYN/ACK from outside.
   private mutating func noteAnswer(_ packet: inout Packet, isServed: Bool) {
     if packet.flags.contains(.rst) {
@@ -428,6 +444,7 @@ package struct Detector: ~Copyable {
       {
         native.noteReset(packet)
         guard pending[position].state == .answered else { return }
+        proveIfAcknowledged(position, &packet)
         let said = packet.sequence &- pending[position].sequence &- 1
         if said == 0 {
           noteSilence(position, at: packet.time)
@@ -438,12 +455,12 @@ package struct Detector: ~Copyable {
         return
       }
       native.noteReset(packet)
-      if isServed { return noteFlood(.stray, &packet) }
+      if isServed { return noteFlood(.stray, &packet, isSampled: true) }
     }
     if flows.contains(.tcp, localPort: packet.targetPort, peer: packet.source, at: packet.time) { return }
     let seen = lastServed[Int(packet.targetPort)]
     if seen > 0, UInt32(truncatingIfNeeded: packet.time.seconds) &- seen <= FlowMemory.lifetime { return }
-    noteFlood(.stray, &packet)
+    noteFlood(.stray, &packet, isSampled: true)
     tell(oddities.count(packet.flags.contains(.rst) ? .reset : .synAck, packet))
   }
 
@@ -461,6 +478,7 @@ package struct Detector: ~Copyable {
       port: flow.targetPort)
     touch.sourcePort = flow.sourcePort
     touch.mark = flow.mark
+    touch.isProven = flow.isProven
     charge(touch)
   }
 
@@ -495,9 +513,36 @@ package struct Detector: ~Copyable {
     switch flow.state {
     case .asked: accuse(flow)
     // An ordinary client may be slow to speak; a raw SYN that nothing followed was all there was to come.
-    case .answered: if flow.mark.isRaw { chargeHalfOpen(flow) }
+    case .answered: if flow.mark.isRaw { settleHalfOpen(flow) }
     case .empty: break
     }
+  }
+
+  private mutating func settleHalfOpen(_ flow: PendingFlows.Flow) {
+    // What a connection says is seen in a capture; of a live host's only the ends are.
+    guard settings.asksForConnections else { return chargeHalfOpen(flow) }
+    if questions.count < Self.questionCapacity { questions.append(flow) }
+  }
+
+  /// A connection that may exist: its client's end, and ours.
+  package struct Question: Sendable {
+    package let source: IPAddress
+    package let sourcePort: UInt16
+    package let target: IPAddress
+    package let targetPort: UInt16
+  }
+
+  /// Asks about the half-open connections that are due.
+  ///
+  /// - Parameter isEstablished: whether the kernel has the connection.
+  package mutating func takeQuestions(_ isEstablished: (Question) -> Bool) {
+    guard !questions.isEmpty else { return }
+    for flow in questions {
+      let question = Question(
+        source: flow.source, sourcePort: flow.sourcePort, target: flow.target, targetPort: flow.targetPort)
+      if !isEstablished(question) { chargeHalfOpen(flow) }
+    }
+    questions.removeAll(keepingCapacity: true)
   }
 
   private mutating func settle(_ position: Int) {
@@ -583,6 +628,12 @@ package struct Detector: ~Copyable {
   }
 
   private mutating func charge(_ touch: NativeRule.Touch) {
+    // `-S`: the classic rule counts touches of services too.
+    if !settings.checksServices, touch.kind == .syn || touch.kind == .udp,
+      landscape.serves(touch.transport, touch.target, touch.port)
+    {
+      return
+    }
     var touch = touch
     touch.isFriend = flows.isFriend(touch.source, at: touch.time)
     let kind: FloodWatch.Kind =
@@ -609,6 +660,11 @@ package struct Detector: ~Copyable {
   }
 
   private mutating func record(_ event: Probe, isWatched: Bool) {
+    // Nobody reads a hundred thousand lines of invented sources; what a mode watches must not be lost among them.
+    if !isWatched, isPartOfFlood(event) {
+      dismissals[Int(Dismissal.flood.rawValue)] &+= 1
+      return
+    }
     var probe = event
     probe.isWatched = isWatched
     probe.isOwnAddress = event.source == event.target || landscape.isLocal(event.source)
@@ -617,6 +673,18 @@ package struct Detector: ~Copyable {
     probe.isTriggered =
       isWatched && triggers.count(event.source, scope: scope, at: event.time) >= max(settings.scanTrigger, 1)
     probes.append(probe)
+  }
+
+  private func isPartOfFlood(_ event: Probe) -> Bool {
+    let kind: FloodWatch.Kind =
+      switch event.technique {
+      case .udp: .udp
+      case .syn, .connect: .syn
+      case .icmp: .icmp
+      default: .stray
+      }
+    return native.isCrowded(at: event.time)
+      || floods.isFlooded(kind, event.target, kind == .icmp ? 0 : event.targetPort, at: event.time)
   }
 
   // MARK: Other protocols
@@ -657,7 +725,7 @@ package struct Detector: ~Copyable {
     let isV4 = packet.source.isV4
     switch packet.messageType {
     case 8 where isV4, 128 where !isV4:
-      noteFlood(.icmp, &packet)
+      noteFlood(.icmp, &packet, isSampled: true)
       charge(packet, .icmp, port: UInt16(packet.messageType))
     case 13 where isV4, 15 where isV4, 17 where isV4:
       charge(packet, .icmp, port: UInt16(packet.messageType))
@@ -704,8 +772,8 @@ package struct Detector: ~Copyable {
 
   // MARK: Floods and backscatter
 
-  private mutating func noteFlood(_ kind: FloodWatch.Kind, _ packet: inout Packet) {
-    guard let flood = floods.count(kind, &packet) else { return }
+  private mutating func noteFlood(_ kind: FloodWatch.Kind, _ packet: inout Packet, isSampled: Bool = false) {
+    guard let flood = floods.count(kind, &packet, shift: isSampled ? samplingShift : 0) else { return }
     others.append(Self.verdict(flood))
   }
 

@@ -81,22 +81,25 @@ struct FloodWatch: ~Copyable {
 
   /// Counts a packet.
   ///
+  /// - Parameter shift: it stands for 2^shift, as not all are seen.
   /// - Returns: the flood it belongs to, the first time it is seen to be one.
-  mutating func count(_ kind: Kind, _ packet: inout Packet) -> Flood? {
+  mutating func count(_ kind: Kind, _ packet: inout Packet, shift: UInt8 = 0) -> Flood? {
     let port = kind == .icmp ? 0 : packet.targetPort
     let place = place(kind, packet.target, port)
     let second = UInt32(truncatingIfNeeded: packet.time.seconds)
     if counters[place].second != second { counters[place] = Counter(second: second, count: 0) }
-    if counters[place].count < .max { counters[place].count &+= 1 }
-    guard counters[place].count >= kind.limit else { return nil }
-    return note(kind, &packet, port, isFirst: counters[place].count == kind.limit)
+    let before = counters[place].count
+    let after = UInt16(clamping: UInt32(before) &+ 1 << UInt32(min(shift, 15)))
+    counters[place].count = after
+    guard after >= kind.limit else { return nil }
+    return note(kind, &packet, port, count: before < kind.limit ? UInt64(after) : 1 << UInt64(shift))
   }
 
   /// Takes note of a packet of a crowd of new sources, which others have counted.
   mutating func noteCrowd(_ target: IPAddress, _ source: IPAddress, at time: Timestamp) -> Flood? {
     var packet = Packet()
     (packet.target, packet.source, packet.time) = (target, source, time)
-    return note(.scattered, &packet, 0, isFirst: false)
+    return note(.scattered, &packet, 0, count: 1)
   }
 
   /// Somebody finished what was begun: one packet of the crowd is honest.
@@ -105,14 +108,14 @@ struct FloodWatch: ~Copyable {
     if counters[place].count > 0 { counters[place].count &-= 1 }
   }
 
-  private mutating func note(_ kind: Kind, _ packet: inout Packet, _ port: UInt16, isFirst: Bool) -> Flood? {
+  private mutating func note(_ kind: Kind, _ packet: inout Packet, _ port: UInt16, count: UInt64) -> Flood? {
     var victim = 0
     for index in 0..<Self.floodCapacity {
       if floods[index].isUsed, floods[index].kind == kind, floods[index].port == port,
         floods[index].target == packet.target,
         packet.time.nanoseconds &- floods[index].last.nanoseconds < 60_000_000_000
       {
-        observe(index, &packet, count: isFirst ? UInt64(kind.limit) : 1)
+        observe(index, &packet, count: count)
         return nil
       }
       if floods[index].last < floods[victim].last { victim = index }
@@ -124,7 +127,7 @@ struct FloodWatch: ~Copyable {
     floods[victim].port = port
     floods[victim].first = packet.time
     floods[victim].source = packet.source
-    observe(victim, &packet, count: UInt64(kind.limit))
+    observe(victim, &packet, count: max(count, UInt64(kind.limit)))
     return floods[victim]
   }
 

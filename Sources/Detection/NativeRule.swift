@@ -21,6 +21,8 @@ struct NativeRule: ~Copyable {
     var mark = ToolMark()
     /// Packets like it, itself included.
     var count: UInt32 = 1
+    /// The source has shown that it receives what we send.
+    var isProven = false
     /// We spoke to the source first, lately.
     var isFriend = false
     /// One of a flood, or an answer by its looks: it says nothing of its source.
@@ -28,7 +30,7 @@ struct NativeRule: ~Copyable {
   }
 
   private var sources: SourceTable
-  private var rarity = PortRarity()
+  var rarity = PortRarity()
   private var campaigns: CampaignTable
   private var portLog = PortLog()
   private var echoes: EchoTable
@@ -37,12 +39,12 @@ struct NativeRule: ~Copyable {
   private var newcomers: (second: Int64, count: UInt32) = (0, 0)
   private var crowdedUntil: Int64 = .min
   private let ephemeral: ClosedRange<UInt16>
-  /// Verdicts that were reached and not yet taken.
+  /// Verdicts that were reached, or whose source has been proven, and that were not yet taken.
   var verdicts: [Verdict] = []
 
   init(_ settings: Detector.Settings, key: (UInt64, UInt64)) {
     sources = SourceTable(capacity: settings.sourceCapacity, key: key)
-    campaigns = CampaignTable(key: (key.1, key.0 ^ 0x6361_6d70))
+    campaigns = CampaignTable(sources: settings.sourceCapacity, key: (key.1, key.0 ^ 0x6361_6d70))
     echoes = EchoTable(key: (key.0 ^ 0x6563_686f, key.1))
     threshold = settings.threshold
     ephemeral = settings.ephemeralPorts
@@ -61,8 +63,10 @@ struct NativeRule: ~Copyable {
   mutating func charge(_ touch: Touch) {
     let index = sources.claim(touch.source, at: touch.time)
     if sources[index].probes == 0 { noteNewcomer(touch) }
+    if touch.isProven { noteProof(index) }
     let tag = UInt8(truncatingIfNeeded: SourceRecord.mix(touch.target.v4Bits) >> 28)
     sources[index].probes &+= touch.count
+    let hasReturned = touch.time.nanoseconds &- sources[index].last.nanoseconds >= Self.absence
     if touch.time > sources[index].last { sources[index].last = touch.time }
     sources[index].techniques.insert(TechniqueSet(touch.technique))
     if touch.mark.protocolNumber != 0 { sources[index].marks.note(touch.mark) }
@@ -74,9 +78,8 @@ struct NativeRule: ~Copyable {
     }
     if sources[index].isConvicted {
       logPort(index, touch)
-      // Said again each time it has doubled.
       let probes = sources[index].probes
-      if probes & (probes &- 1) == 0 { verdicts.append(verdict(index, touch)) }
+      if hasReturned || probes & (probes &- 1) == 0 { verdicts.append(verdict(index, touch)) }
       return
     }
     guard !touch.isWeightless, !sources[index].has(touch.kind, port: touch.port, tag: tag) else { return }
@@ -97,6 +100,8 @@ struct NativeRule: ~Copyable {
     sources.rerank(index)
   }
 
+  /// A verdict is said again each time the probes of its source have doubled, and when it comes back after this.
+  private static let absence: Int64 = 60_000_000_000
   /// So many new sources in a second are invented, or a flood's: a bystander's name may come three times by chance.
   private static let crowd: UInt32 = 500
 
@@ -113,9 +118,12 @@ struct NativeRule: ~Copyable {
   /// The newest of a crowd of new sources; taken by whoever tells of floods.
   var crowd: Touch?
 
+  /// Whether a crowd of new sources is here.
+  func isCrowded(at time: Timestamp) -> Bool { time.nanoseconds <= crowdedUntil }
+
   /// Twice as much is asked for in a crowd: what draws its sources and ports by chance meets a source three times, not six.
   private func currentThreshold(_ time: Timestamp) -> Int32 {
-    time.nanoseconds <= crowdedUntil ? threshold * 2 : threshold
+    isCrowded(at: time) ? threshold * 2 : threshold
   }
 
   private mutating func add(_ index: Int, _ evidence: PackedEvidence) {
@@ -172,6 +180,7 @@ struct NativeRule: ~Copyable {
   /// A service was touched and left without a word.
   mutating func noteSilence(_ source: IPAddress, port: UInt16, _ flow: PendingFlows.Flow, at time: Timestamp) {
     let index = sources.claim(source, at: flow.time)
+    if flow.isProven { noteProof(index) }
     if sources[index].isConvicted {
       sources[index].techniques.insert(TechniqueSet(.connect))
       return
@@ -206,9 +215,15 @@ struct NativeRule: ~Copyable {
 
   /// The source acknowledged a number of ours that only a receiver can know.
   mutating func prove(_ source: IPAddress) {
-    guard let index = sources.find(source) else { return }
+    if let index = sources.find(source) { noteProof(index) }
+  }
+
+  private mutating func noteProof(_ index: Int) {
+    guard sources[index].origin < .proven else { return }
     sources[index].origin = .proven
     sources.rerank(index)
+    // What was known of it before may now be acted upon.
+    if sources[index].isConvicted { verdicts.append(verdict(index, nil)) }
   }
 
   /// A RST from a source: its own kernel speaks, not the tool.
@@ -353,14 +368,11 @@ struct NativeRule: ~Copyable {
 
   // MARK: Keeping over a restart
 
-  /// The sources that are worth keeping, the most incriminated first.
+  /// The sources that are worth keeping: those it would cost most to forget.
   func kept(most: Int) -> [SourceRecord] {
     var result: [SourceRecord] = []
-    sources.forEach { _, record in
-      if record.score > 0 { result.append(record) }
-    }
-    result.sort { ($0.rank, $0.score, $0.last) > ($1.rank, $1.score, $1.last) }
-    return Array(result.prefix(most))
+    for index in sources.dearest(most) where sources[index].score > 0 { result.append(sources[index]) }
+    return result
   }
 
   mutating func restore(_ record: SourceRecord) {

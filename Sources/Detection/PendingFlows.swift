@@ -39,11 +39,13 @@ struct PendingFlows: ~Copyable {
     var knowsAnswer = false
     /// Its handshake is complete.
     var isComplete = false
+    /// The client has acknowledged `answerSequence`.
+    var isProven = false
     var mark = ToolMark()
   }
 
-  static let capacity = 1 << 16
-  private static let bucketCount = 1 << 14
+  private let capacity: Int
+  private let bucketMask: Int
   /// How long a host may take over an answer.
   static let patience: Int64 = 3_000_000_000
 
@@ -62,10 +64,14 @@ struct PendingFlows: ~Copyable {
   /// When the oldest is due; `max` when there is none.
   private(set) var due = Int64.max
 
-  init(key: (UInt64, UInt64)) {
+  /// - Parameter capacity: a power of two from 4 to 65,536.
+  init(capacity: Int, key: (UInt64, UInt64)) {
+    precondition(capacity.nonzeroBitCount == 1 && (4...65_536).contains(capacity))
+    self.capacity = capacity
+    bucketMask = capacity / 4 - 1
     hash = KeyedHash(key: key)
-    ring = Slab(count: Self.capacity)
-    index = Slab(count: Self.bucketCount)
+    ring = Slab(count: capacity)
+    index = Slab(count: capacity / 4)
     ends = Slab(count: 2 * Self.endCount)
   }
 
@@ -90,7 +96,7 @@ struct PendingFlows: ~Copyable {
   }
 
   var isEmpty: Bool { tail == head }
-  var isFull: Bool { tail &- head == Self.capacity }
+  var isFull: Bool { tail &- head == capacity }
 
   /// The key of a flow whose first packet went from `source` to `target`.
   func key(
@@ -102,11 +108,11 @@ struct PendingFlows: ~Copyable {
 
   /// Starts fetching what `find` will look at.
   @inline(__always)
-  func prefetch(_ key: UInt64) { index.prefetch(Int(truncatingIfNeeded: key) & (Self.bucketCount - 1)) }
+  func prefetch(_ key: UInt64) { index.prefetch(Int(truncatingIfNeeded: key) & bucketMask) }
 
   /// The ring position of a flow that is not settled; nil when there is none.
   func find(_ key: UInt64) -> Int? {
-    let bucket = index[Int(truncatingIfNeeded: key) & (Self.bucketCount - 1)]
+    let bucket = index[Int(truncatingIfNeeded: key) & bucketMask]
     let tag = Self.tag(key)
     for way in 0..<4 where bucket[way] & 0xffff_0000 == tag {
       let position = Int(bucket[way] & 0xffff)
@@ -130,8 +136,8 @@ struct PendingFlows: ~Copyable {
   /// - Returns: false when its place in the index is crowded: then it cannot be found again, and must be settled as
   ///   unknown.
   mutating func insert(_ flow: Flow) -> Bool {
-    let position = tail & (Self.capacity - 1)
-    let bucket = Int(truncatingIfNeeded: flow.key) & (Self.bucketCount - 1)
+    let position = tail & (capacity - 1)
+    let bucket = Int(truncatingIfNeeded: flow.key) & bucketMask
     var place: Int?
     for way in 0..<4 {
       let value = index[bucket][way]
@@ -141,7 +147,7 @@ struct PendingFlows: ~Copyable {
       }
       // What points at a settled flow, or at another one that has taken its place, is free.
       let other = Int(value & 0xffff)
-      if ring[other].state == .empty || Int(truncatingIfNeeded: ring[other].key) & (Self.bucketCount - 1) != bucket {
+      if ring[other].state == .empty || Int(truncatingIfNeeded: ring[other].key) & bucketMask != bucket {
         place = way
         break
       }
@@ -179,7 +185,7 @@ struct PendingFlows: ~Copyable {
   /// The source of the flow that is to be taken after `count` others; nil where there are not so many.
   func upcoming(_ count: Int) -> IPAddress? {
     guard tail &- head > count else { return nil }
-    let flow = ring[(head &+ count) & (Self.capacity - 1)]
+    let flow = ring[(head &+ count) & (capacity - 1)]
     return flow.state == .asked ? flow.source : nil
   }
 
@@ -189,11 +195,11 @@ struct PendingFlows: ~Copyable {
       due = .max
       return nil
     }
-    let position = head & (Self.capacity - 1)
+    let position = head & (capacity - 1)
     let flow = ring[position]
     if flow.state != .empty { settle(position) }
     head &+= 1
-    due = head == tail ? .max : ring[head & (Self.capacity - 1)].time.nanoseconds &+ Self.patience
+    due = head == tail ? .max : ring[head & (capacity - 1)].time.nanoseconds &+ Self.patience
     return flow
   }
 }

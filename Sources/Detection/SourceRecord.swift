@@ -117,6 +117,52 @@ struct SourceRecord: BitwiseCopyable {
     silentSketch = 0
   }
 
+  // MARK: Over a restart
+
+  /// How many bytes `encode` writes.
+  static let encodedSize = 116
+
+  func encode(into bytes: inout [UInt8]) {
+    for word in [
+      address.high, address.low, UInt64(bitPattern: first.nanoseconds), UInt64(bitPattern: last.nanoseconds),
+    ] {
+      bytes.append(word)
+    }
+    bytes.append(portSketch)
+    bytes.append(UInt64(targetSketch) << 32 | UInt64(probes))
+    let (a, b, c) = marks.words
+    for word in [a, b, c] { bytes.append(word) }
+    bytes.append(
+      UInt64(techniques.rawValue) << 32 | UInt64(origins) << 24 | UInt64(flags.rawValue) << 16
+        | UInt64(conversations) << 8 | UInt64(evidenceCount))
+    for index in 0..<Self.evidenceCapacity { bytes.append(evidence[index].bits) }
+    bytes.append(UInt32(0))
+  }
+
+  /// - Returns: nil where the bytes are no record; the score is summed up anew.
+  init?(_ bytes: RawSpan, at start: Int) {
+    guard bytes.byteCount >= start + Self.encodedSize else { return nil }
+    address = IPAddress(high: bytes.u64(at: start), low: bytes.u64(at: start + 8))
+    first = Timestamp(nanoseconds: Int64(bitPattern: bytes.u64(at: start + 16)))
+    last = Timestamp(nanoseconds: Int64(bitPattern: bytes.u64(at: start + 24)))
+    portSketch = bytes.u64(at: start + 32)
+    let counts = bytes.u64(at: start + 40)
+    (targetSketch, probes) = (UInt32(truncatingIfNeeded: counts >> 32), UInt32(truncatingIfNeeded: counts))
+    marks = ToolMarks(words: (bytes.u64(at: start + 48), bytes.u64(at: start + 56), bytes.u64(at: start + 64)))
+    let rest = bytes.u64(at: start + 72)
+    techniques = TechniqueSet(rawValue: UInt16(truncatingIfNeeded: rest >> 32))
+    guard let origin = Origin(rawValue: UInt8(truncatingIfNeeded: rest >> 24)) else { return nil }
+    origins = origin.rawValue
+    flags = Flags(rawValue: UInt8(truncatingIfNeeded: rest >> 16))
+    conversations = UInt8(truncatingIfNeeded: rest >> 8)
+    evidenceCount = UInt8(truncatingIfNeeded: rest)
+    guard evidenceCount <= UInt8(Self.evidenceCapacity), first <= last else { return nil }
+    for index in 0..<Int(evidenceCount) {
+      evidence[index] = PackedEvidence(bits: bytes.u32(at: start + 80 + 4 * index))
+      score &+= Int32(evidence[index].weight)
+    }
+  }
+
   // MARK: Sketches
 
   mutating func touch(port: UInt16, target: UInt32) {

@@ -112,6 +112,32 @@ struct SourceTable: ~Copyable {
     }
   }
 
+  /// Where the sources are that it would cost most to forget, at most `most`; of the cheapest of them some that chance chose.
+  func dearest(_ most: Int) -> [Int] {
+    var counts = InlineArray<256, Int>(repeating: 0)
+    for bucket in 0...mask {
+      let row = tags[bucket]
+      for way in 0..<Self.ways where row[way] != 0 { counts[Int(row[way] & 0xff)] &+= 1 }
+    }
+    var room = most
+    var least = 256
+    while least > 1, counts[least - 1] <= room {
+      least -= 1
+      room -= counts[least]
+    }
+    var result: [Int] = []
+    result.reserveCapacity(min(most, count))
+    for bucket in 0...mask {
+      let row = tags[bucket]
+      for way in 0..<Self.ways where row[way] != 0 {
+        let rank = Int(row[way] & 0xff)
+        if rank == least - 1, room > 0 { room -= 1 } else if rank < least { continue }
+        result.append(bucket &* Self.ways &+ way)
+      }
+    }
+    return result
+  }
+
   /// What has to hold at any moment; for tests.
   func checkInvariants() {
     var found = 0

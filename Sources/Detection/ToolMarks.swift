@@ -60,6 +60,33 @@ struct ToolMarks: BitwiseCopyable {
   /// Packets from port 20.
   private var fromFTP: UInt8 = 0
 
+  /// For keeping over a restart: everything, in 24 bytes.
+  var words: (UInt64, UInt64, UInt64) {
+    (
+      UInt64(shape) << 32 | UInt64(lastSequence),
+      UInt64(lastSourcePort) << 48 | UInt64(lastTargetPort) << 32 | UInt64(resetIdentification) << 16
+        | UInt64(halves) << 8 | UInt64(family),
+      UInt64(balance) << 56 | UInt64(packets) << 48 | UInt64(alike) << 40 | UInt64(lowestHopLimit) << 32
+        | UInt64(highestHopLimit) << 24 | UInt64(hopLimitChanges) << 16 | UInt64(lastHopLimit) << 8 | UInt64(fromFTP)
+    )
+  }
+
+  init() {}
+
+  /// Any bits are valid: what makes no sense names no tool.
+  init(words: (UInt64, UInt64, UInt64)) {
+    func byte(_ word: UInt64, _ shift: UInt64) -> UInt8 { UInt8(truncatingIfNeeded: word >> shift) }
+    shape = UInt32(truncatingIfNeeded: words.0 >> 32)
+    lastSequence = UInt32(truncatingIfNeeded: words.0)
+    lastSourcePort = UInt16(truncatingIfNeeded: words.1 >> 48)
+    lastTargetPort = UInt16(truncatingIfNeeded: words.1 >> 32)
+    resetIdentification = UInt16(truncatingIfNeeded: words.1 >> 16)
+    (halves, family) = (byte(words.1, 8), byte(words.1, 0))
+    (balance, packets, alike) = (byte(words.2, 56), byte(words.2, 48), byte(words.2, 40))
+    (lowestHopLimit, highestHopLimit) = (byte(words.2, 32), byte(words.2, 24))
+    (hopLimitChanges, lastHopLimit, fromFTP) = (byte(words.2, 16), byte(words.2, 8), byte(words.2, 0))
+  }
+
   /// Takes one probe into account.
   mutating func note(_ mark: ToolMark) {
     packets = packets == .max ? .max : packets &+ 1

@@ -32,6 +32,10 @@ enum FilterMachine {
         x = UInt32(frame.datagram[Int(k)] & 15) * 4
       case 0x54: a &= k
       case 0x1c: a = a &- x
+      case 0x24: a = a &* k
+      case 0x74:
+        guard k < 32 else { return nil }
+        a >>= k
       case 0x06: return k
       case 0x05: position += Int(k)
       case 0x15: position += Int(a == k ? instruction.jt : instruction.jf)

@@ -201,6 +201,115 @@ extension PacketBuilder {
     }
   }
 
+  private static func native(_ change: (inout KernelFilter) -> Void = { _ in }) -> KernelFilter {
+    filter {
+      $0.judgesConnections = true
+      $0.judgesOtherProtocols = true
+      change(&$0)
+    }
+  }
+
+  /// What only the native rule wants to see; port 22 is served, those from 32768 on are for outgoing connections.
+  private static let connections: [(sentence: String, builder: PacketBuilder)] = [
+    ("a SYN to a service", tcp(to: 22) { $0.tcpOptions = PacketBuilder.timestamps }),
+    ("a raw SYN to a service", tcp(to: 22)),
+    ("the end of a connection", tcp([.fin, .ack], to: 22) { $0.tcpOptions = PacketBuilder.timestamps }),
+    ("the end of one, with the last words", tcp([.fin, .ack, .psh], to: 22) { $0.payload = [1] }),
+    ("FIN to a service", tcp(.fin, to: 22)),
+    ("no flags to a service", tcp([], to: 22)),
+    ("RST to a service", tcp(.rst, to: 22)),
+    ("RST and ACK", tcp([.rst, .ack])),
+    ("an answer to nothing", tcp([.syn, .ack])),
+  ]
+
+  @Test("Connections to services and answers to nothing", arguments: connections.indices)
+  func connectionsForTheNativeRule(index: Int) {
+    let row = Self.connections[index]
+    for builder in [row.builder, row.builder.overV6] {
+      let frame = FilterFrame(datagram: builder.datagram, isV6: !builder.source.isV4)
+      #expect(Self.passes(filter(), frame) == false, "\(row.sentence), without the native rule")
+      #expect(Self.passes(Self.native(), frame) == true, "\(row.sentence) from \(builder.source)")
+      let toUs = FilterFrame(
+        datagram: builder.with { $0.targetPort = 50_000 }.datagram, isV6: !builder.source.isV4)
+      #expect(
+        Self.passes(Self.native(), toUs) == row.builder.flags.isDisjoint(with: [.ack, .rst]),
+        "\(row.sentence) to a port for outgoing connections")
+    }
+  }
+
+  @Test func theMiddleOfConnectionsNeverPasses() {
+    for builder in [tcp(.ack, to: 22), tcp([.ack, .psh], to: 22), tcp(.ack, to: 22) { $0.payload = [1, 2] }] {
+      for each in [builder, builder.overV6, builder.with { $0.tcpOptions = PacketBuilder.timestamps }] {
+        let frame = FilterFrame(datagram: each.datagram, isV6: !each.source.isV4)
+        #expect(Self.passes(Self.native(), frame) == false)
+      }
+    }
+  }
+
+  @Test func whatOurServicesAnswer() {
+    for builder in [tcp([.syn, .ack], to: 22).reversed, tcp([.syn, .ack], to: 22).overV6.reversed] {
+      let frame = FilterFrame(datagram: builder.datagram, isV6: !builder.source.isV4, type: UInt32(PACKET_OUTGOING))
+      #expect(Self.passes(filter(), frame) == false)
+      #expect(Self.passes(Self.native(), frame) == true)
+    }
+  }
+
+  @Test func messagesAndOtherProtocols() {
+    let (classic, native) = (filter().program(), Self.native().program())
+    func passes(_ program: [sock_filter], _ number: UInt8, at offset: Int, _ value: UInt8, isV6: Bool) -> Bool {
+      var datagram = isV6 ? tcp().overV6.datagram : tcp().datagram
+      datagram[isV6 ? 6 : 9] = number
+      datagram[(isV6 ? 40 : 20) + offset] = value
+      return FilterMachine.run(program, FilterFrame(datagram: datagram, isV6: isV6))! > 0
+    }
+    for type: UInt8 in 0...255 {
+      #expect(passes(classic, 1, at: 0, type, isV6: false) == false)
+      #expect(passes(native, 1, at: 0, type, isV6: false) == [3, 8, 11, 13, 15, 17].contains(type), "ICMP \(type)")
+      #expect(passes(native, 58, at: 0, type, isV6: true) == [1, 3, 128].contains(type), "ICMPv6 \(type)")
+      for isV6 in [false, true] {
+        #expect(passes(native, 132, at: 12, type, isV6: isV6) == [1, 10].contains(type), "SCTP chunk \(type)")
+      }
+    }
+    for number: UInt8 in [2, 4, 41, 47, 50, 88, 89, 103, 112] {
+      #expect(passes(native, number, at: 0, 0, isV6: false) == false, "protocol \(number) carries others")
+    }
+    for number: UInt8 in [3, 9, 33, 108, 200, 254, 255] {
+      #expect(passes(native, number, at: 0, 0, isV6: false) == true, "protocol \(number)")
+      #expect(passes(native, number, at: 0, 0, isV6: true) == true, "next header \(number)")
+    }
+  }
+
+  /// In a flood some sources are looked at and others not, each as a whole; what touches dead ports always is.
+  @Test func samplingIsBySource() {
+    let some = Self.native {
+      $0.sampling.connections = 3
+      $0.sampling.others = 5
+      $0.sampling.multiplier = 0x9e37_79b1
+    }.program()
+    var passing = (connections: 0, others: 0)
+    var random = SeededGenerator(seed: 13)
+    for _ in 0..<4096 {
+      let source = IPAddress(v4: UInt32.random(in: 1 << 24...223 << 24, using: &random))
+      func passes(_ flags: TCPFlags, _ options: [UInt8], to port: UInt16 = 22) -> Bool {
+        let builder = tcp(flags, to: port) { ($0.source, $0.tcpOptions) = (source, options) }
+        return FilterMachine.run(some, FilterFrame(datagram: builder.datagram))! > 0
+      }
+      let opens = passes(.syn, PacketBuilder.timestamps)
+      #expect(passes([.fin, .ack], PacketBuilder.timestamps) == opens)
+      let answer = tcp([.syn, .ack], to: 22) { $0.source = source }.reversed
+      let sent = FilterFrame(datagram: answer.datagram, type: UInt32(PACKET_OUTGOING))
+      #expect((FilterMachine.run(some, sent)! > 0) == opens)
+      let raw = passes(.syn, [])
+      #expect(passes(.rst, []) == raw)
+      #expect(passes(.syn, [], to: 23))
+      if opens { passing.connections += 1 }
+      if raw { passing.others += 1 }
+    }
+    // 4096/8 and 4096/32, give or take five standard deviations.
+    #expect((405...619).contains(passing.connections))
+    #expect((72...184).contains(passing.others))
+  }
+
   @Test func cutPacketsNeverFailTheProgram() {
     for builder in [tcp(), udp(), tcp().overV6, udp().overV6] {
       let whole = builder.datagram
@@ -255,22 +364,16 @@ extension PacketBuilder {
       var settings = Detector.Settings()
       if random.chance(85) { settings.tcp = Detector.Watch(mode: .advanced, ports: ports()) }
       if random.chance(85) { settings.udp = Detector.Watch(mode: .advanced, ports: ports()) }
+      if random.chance(60) { settings.nativeTCP = ports() }
+      if random.chance(60) { settings.nativeUDP = ports() }
       settings.ephemeralPorts = 200...250
       var exposure = Exposure()
       exposure.setLocal([IPNetwork(IPAddress(host)!), IPNetwork(IPAddress(host6)!)])
       for port in ports().ports {
         exposure.serveEverywhere(random.chance(50) ? .tcp : .udp, port, v4: random.chance(50), v6: random.chance(50))
       }
-      var kernel = KernelFilter()
-      func wanted(_ watch: Detector.Watch?, _ transport: TransportProtocol, _ v4: Bool) -> PortSet {
-        watch.map { $0.ports.subtracting(exposure.wildcard(transport, v4: v4)) } ?? PortSet()
-      }
-      (kernel.tcpV4, kernel.tcpV6) = (wanted(settings.tcp, .tcp, true), wanted(settings.tcp, .tcp, false))
-      (kernel.udpV4, kernel.udpV6) = (wanted(settings.udp, .udp, true), wanted(settings.udp, .udp, false))
-      (kernel.servedUDPv4, kernel.servedUDPv6) = (exposure.wildcard(.udp, v4: true), exposure.wildcard(.udp, v4: false))
-      (kernel.watchesTCP, kernel.watchesUDP) = (settings.tcp != nil, settings.udp != nil)
-      kernel.ephemeralPorts = settings.ephemeralPorts
-      kernel.addresses = random.chance(70) ? exposure.addresses : []
+      var kernel = KernelFilter(settings, exposure)
+      if random.chance(30) { kernel.addresses = [] }
       let program = kernel.program(ranges: random.chance(50) ? 80 : 8)
       #expect(FilterMachine.isAcceptable(program))
       for _ in 0..<400 {
@@ -284,7 +387,8 @@ extension PacketBuilder {
           packet.isOutgoing = isOutgoing
           guard outcome == .packet else { continue }
           if case .candidate = unsafe detector.consider(&packet, in: datagram.span.bytes) { isWanted = true }
-          if isOutgoing, !builder.flags.contains(.rst), settings.watch(builder.transport) != nil,
+          if isOutgoing, !builder.flags.contains(.rst),
+            builder.transport == .tcp ? kernel.watchesTCP : kernel.watchesUDP,
             exposure.isLocal(builder.source), builder.extensions.isEmpty, size == nil,
             builder.transport == .tcp
               ? builder.flags.intersection([.syn, .ack]) == .syn
