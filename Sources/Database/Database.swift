@@ -12,6 +12,8 @@ package final class Database {
     case readWrite
     /// Never changes the file.
     case readOnly
+    /// Never changes the file, and nobody else does: it lies on a disk that is read-only, where no lock can be had.
+    case unchanging
   }
 
   package let path: String
@@ -21,9 +23,15 @@ package final class Database {
 
   package init(_ path: String, _ access: Access) throws(DatabaseError) {
     self.path = path
-    let mode = access == .readOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+    let mode =
+      switch access {
+      case .readWrite: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+      case .readOnly: SQLITE_OPEN_READONLY
+      case .unchanging: SQLITE_OPEN_READONLY | SQLITE_OPEN_URI
+      }
+    let name = access == .unchanging ? "file:\(Self.escaped(path))?immutable=1" : path
     var handle: OpaquePointer?
-    let code = unsafe sqlite3_open_v2(path, &handle, mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
+    let code = unsafe sqlite3_open_v2(name, &handle, mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
     guard let handle = unsafe handle, code == SQLITE_OK else {
       let message = unsafe String(cString: sqlite3_errstr(code))
       unsafe sqlite3_close_v2(handle)
@@ -38,6 +46,21 @@ package final class Database {
     unsafe CSQLite_set(handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
     unsafe CSQLite_set(handle, SQLITE_DBCONFIG_ENABLE_VIEW, 0)
     try execute("PRAGMA cell_size_check = ON")
+  }
+
+  /// A path as part of a URI: each byte but those that mean themselves by its number.
+  private static func escaped(_ path: String) -> String {
+    path.utf8.map { byte in
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "/"), UInt8(ascii: "-"), UInt8(ascii: "."),
+        UInt8(ascii: "_"):
+        return String(UnicodeScalar(byte))
+      default:
+        let digits = String(byte, radix: 16)
+        return digits.count == 1 ? "%0\(digits)" : "%\(digits)"
+      }
+    }.joined()
   }
 
   deinit {

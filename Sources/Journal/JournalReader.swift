@@ -7,6 +7,8 @@ import Wire
 /// Asks the journal, whether a sentry is writing to it or not. Changes nothing. Owned by one thread.
 package final class JournalReader {
   let database: Database
+  private let path: String
+  private let inode: UInt64?
 
   /// - Throws: `.system` with ENOENT where there is no journal, EACCES where it may not be read.
   package init(path: String) throws(JournalError) {
@@ -14,13 +16,30 @@ package final class JournalReader {
       // SQLite's word for both is the same.
       _ = try FileDescriptor.open(path, 0)
     } catch { throw .system(error) }
-    do throws(DatabaseError) {
-      database = try Database(path, .readOnly)
-      // Whole reports are read from it; this much of it is kept in memory, where it is used.
-      try database.pragma("cache_size", -32_768)
-    } catch { throw .database(error) }
+    self.path = path
+    inode = Files.stamp(path)?.inode
+    do throws(DatabaseError) { database = try Self.open(path) } catch { throw .database(error) }
     let version = try JournalWriter.checkVersion(database)
     if version < Schema.version { throw .older(path: path) }
+  }
+
+  /// Whether another file is in its place: whoever stays should open that.
+  package var isReplaced: Bool { Files.stamp(path).map { $0.inode != inode } ?? false }
+
+  private static func open(_ path: String) throws(DatabaseError) -> Database {
+    do throws(DatabaseError) { return try prepare(Database(path, .readOnly)) } catch {
+      // On a disk that is read-only nothing can be made beside the file. Where nothing lies there, it is whole by itself.
+      guard error.kind == .cannotOpen, Files.stamp(path + "-shm") == nil, Files.stamp(path + "-wal") == nil else {
+        throw error
+      }
+      return try prepare(Database(path, .unchanging))
+    }
+  }
+
+  private static func prepare(_ database: Database) throws(DatabaseError) -> Database {
+    // Whole reports are read from it; this much of it is kept in memory, where it is used.
+    try database.pragma("cache_size", -32_768)
+    return database
   }
 
   /// Answers of one moment, whatever is written meanwhile.

@@ -174,10 +174,12 @@ final class Site {
   }
 
   private func journal() throws(DatabaseError) -> JournalReader {
-    if let reader { return reader }
+    if let reader, !reader.isReplaced { return reader }
     do throws(JournalError) {
       let opened = try JournalReader(path: settings.journalPath)
       reader = opened
+      // Editions of another file are not ours.
+      (ports, reports) = (nil, [:])
       return opened
     } catch {
       if case .database(let failure) = error { throw failure }

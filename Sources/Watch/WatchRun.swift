@@ -160,7 +160,7 @@ package final class WatchRun {
   }
 
   private func open() throws(JournalError) -> JournalReader {
-    if let reader { return reader }
+    if let reader, !reader.isReplaced { return reader }
     let opened = try JournalReader(path: settings.journalPath)
     reader = opened
     edition = -1

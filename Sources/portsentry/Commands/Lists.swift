@@ -248,28 +248,30 @@ struct Events: ParsableCommand {
 
   func run() throws {
     let now = Clock.now
-    let reader = try options.reader(options.plan)
+    let plan = options.plan
+    var reader = try options.reader(plan)
     let start = list.since == nil ? Timestamp.distantPast : list.start(options.zone, now: now, otherwise: .zero)
-    let notes = try options.asking { () throws(DatabaseError) in
-      try reader.notes(since: start, limit: list.limit ?? (list.since == nil ? 50 : 100_000))
+    var (notes, last) = try options.asking { () throws(DatabaseError) in
+      try reader.snapshot { () throws(DatabaseError) in
+        (
+          try reader.notes(since: start, limit: list.limit ?? (list.since == nil ? 50 : 100_000)), try reader.lastNote()
+        )
+      }
     }
     if options.json, !follow {
       Console.print(JSON.array(notes.map(EventText.json)).text)
       return
     }
-    func print(_ notes: [Note]) {
+    while true {
       for note in notes {
         Console.print(options.json ? EventText.json(note).text : EventText.line(note, options.zone))
       }
-    }
-    print(notes)
-    guard follow else { return }
-    var last = try options.asking { () throws(DatabaseError) in try reader.lastNote() }
-    while true {
+      guard follow else { return }
       Clock.sleep(.milliseconds(250))
-      let new = try options.asking { () throws(DatabaseError) in try reader.notes(after: last, limit: 1000) }
-      print(new)
-      last = new.last?.id ?? last
+      // A journal that was begun anew is told from its beginning.
+      if reader.isReplaced { (reader, last) = (try options.reader(plan), 0) }
+      notes = try options.asking { () throws(DatabaseError) in try reader.notes(after: last, limit: 1000) }
+      last = notes.last?.id ?? last
     }
   }
 }
