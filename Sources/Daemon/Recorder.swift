@@ -78,7 +78,8 @@ final class Recorder: Sendable {
       if case .probe(let probe) = event {
         if shared.probes.count < Self.probeLimit { shared.probes.append(probe) } else { shared.lost += 1 }
       } else {
-        if shared.events.count < Self.eventLimit { shared.events.append(event) } else { shared.lost += 1 }
+        let room = event.isByTheWay ? Self.eventLimit / 2 : Self.eventLimit
+        if shared.events.count < room { shared.events.append(event) } else { shared.lost += 1 }
       }
       return wasEmpty
     }

@@ -30,7 +30,8 @@ extension Sentry {
       Metric("probes_ignored_total", .counter, "Probes of sources in the ignore file.", c.ignored),
       Metric("rule_sources", .gauge, "Sources that the native rule remembers something against.", UInt64(s.sources)),
       Metric(
-        "sampling_shift", .gauge, "One in 2^n of the sources is looked at, as there is too much; 0: all are.", by: "what",
+        "sampling_shift", .gauge, "One in 2^n of the sources is looked at, as there is too much; 0: all are.",
+        by: "what",
         [("connections", UInt64(s.connectionShift)), ("others", UInt64(s.otherShift))]),
       Metric("sources_forgotten_total", .counter, "Sources forgotten to make room.", s.evictions),
       Metric("blocks", .gauge, "Blocks in force.", UInt64(table.count)),

@@ -21,6 +21,18 @@ package struct Batch: Sendable {
     var target: IPAddress
     var sourcePort: UInt16 = 0
     var isIgnored = false
+
+    mutating func add(_ probe: Probe, _ seconds: Int64) {
+      first = min(first, seconds)
+      last = max(last, seconds)
+      target = probe.target
+      sourcePort = probe.sourcePort
+      isIgnored = probe.isIgnored
+      guard !isIgnored else { return }
+      probes += 1
+      techniques.insert(TechniqueSet(probe.technique))
+      ports.insert(probe.technique, probe.targetPort)
+    }
   }
 
   /// Distinct combinations of source, port, technique and hour, and events: beyond these a batch takes no more, and what
@@ -46,7 +58,8 @@ package struct Batch: Sendable {
 
   package mutating func add(_ event: Event) {
     guard case .probe(let probe) = event else {
-      if events.count < Self.eventCapacity { events.append(event) } else { lost += 1 }
+      let room = event.isByTheWay ? Self.eventCapacity / 2 : Self.eventCapacity
+      if events.count < room { events.append(event) } else { lost += 1 }
       return
     }
     let seconds = probe.time.wholeSeconds
@@ -55,25 +68,17 @@ package struct Batch: Sendable {
       ignored[hour, default: 0] += 1
     } else {
       let key = Key(source: probe.source, hour: hour, port: probe.targetPort, technique: probe.technique)
-      guard probes.count < Self.capacity || probes[key] != nil else {
+      if probes.count < Self.capacity {
+        probes[key, default: 0] += 1
+      } else if let place = probes.index(forKey: key) {
+        probes.values[place] += 1
+      } else {
         lost += 1
         return
       }
-      probes[key, default: 0] += 1
     }
     guard sources.count < Self.capacity || sources[probe.source] != nil else { return }
-    var source = sources[probe.source] ?? Source(first: seconds, last: seconds, target: probe.target)
-    source.first = min(source.first, seconds)
-    source.last = max(source.last, seconds)
-    source.target = probe.target
-    source.sourcePort = probe.sourcePort
-    source.isIgnored = probe.isIgnored
-    if !probe.isIgnored {
-      source.probes += 1
-      source.techniques.insert(TechniqueSet(probe.technique))
-      source.ports.insert(probe.technique, probe.targetPort)
-    }
-    sources[probe.source] = source
+    sources[probe.source, default: Source(first: seconds, last: seconds, target: probe.target)].add(probe, seconds)
   }
 
   /// Says that so many more were lost on the way here.

@@ -25,8 +25,10 @@ package final class JournalWriter {
   /// New sources may use half of the room, so that those known, and those that a verdict names, are still written down.
   package static let hourRoom = 262_144
   static let newSourceRows = 4
-  /// Notes that an hour may have. Beyond it they are counted as lost.
+  /// Notes that an hour may have, and scans that may begin in it. Beyond it they are counted as lost; what is only by the
+  /// way may use half.
   static let noteRoom = 10_000
+  static let scanRoom = 65_536
   /// Sources whose numbers are remembered. When full all are forgotten, which costs a look-up each.
   static let cacheLimit = 65_536
   /// Our own addresses that are told apart; of more, probes say nothing of their target.
@@ -39,9 +41,10 @@ package final class JournalWriter {
   /// Rows written in the hours in use: two as a rule, four at most.
   private var room: [Int64: Room] = [:]
   private var notes: (hour: Int64, count: Int) = (0, 0)
+  private var scans: (hour: Int64, count: Int) = (0, 0)
   private var runID: Int64?
-  /// What could not be kept of what was handed over, since this was last asked for.
-  private var refusedNotes: UInt64 = 0
+  /// Notes and verdicts of the batch under way that found no room.
+  private var refused: UInt64 = 0
   /// Sources that came new with the batch under way, by the hour of their first probe.
   private var newcomers: [Int64: UInt64] = [:]
 
@@ -141,21 +144,22 @@ package final class JournalWriter {
 
   /// Writes a batch, all of it or, when it throws, nothing.
   ///
-  /// - Returns: how many notes found no room in their hour.
+  /// - Returns: how many notes and verdicts found no room in their hour.
   @discardableResult
   package func write(_ batch: Batch, now: Timestamp) throws(DatabaseError) -> UInt64 {
-    refusedNotes = 0
+    refused = 0
     newcomers = [:]
     do throws(DatabaseError) {
       try database.transaction { () throws(DatabaseError) in
         // Sources that a verdict or a response names have a place, whatever the flood.
         for event in batch.events {
-          if let subject = event.namedSource { _ = try known(subject, at: event.time.wholeSeconds) }
+          guard !event.isByTheWay, hasRoom(event), let subject = event.namedSource else { continue }
+          _ = try known(subject, at: event.time.wholeSeconds)
         }
         try writeProbes(batch)
         for event in batch.events { try write(event) }
         if batch.lost > 0 { try write(.lost(.journal, count: batch.lost, at: now)) }
-        if refusedNotes > 0 { try addLoss(.journal, refusedNotes, at: now.wholeSeconds.hour) }
+        if refused > 0 { try addLoss(.journal, refused, at: now.wholeSeconds.hour) }
         if let runID {
           try database.run("UPDATE run SET seen = ?1 WHERE id = ?2", .int(now.nanoseconds), .int(runID))
         }
@@ -165,7 +169,7 @@ package final class JournalWriter {
       forgetSources()
       throw error
     }
-    return refusedNotes
+    return refused
   }
 
   func forgetSources() {
@@ -189,29 +193,7 @@ package final class JournalWriter {
       ids[address] = id
       if id != 0 { try update(address, id, source) }
     }
-    let insert = try database.statement(
-      "INSERT INTO probe(hour, source, technique, port, count) VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING")
-    let add = try database.statement(
-      "UPDATE probe SET count = count + ?5 WHERE hour = ?1 AND source = ?2 AND technique = ?3 AND port = ?4")
-    // What lies together in the table is written together.
-    for key in batch.probes.keys.sorted(by: { ($0.hour, $0.source) < ($1.hour, $1.source) }) {
-      let count = batch.probes[key] ?? 0
-      sums[key.hour, default: 0] += count
-      var id = ids[key.source] ?? 0
-      if id != 0, try rows(key.hour) >= Self.hourRoom { id = 0 }
-      for statement in [insert, add] {
-        statement.bind(1, key.hour)
-        statement.bind(2, id)
-        statement.bind(3, Int64(key.technique.rawValue))
-        statement.bind(4, Int64(key.port))
-        statement.bind(5, Int64(clamping: count))
-        try statement.run()
-        if database.changes > 0 {
-          if statement === insert { room[key.hour]?.rows += 1 }
-          break
-        }
-      }
-    }
+    try writeRows(batch.probes.map { Row($0, ids[$0.source] ?? 0, $1) }, &sums)
     for hour in Set(sums.keys).union(batch.ignored.keys).union(newcomers.keys) {
       if sums[hour] != nil { try reopen(hour) }
       try database.run(
@@ -222,6 +204,48 @@ package final class JournalWriter {
         Value(newcomers[hour] ?? 0))
       try database.run(
         "INSERT INTO day(day) VALUES(?1) ON CONFLICT DO UPDATE SET state = 0 WHERE state = 1", .int(hour.dayOfHour))
+    }
+  }
+
+  /// A row of the table `probe`.
+  private struct Row {
+    let hour: Int64
+    let source: Int64
+    /// Technique and port, in the order of the table's key.
+    let detail: Int64
+    let count: UInt64
+
+    init(_ key: Batch.Key, _ source: Int64, _ count: UInt64) {
+      hour = key.hour
+      self.source = source
+      detail = Int64(key.technique.rawValue) << 16 | Int64(key.port)
+      self.count = count
+    }
+  }
+
+  private func writeRows(_ rows: [Row], _ sums: inout [Int64: UInt64]) throws(DatabaseError) {
+    let insert = try database.statement(
+      "INSERT INTO probe(hour, source, technique, port, count) VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING")
+    let add = try database.statement(
+      "UPDATE probe SET count = count + ?5 WHERE hour = ?1 AND source = ?2 AND technique = ?3 AND port = ?4")
+    // In a flood of the same, or of what is new, all rows are of one kind: what the one before was is tried first.
+    var order = [insert, add]
+    // What lies together in the table is written together.
+    for row in rows.sorted(by: { ($0.hour, $0.source, $0.detail) < ($1.hour, $1.source, $1.detail) }) {
+      sums[row.hour, default: 0] += row.count
+      let isFull = row.source != 0 ? try self.rows(row.hour) >= Self.hourRoom : false
+      for (index, statement) in order.enumerated() {
+        statement.bind(1, row.hour)
+        statement.bind(2, isFull ? 0 : row.source)
+        statement.bind(3, row.detail >> 16)
+        statement.bind(4, row.detail & 0xffff)
+        statement.bind(5, Int64(clamping: row.count))
+        try statement.run()
+        guard database.changes > 0 else { continue }
+        if statement === insert { room[row.hour]?.rows += 1 }
+        if index == 1 { order.swapAt(0, 1) }
+        break
+      }
     }
   }
 
@@ -298,9 +322,12 @@ package final class JournalWriter {
 
   /// The number of a source that has to have one.
   private func known(_ network: IPNetwork, at seconds: Int64) throws(DatabaseError) -> Known {
-    if network.isHost, let known = try find(network.address) { return known }
-    if let known = try look(network) { return known }
+    if let known = try find(network) { return known }
     return try insert(network, at: seconds)
+  }
+
+  private func find(_ network: IPNetwork) throws(DatabaseError) -> Known? {
+    network.isHost ? try find(network.address) : try look(network)
   }
 
   private func update(_ address: IPAddress, _ id: Int64, _ source: Batch.Source) throws(DatabaseError) {
@@ -407,8 +434,23 @@ package final class JournalWriter {
     }
   }
 
+  /// Whether a verdict may begin a scan; all others have room.
+  private func hasRoom(_ event: Event) -> Bool {
+    guard case .verdict(let verdict) = event else { return true }
+    let hour = verdict.last.wholeSeconds.hour
+    if scans.hour != hour { scans = (hour, 0) }
+    return scans.count < (event.isByTheWay ? Self.scanRoom / 2 : Self.scanRoom)
+  }
+
   private func write(_ verdict: Verdict) throws(DatabaseError) {
-    let source = try known(verdict.source, at: verdict.first.wholeSeconds)
+    let hasRoom = hasRoom(.verdict(verdict))
+    guard
+      let source = hasRoom
+        ? try known(verdict.source, at: verdict.first.wholeSeconds) : try find(verdict.source)
+    else {
+      refused += 1
+      return
+    }
     let values: [Value] = [
       .int(source.id), Value(verdict.verdictClass.rawValue), Value(verdict.origin.rawValue),
       Value(verdict.techniques.rawValue), Value(verdict.kind.rawValue), .int(verdict.isSlow ? 1 : 0),
@@ -436,7 +478,11 @@ package final class JournalWriter {
       // ?11 has no place here.
       statement.bind(values + [.int(probes), .int(id)])
       try statement.run()
+    } else if !hasRoom {
+      refused += 1
+      return
     } else {
+      scans.count += 1
       let statement = try database.statement(
         """
         INSERT INTO scan(source, class, origin, techniques, kind, is_slow, tool, variant, first, last, probes, ports,
@@ -446,7 +492,8 @@ package final class JournalWriter {
       statement.bind(values)
       try statement.run()
       id = database.lastRow
-      try note(.verdict, at: verdict.last, verdict.source, reference: id)
+      try note(
+        .verdict, at: verdict.last, verdict.source, reference: id, isByTheWay: Event.verdict(verdict).isByTheWay)
     }
     try database.run(
       """
@@ -498,12 +545,12 @@ package final class JournalWriter {
 
   private func note(
     _ kind: NoteKind, at time: Timestamp, _ subject: IPNetwork?, reference: Int64? = nil, number: Int64? = nil,
-    text: String? = nil
+    text: String? = nil, isByTheWay: Bool = false
   ) throws(DatabaseError) {
     let hour = time.wholeSeconds.hour
     if notes.hour != hour { notes = (hour, 0) }
-    guard notes.count < Self.noteRoom else {
-      refusedNotes += 1
+    guard notes.count < (isByTheWay ? Self.noteRoom / 2 : Self.noteRoom) else {
+      refused += 1
       return
     }
     notes.count += 1

@@ -57,6 +57,16 @@ extension Event {
     }
   }
 
+  /// Whether it is about somebody who does nothing to us. When there is too much, these may have half of the room only, so that
+  /// a flood does not hide who scans and what was done.
+  package var isByTheWay: Bool {
+    switch self {
+    case .verdict(let verdict): verdict.verdictClass != .scan
+    case .named: true
+    default: false
+    }
+  }
+
   /// The source that has to be known for it, whatever the flood.
   var namedSource: IPNetwork? {
     switch self {

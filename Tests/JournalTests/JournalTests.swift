@@ -426,6 +426,40 @@ func block(_ network: String, since: Timestamp, until: Timestamp?) -> Event {
     }
   }
 
+  @Test func `A flood of verdicts about floods leaves room for those about scans`() throws {
+    var batch = Batch()
+    var flood = verdict("10.0.0.1", from: at(0), to: at(0))
+    flood.verdictClass = .flood
+    for _ in 0..<Batch.eventCapacity { batch.add(.verdict(flood)) }
+    #expect(batch.lost == UInt64(Batch.eventCapacity / 2))
+    batch.add(.verdict(verdict("10.0.0.2", from: at(0), to: at(0))))
+    #expect(batch.lost == UInt64(Batch.eventCapacity / 2))
+    try inFolder { folder in
+      let book = try Book(folder)
+      let room = JournalWriter.scanRoom / 2
+      for start in stride(from: 0, to: room + 4_000, by: 4_000) {
+        var batch = Batch()
+        for number in start..<(start + 4_000) {
+          flood.source = IPNetwork(IPAddress(v4: 0x0a00_0000 + UInt32(number)))
+          batch.add(.verdict(flood))
+        }
+        try book.writer.write(batch, now: at(0.1))
+      }
+      // One that is known already goes on, and a scan is still written down, with its note.
+      flood.source = IPNetwork("10.0.0.0")!
+      flood.probes = 77
+      try book.write([.verdict(flood), .verdict(verdict("192.0.2.7", from: at(0.1), to: at(0.1)))])
+      let reader = try book.reader()
+      let sent = (room + 4_000 + 3_999) / 4_000 * 4_000
+      #expect(try reader.database.number("SELECT count(*) FROM scan") == Int64(room) + 1)
+      #expect(try reader.database.number("SELECT count(*) FROM source") == Int64(room) + 1)
+      #expect(try reader.database.number("SELECT max(probes) FROM scan") == 77)
+      #expect(try reader.newestNotes(1).first?.subject == IPNetwork("192.0.2.7"))
+      let lost = try reader.losses(Window(from: at(0), to: at(1)))
+      #expect(lost.reduce(0) { $0 + Int($1.count) } == sent - room + room - JournalWriter.noteRoom / 2)
+    }
+  }
+
   // MARK: Keeping
 
   @Test func `Detail is thrown away when its time is over, counts are not`() throws {

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 
+import full_scan
 import lab as L
 import packets as P
 
@@ -129,7 +130,7 @@ def followed(lab):
 
 
 @L.test("journal.a_full_scan_is_counted_once")
-def full_scan(lab):
+def whole_scan(lab):
     sentry = lab.sentry("-atcp", settings=ALL_PORTS)
     source = lab.new_source()[0]
     counted = lab.count("ip saddr %s tcp flags & (fin|syn|rst|ack) == syn" % source)
@@ -151,37 +152,18 @@ def full_scan(lab):
 @L.test("journal.a_flood_is_kept_and_harms_no_detection")
 def flood(lab):
     """Probes as fast as they can be sent, from many sources; one source among them scans, and is to be called a scanner in time."""
-    seconds = 10 if IS_BENCH else 4
+    seconds = 15 if IS_BENCH else 4
     sentry = lab.sentry("-atcp", settings=QUIET)
-    counted = lab.count("ip saddr 10.0.0.0/8 tcp flags & (fin|syn|rst|ack) == syn")
-    lab.in_target("true")
-    idle = L.resident_kib(sentry.pid)
-    code = """
-import socket, struct, sys, time
-sys.path.insert(0, %r)
-import packets as P
-s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-s.bind(("lan0", 0))
-head = bytes.fromhex(%r) + b"\\x08\\x00"
-# 3000 sources, 500 ports: rows as a busy day has them.
-frames = [head + P.segment("10.%%d.%%d.7" %% (i %% 3000 // 250, i %% 250), %r, 40000, 1 + i * 7 %% 500) for i in range(60000)]
-end, sent, start = time.time() + %d, 0, time.time()
-while time.time() < end:
-    for frame in frames[sent %% 60000:sent %% 60000 + 500]: s.send(frame)
-    sent += 500
-    ahead = sent / %d - (time.time() - start)
-    if ahead > 0: time.sleep(ahead)
-print(sent)
-"""
-    rate = 60000
-    code %= (L.HERE, (L.TARGET_MAC + L.ATTACKER_MAC).replace(":", ""), L.TARGET4, seconds, rate)
-    cpu = L.cpu_seconds(sentry.pid)
-    process = lab.start(lab.attacker, "python3", "-c", code, stdout=subprocess.PIPE)
-    started = time.monotonic()
+    counted = lab.count("ip saddr 10.5.0.0/16 tcp flags & (fin|syn|rst|ack) == syn")
+    idle, cpu, started = L.resident_kib(sentry.pid), L.cpu_seconds(sentry.pid), time.monotonic()
+    # 2048 sources and 100 ports: as many rows as the journal has room for in an hour, nearly.
+    process = lab.start(
+        lab.attacker, "timeout", "-s", "KILL", str(seconds), "masscan", "--infinite", "--rate", "100000" if IS_BENCH else "60000", "-p", "1-100",
+        L.TARGET4, "--source-ip", "10.5.0.0-10.5.7.255", "--interface", "lan0", "--router-mac", L.TARGET_MAC.replace(":", "-"), "--wait", "0")
     time.sleep(seconds / 2)
     source = lab.new_source()[0]
-    mark = sentry.mark()
-    lab.nmap("-sS", "-p", "1-100", source=source)
+    # Of ports in the flood one more packet says nothing of its source.
+    lab.nmap("-sS", "-p", "1001-1100", source=source)
 
     def judged():
         return number(sentry, "SELECT count(*) FROM scan JOIN source ON source.id = scan.source WHERE address = ?",
@@ -197,15 +179,15 @@ print(sent)
     def lost():
         dropped = sentry.dropped()
         return {name: n for name, n in dropped.items() if n and name.split(".")[-1] in ("ring_full", "queue_full", "journal")}
-    L.wait_for(lambda: probes_in(sentry) >= sent - sum(lost().values()) - 60000, 20, "the journal to follow", 0.3)
-    time.sleep(1)
+    all_kept = full_scan.settled(lambda: probes_in(sentry))
     kept = number(sentry, "SELECT sum(count) FROM probe JOIN source ON source.id = probe.source WHERE length(address) = 4 AND "
-                  "substr(hex(address), 1, 2) = '0A' AND address != ?", bytes(map(int, source.split("."))))
+                  "hex(address) BETWEEN '0A050000' AND '0A0507FF'")
     check_whole(sentry)
     grown = L.resident_kib(sentry.pid) - idle
     text = "%d probes in %.1f s (%.0f a second), %d in the journal, lost: %s; verdict about a scanner among them %.2f s after its scan; " \
            "%.2f s of CPU, memory %+.1f MB" % (sent, took, sent / took, kept, lost() or "none", verdict_after, cpu, grown / 1024)
-    L.check(kept + sum(lost().values()) >= sent * 0.999, text)
+    # What the journal lost may have been verdicts (about a flood there are many), but no more than it says.
+    L.check(kept <= all_kept - 100 and sent - kept <= sum(lost().values()), text)
     if IS_BENCH:
         L.check(kept / took >= 50000, text)
     L.check(sentry.process.poll() is None, "the sentry ended")
