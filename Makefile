@@ -1,6 +1,7 @@
 # What one can do here. `make run` and `make test` install what is missing first.
-# One static program: it needs no library of the machine it runs on.
-RELEASE = swift build -c release -Xswiftc -static-executable
+# One static program: it needs no library of the machine it runs on. Functions of the same code are kept once (--icf), and tables that
+# nothing reads are left out.
+RELEASE = swift build -c release -Xswiftc -static-executable -Xswiftc -use-ld=lld -Xlinker --icf=safe -Xlinker -T$(CURDIR)/scripts/release.ld
 
 .PHONY: run test build demo coverage bench fuzz lint format install clean
 

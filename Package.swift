@@ -28,6 +28,7 @@ let package = Package(
   targets: [
     .target(name: "CLinux"),
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     module("Wire"),
     module("Memory", ["CLinux"]),
     module("Platform", ["CLinux", "Wire"]),
@@ -35,18 +36,29 @@ let package = Package(
     module("Capture", ["CLinux", "CZlib", "Platform", "Wire", "Detection"]),
     module("Response", ["CLinux", "Wire", "Detection", "Platform"]),
     module("EventLog", ["Wire", "Detection", "Response", "Platform"]),
-    module("Journal", ["Wire", "Detection", "Response"]),
+    module("Database", ["CSQLite"]),
+    module("Journal", ["CLinux", "Wire", "Platform", "Detection", "Response", "Database"]),
+    module("GeoIP", ["Wire"]),
+    module("Report", ["Wire", "Platform", "GeoIP", "Detection", "Response", "EventLog", "Database", "Journal"]),
     module("Configuration", ["Wire", "Detection", "Response", "Platform"]),
     module(
       "Daemon",
       [
-        "CLinux", "Wire", "Platform", "Capture", "Detection", "Response", "EventLog", "Journal",
-        "Configuration",
+        "CLinux", "Wire", "Platform", "Capture", "Detection", "Response", "EventLog", "Database",
+        "Journal", "Report", "Configuration",
       ]),
+    module(
+      "Page",
+      [
+        "CLinux", "Wire", "Platform", "GeoIP", "Detection", "Database", "Journal", "Report", "Configuration", "Daemon",
+      ]),
+    module(
+      "Watch", ["CLinux", "Wire", "Platform", "GeoIP", "Detection", "Database", "Journal", "Report", "Daemon"]),
     .executableTarget(
       name: "portsentry",
       dependencies: [
-        "Capture", "Daemon", "Configuration", "Detection", "EventLog", "Platform", "Response", "Wire",
+        "Capture", "Daemon", "Configuration", "Database", "Detection", "EventLog", "GeoIP", "Journal", "Page",
+        "Platform", "Report", "Response", "Watch", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),
@@ -58,15 +70,38 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["CLinux", "Wire", "Platform"], path: "Tests/TestSupport",
       swiftSettings: settings),
+    .target(
+      name: "Simulation", dependencies: ["Wire", "Detection", "Response", "Journal", "TestSupport"],
+      path: "Tests/Simulation", swiftSettings: settings),
+    .executableTarget(
+      name: "simulate", dependencies: ["CLinux", "Wire", "Platform", "Journal", "Simulation"], path: "Tests/Simulate",
+      swiftSettings: settings),
     tests("WireTests", ["Wire", "CLinux"]),
     tests("PlatformTests", ["Platform", "CLinux", "Wire"]),
     tests("DetectionTests", ["Detection", "Wire"]),
     tests("CaptureTests", ["Capture", "CZlib", "Wire", "Detection", "Platform", "CLinux"]),
     tests("ResponseTests", ["Response", "CLinux", "Wire", "Detection", "Platform"]),
     tests("EventLogTests", ["EventLog", "Response", "Wire", "Detection", "Platform"]),
+    tests("JournalTests", ["Journal", "Database", "Response", "Wire", "Detection", "Platform", "CLinux"]),
+    tests("GeoIPTests", ["GeoIP", "Wire"]),
+    tests(
+      "ReportTests",
+      [
+        "Report", "Journal", "Database", "GeoIP", "EventLog", "Response", "Wire", "Detection", "Platform", "Simulation",
+      ]),
+    tests(
+      "PageTests",
+      [
+        "Page", "Report", "Journal", "Database", "Configuration", "Daemon", "Response", "Wire", "Detection", "Platform",
+      ]),
+    tests("WatchTests", ["Watch", "Report", "Journal", "Wire", "Detection", "Platform"]),
     tests("ConfigurationTests", ["Configuration", "Response", "Wire", "Detection", "Platform"]),
     tests("DocumentationTests", ["Configuration", "EventLog", "Platform", "Wire", "Detection"]),
     tests(
-      "DaemonTests", ["Daemon", "Capture", "Configuration", "EventLog", "Response", "Wire", "Detection", "Platform"]),
+      "DaemonTests",
+      [
+        "Daemon", "CLinux", "Capture", "Configuration", "Database", "EventLog", "Journal", "Response", "Wire",
+        "Detection", "Platform",
+      ]),
   ]
 )

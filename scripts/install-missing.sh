@@ -25,6 +25,7 @@ need gcc gcc
 need make make
 need git git
 need /usr/include/zlib.h zlib1g-dev
+need /usr/include/sqlite3.h libsqlite3-dev
 if [ "${1:-build}" = test ]; then
   need ip iproute2
   need nmap nmap
@@ -47,6 +48,13 @@ if [ "${1:-build}" = test ]; then
   need strip binutils
   need route net-tools
   need unshare util-linux
+  need chromium chromium
+  need promtool prometheus
+  need tmux tmux
+  need curl curl
+  need /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
+  need faketime faketime
+  python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 fi
 if [ -n "$missing" ]; then
   echo "Installing:$missing"
@@ -61,4 +69,10 @@ if [ "${1:-build}" = test ] && [ ! -x .build/portsentry-1.2/usr/sbin/portsentry 
   else
     echo "PortSentry 1.2 is not to be had here: its columns of the coverage table are not measured" >&2
   fi
+fi
+if [ "${1:-build}" = test ] && ! .build/venv/bin/python -c 'import playwright, stix2, xarf' 2>/dev/null; then
+  # What drives the browser, and the validators of STIX and XARF by their owners: into a place of their own.
+  python3 -m venv .build/venv
+  .build/venv/bin/pip install -q --disable-pip-version-check playwright stix2 xarf ||
+    echo "Python's packages are not to be had here: the tests of page, STIX and XARF are skipped" >&2
 fi

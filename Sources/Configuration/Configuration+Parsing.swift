@@ -227,6 +227,14 @@ private struct ConfigurationReader {
       configuration.stateDirectory = absolutePath(key, setting) ?? configuration.stateDirectory
     case .controlSocket:
       configuration.controlSocket = socketPath(key, setting) ?? configuration.controlSocket
+    case .journal: configuration.recording.keepsJournal = strictFlag(key, setting)
+    case .journalKeep: configuration.recording.keep = journalKeep(setting)
+    case .journalSize: configuration.recording.size = journalSize(setting)
+    case .eventsFile: configuration.recording.eventsFile = absolutePath(key, setting)
+    case .eveFile: configuration.recording.eveFile = absolutePath(key, setting)
+    case .metricsFile: configuration.recording.metricsFile = absolutePath(key, setting)
+    case .geoIPFile: configuration.recording.geoIPFiles = geoIPFiles(setting)
+    case .consoleListen: configuration.recording.consoleListen = consoleListen(setting)
     }
   }
 
@@ -255,6 +263,11 @@ private struct ConfigurationReader {
           .warning, setting.line, "BLOCK_TIME_MAX is less than BLOCK_TIME: repeat offenders are blocked no longer")
       }
       configuration.response.longest = most
+    }
+    if !configuration.recording.keepsJournal, configuration.recording.consoleListen != nil {
+      diagnostics.add(
+        .error, settings[.consoleListen]?.line ?? 0,
+        "CONSOLE_LISTEN serves a page about the journal, and JOURNAL=\"0\" keeps none: set JOURNAL=\"1\"")
     }
   }
 
@@ -529,6 +542,75 @@ private struct ConfigurationReader {
       return nil
     }
     return .seconds(seconds)
+  }
+
+  /// A key of ours that is `"0"` or `"1"`, whatever the dialect.
+  private mutating func strictFlag(_ key: ConfigurationKey, _ setting: Setting) -> Bool {
+    switch setting.value {
+    case "0": return false
+    case "1": return true
+    default:
+      diagnostics.add(.error, setting.line, "\(key.rawValue) must be 0 or 1, not \(quoted(setting.value))")
+      return false
+    }
+  }
+
+  private mutating func journalKeep(_ setting: Setting) -> Duration {
+    guard let seconds = seconds(setting.value.lowercased().utf8), (86_400...315_360_000).contains(seconds) else {
+      diagnostics.add(
+        .error, setting.line, "JOURNAL_KEEP must be from 1d to 3650d, as 30d or 12w, not \(quoted(setting.value))")
+      return configuration.recording.keep
+    }
+    return .seconds(seconds)
+  }
+
+  private mutating func journalSize(_ setting: Setting) -> Int {
+    var digits = Array(setting.value.utf8)[...].trimmingBlanks
+    let units: [UInt8: Int] = [UInt8(ascii: "M"): 1 << 20, UInt8(ascii: "G"): 1 << 30]
+    let unit = digits.last.flatMap { units[$0 & ~0x20] }
+    if unit != nil { digits.removeLast() }
+    let (number, isWhole) = leadingNumber(digits)
+    guard isWhole, digits.first?.isDigit == true, let unit, (1...1_048_576).contains(number),
+      (16 << 20...1 << 40).contains(number * unit)
+    else {
+      diagnostics.add(
+        .error, setting.line,
+        "JOURNAL_SIZE must be from 16M to 1024G, as 512M or 2G, not \(quoted(setting.value))")
+      return configuration.recording.size
+    }
+    return number * unit
+  }
+
+  private mutating func geoIPFiles(_ setting: Setting) -> [String] {
+    let paths = setting.value.split(separator: ",").map {
+      String(decoding: Array($0.utf8)[...].trimmingBlanks, as: UTF8.self)
+    }
+    for path in paths where !path.hasPrefix("/") {
+      diagnostics.add(.error, setting.line, "GEOIP_FILE must name files that begin with /, unlike \(quoted(path))")
+    }
+    return paths.filter { $0.hasPrefix("/") }
+  }
+
+  private mutating func consoleListen(_ setting: Setting) -> ListenAddress? {
+    guard !setting.isEmpty else { return nil }
+    do throws(ListenAddress.Fault) { return try ListenAddress(setting.value) } catch {
+      switch error {
+      case .form:
+        diagnostics.add(
+          .error, setting.line,
+          "CONSOLE_LISTEN must be a loopback address with a port, as 127.0.0.1:8087 or [::1]:8087, or the path of a socket,"
+            + " not \(quoted(setting.value))")
+      case .notLoopback(let address):
+        diagnostics.add(
+          .error, setting.line,
+          "CONSOLE_LISTEN: \(address) can be reached from outside, and the page is for this host only; use 127.0.0.1 or [::1],"
+            + " and come in by `ssh -L` or through a web server with TLS")
+      case .pathTooLong(let count):
+        diagnostics.add(
+          .error, setting.line, "CONSOLE_LISTEN has \(count) bytes; a socket's path has at most 107")
+      }
+      return nil
+    }
   }
 
   private mutating func historyFormat(_ setting: Setting) -> [Dialect] {

@@ -44,8 +44,30 @@ package struct Configuration: Sendable, Equatable {
   package var stateDirectory = Configuration.defaultStateDirectory
   /// Where the command line finds the running sentry; absolute, at most 107 bytes.
   package var controlSocket = Configuration.defaultControlSocket
+  package var recording = Recording()
 
   package init() {}
+
+  /// What is kept of what was seen, and where it is shown.
+  package struct Recording: Sendable, Equatable {
+    /// Whether there is a journal (`JOURNAL`): `STATE_DIR`/journal.db.
+    package var keepsJournal = true
+    /// How long it keeps what every single source did (`JOURNAL_KEEP`), a day and up. Longer needs more space; counts of
+    /// hours and days stay in any case.
+    package var keep = Duration.seconds(30 * 86_400)
+    /// Its largest size in bytes (`JOURNAL_SIZE`), 16 MiB and up. At it the oldest detail goes before its time.
+    package var size = 512 << 20
+    /// nil: no such file; likewise the next two.
+    package var eventsFile: String?
+    package var eveFile: String?
+    package var metricsFile: String?
+    /// Databases of countries and networks, asked in this order.
+    package var geoIPFiles: [String] = []
+    /// nil: there is no page.
+    package var consoleListen: ListenAddress?
+
+    package init() {}
+  }
 
   package static let defaultIgnoreFile = "/etc/portsentry/portsentry.ignore"
   package static let defaultHistoryFile = "/var/lib/portsentry/portsentry.history"

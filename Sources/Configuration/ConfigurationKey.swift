@@ -38,6 +38,14 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
   case commandTimeout = "COMMAND_TIMEOUT"
   case stateDirectory = "STATE_DIR"
   case controlSocket = "CONTROL_SOCKET"
+  case journal = "JOURNAL"
+  case journalKeep = "JOURNAL_KEEP"
+  case journalSize = "JOURNAL_SIZE"
+  case eventsFile = "EVENTS_FILE"
+  case eveFile = "EVE_FILE"
+  case metricsFile = "METRICS_FILE"
+  case geoIPFile = "GEOIP_FILE"
+  case consoleListen = "CONSOLE_LISTEN"
 
   /// What the manual, the example file and messages say of a key.
   package struct Facts: Sendable {
@@ -119,6 +127,18 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
       Facts(
         dialects: [], defaultText: Configuration.defaultControlSocket,
         summary: "socket on which the command line asks us")
+    case .journal: Facts(dialects: [], defaultText: "1", summary: "whether a database of what was seen is kept")
+    case .journalKeep:
+      Facts(dialects: [], defaultText: "30d", summary: "how long the journal keeps what every single source did")
+    case .journalSize: Facts(dialects: [], defaultText: "512M", summary: "the largest size of the journal")
+    case .eventsFile: Facts(dialects: [], defaultText: "", summary: "file of events as JSON, in Elastic Common Schema")
+    case .eveFile: Facts(dialects: [], defaultText: "", summary: "file of events as JSON, as Suricata's eve.json")
+    case .metricsFile:
+      Facts(dialects: [], defaultText: "", summary: "file of metrics for Prometheus' textfile collector")
+    case .geoIPFile:
+      Facts(dialects: [], defaultText: "", summary: "MaxMind-format files that tell countries and networks")
+    case .consoleListen:
+      Facts(dialects: [], defaultText: "", summary: "where the web page is served: loopback or a socket")
     }
   }
 

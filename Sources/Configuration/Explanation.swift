@@ -130,8 +130,38 @@ package enum Explanation {
     let blocked = c.blockedFile.map { quoted($0) } ?? "none"
     return [
       "Files: history \(history), blocked \(blocked), state \(quoted(c.stateDirectory))."
-        + (c.resolveHost ? " Host names are looked up." : "")
-    ]
+        + (c.resolveHost ? " Host names are looked up." : ""),
+      recorded(c),
+    ] + shown(c)
+  }
+
+  private static func recorded(_ c: Configuration) -> String {
+    let recording = c.recording
+    guard recording.keepsJournal else {
+      return "Journal: none is kept, so sources, show and report have nothing to tell."
+    }
+    return "Journal: \(quoted("\(c.stateDirectory)/journal.db")) keeps what every source did for"
+      + " \(words(recording.keep)), counts for good, \(size(recording.size)) at most."
+  }
+
+  private static func shown(_ c: Configuration) -> [String] {
+    let recording = c.recording
+    var lines: [String] = []
+    let files = [
+      recording.eventsFile.map { "events \(quoted($0)) (ECS)" }, recording.eveFile.map { "events \(quoted($0)) (EVE)" },
+      recording.metricsFile.map { "metrics \(quoted($0))" },
+    ].compactMap(\.self)
+    if !files.isEmpty { lines.append("For other programs: \(files.joined(separator: ", ")).") }
+    if let listen = recording.consoleListen {
+      lines.append(
+        "Page: served on \(listen) to whoever has the token in \(quoted("\(c.stateDirectory)/console.token")).")
+    }
+    return lines
+  }
+
+  /// `512 MB`, `2 GB`, in the units that JOURNAL_SIZE is written in.
+  private static func size(_ bytes: Int) -> String {
+    bytes >= 1 << 30 && bytes % (1 << 30) == 0 ? "\(bytes >> 30) GB" : "\(bytes >> 20) MB"
   }
 
   /// `24 hours`, `90 seconds`: in the largest unit that fits evenly.

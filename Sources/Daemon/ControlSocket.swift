@@ -6,6 +6,10 @@ import Platform
 package enum ControlMessage: Equatable, Sendable {
   case status(json: Bool)
   case blocked(json: Bool)
+  /// A few counts, at once and for little: what is shown every second.
+  case pulse
+  /// Counts for Prometheus.
+  case metrics
   /// Block an address or network; seconds nil: as configured, 0: until released.
   case block(target: String, seconds: Int64?, reason: String)
   case unblock(target: String)
@@ -22,6 +26,8 @@ package enum ControlMessage: Equatable, Sendable {
     switch self {
     case .status(let json): json ? "status\tjson" : "status"
     case .blocked(let json): json ? "blocked\tjson" : "blocked"
+    case .pulse: "pulse"
+    case .metrics: "metrics"
     case .block(let target, let seconds, let reason):
       "block\t\(target)\t\(seconds.map(String.init) ?? "-")\t\(reason)"
     case .unblock(let target): "unblock\t\(target)"
@@ -39,6 +45,8 @@ package enum ControlMessage: Equatable, Sendable {
     switch (words.first, words.count) {
     case ("status", 1): self = .status(json: false)
     case ("status", 2) where words[1] == "json": self = .status(json: true)
+    case ("pulse", 1): self = .pulse
+    case ("metrics", 1): self = .metrics
     case ("blocked", 1): self = .blocked(json: false)
     case ("blocked", 2) where words[1] == "json": self = .blocked(json: true)
     case ("block", 4):
@@ -135,18 +143,28 @@ package enum ControlClient {
   /// Whether a sentry answers at `path`.
   package static func isAnswering(_ path: String) -> Bool { (try? connect(path)) != nil }
 
-  private static func connect(_ path: String) throws(Errno) -> FileDescriptor {
+  private static func connect(_ path: String, patience: Int? = nil) throws(Errno) -> FileDescriptor {
     guard let address = UnixAddress(path) else { throw Errno(ENAMETOOLONG, "connect", path) }
     let socket = try FileDescriptor.socket(AF_UNIX, CLinux_SOCK_STREAM, 0)
+    if let patience {
+      var timeout = timeval(tv_sec: patience, tv_usec: 0)
+      for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+        unsafe setsockopt(socket.raw, SOL_SOCKET, option, &timeout, socklen_t(MemoryLayout<timeval>.size))
+      }
+    }
     try check("connect", path) { unsafe address.withPointer { unsafe CLinux_connect(socket.raw, $0, $1) } }
     return socket
   }
 
   /// Sends a message and waits for the whole answer.
   ///
-  /// - Throws: `ENOENT` or `ECONNREFUSED` when no sentry runs, `EACCES` without the right to ask.
-  package static func ask(_ path: String, _ message: ControlMessage) throws(Errno) -> ControlReply {
-    let socket = try connect(path)
+  /// - Parameter patience: for how many seconds at a time nothing may come; nil for whoever has nothing else to do.
+  /// - Throws: `ENOENT` or `ECONNREFUSED` when no sentry runs, `EACCES` without the right to ask, `EAGAIN` when there is
+  ///   no answer in time.
+  package static func ask(
+    _ path: String, _ message: ControlMessage, patience: Int? = nil
+  ) throws(Errno) -> ControlReply {
+    let socket = try connect(path, patience: patience)
     try socket.writeAll(Array((message.line + "\n").utf8))
     var bytes: [UInt8] = []
     while true {

@@ -1,6 +1,7 @@
 import Configuration
 import Detection
 import EventLog
+import Journal
 import Platform
 import Response
 import Wire
@@ -177,6 +178,26 @@ package struct Plan: Sendable {
     }
     if case .named(let names) = options.interfaces { trap.interfaces = names }
     return trap.decoy.isEmpty && trap.doubt == nil ? nil : trap
+  }
+
+  /// Where the journal of these settings is.
+  package var journalPath: String { "\(configuration.stateDirectory)/journal.db" }
+
+  /// What is to be kept of what happens.
+  var recorderSettings: Recorder.Settings {
+    let recording = configuration.recording
+    var settings = Recorder.Settings()
+    settings.version = Version.text
+    settings.eventsFile = recording.eventsFile
+    settings.eveFile = recording.eveFile
+    settings.metricsFile = recording.metricsFile
+    if recording.keepsJournal {
+      var journal = JournalWriter.Settings(path: journalPath)
+      journal.keep = recording.keep
+      journal.size = recording.size
+      settings.journal = journal
+    }
+    return settings
   }
 
   /// What the sensor needs of all this.

@@ -1,6 +1,7 @@
 import Configuration
 import Detection
 import EventLog
+import Journal
 import Platform
 import Response
 import Wire

@@ -2,6 +2,7 @@ import Configuration
 import Detection
 import EventLog
 import Platform
+import Report
 import Response
 import Wire
 
@@ -11,6 +12,8 @@ extension Sentry {
     switch message {
     case .status(let json): return ControlReply(json ? statusJSON().text + "\n" : statusText())
     case .blocked(let json): return ControlReply(json ? blockedJSON().text + "\n" : blockedText())
+    case .pulse: return ControlReply(pulse().text + "\n")
+    case .metrics: return ControlReply(Metrics.text(metrics()))
     case .block(let target, let seconds, let reason): return order(target, seconds, reason)
     case .unblock(let target): return releaseOrdered(target)
     case .unblockAll:
@@ -160,6 +163,20 @@ extension Sentry {
     }.joined()
   }
 
+  /// The sensor is not asked anew for it: its counts are a second old at most.
+  private func pulse() -> JSON {
+    let s = link.shared.withLock { $0.statistics }
+    return .object([
+      "version": .string(version), "started": JSON(started.seconds), "seen": JSON(counters.probes),
+      "alerts": JSON(counters.alerts), "ignored": JSON(counters.ignored), "blocks": JSON(table.count),
+      "blocks_made": JSON(counters.blocks), "lost": JSON(s.ringDropped + queueDrops),
+      "journal_lost": JSON(recorder?.statistics.lost ?? 0),
+      "journal_failing": .bool(recorder?.statistics.isFailing ?? false),
+      "interfaces": .array(s.interfaces.map(JSON.string)), "tcp_mode": JSON(plan.tcpMode?.classicName(.tcp)),
+      "udp_mode": JSON(plan.udpMode?.classicName(.udp)), "response": .string(responseText()),
+    ])
+  }
+
   private func responseText() -> String {
     func text(_ action: BlockAction) -> String {
       switch action {
@@ -239,7 +256,10 @@ extension Sentry {
       "tcp_mode": JSON(plan.tcpMode?.classicName(.tcp)),
       "udp_mode": JSON(plan.udpMode?.classicName(.udp)),
       "tcp_ports": .string(plan.ports(.tcp).description),
+      "tcp_port_count": JSON(plan.ports(.tcp).count),
       "udp_ports": .string(plan.ports(.udp).description),
+      "udp_port_count": JSON(plan.ports(.udp).count),
+      "response": .string(responseText()),
       "interfaces": .array(s.interfaces.map(JSON.string)),
       "served_tcp": .string(s.servedTCP.description),
       "served_udp": .string(s.servedUDP.description),
@@ -250,8 +270,9 @@ extension Sentry {
       ]),
       "dropped": .object([
         "ring_full": JSON(s.ringDropped), "queue_full": JSON(probesRefused), "history": JSON(historyLost),
-        "log": JSON(log.lost),
+        "log": JSON(log.lost), "journal": JSON(recorder?.statistics.lost ?? 0),
       ]),
+      "journal": journalJSON(),
       "probes": .object([
         "seen": JSON(c.probes), "alerts": JSON(c.alerts), "below_trigger": JSON(c.untriggered),
         "ignored": JSON(c.ignored), "waiting": JSON(queued), "sources_forgotten": JSON(s.evictions),
@@ -276,7 +297,17 @@ extension Sentry {
     ])
   }
 
-  private var historyLost: UInt64 { counters.historyLost + UInt64(history?.value.lostLines ?? 0) }
+  private func journalJSON() -> JSON {
+    guard let journal = plan.recorderSettings.journal, let recorder else { return .null }
+    let statistics = recorder.statistics
+    return .object([
+      "path": .string(journal.path), "bytes": JSON(statistics.bytes), "limit": JSON(journal.size),
+      "keep_seconds": JSON(journal.keep.components.seconds), "failing": .bool(statistics.isFailing),
+      "written": statistics.writtenAt.map { JSON($0.seconds) } ?? .null,
+    ])
+  }
+
+  var historyLost: UInt64 { counters.historyLost + UInt64(history?.value.lostLines ?? 0) }
 
   private func blockedText() -> String {
     let blocks = table.all
@@ -314,25 +345,5 @@ extension Sentry {
           "reason": .string(block.record.reason),
         ])
       })
-  }
-}
-
-/// Lengths of time as people say them.
-enum Term {
-  /// `0.2s` below ten seconds, else as `text`.
-  static func short(_ duration: Duration) -> String {
-    let tenths = max(0, duration.wholeNanoseconds) / 100_000_000
-    return tenths < 100 ? "\(tenths / 10).\(tenths % 10)s" : text(duration)
-  }
-
-  /// `45s`, `12m`, `5h 3m`, `3d 4h`.
-  static func text(_ duration: Duration) -> String {
-    let seconds = max(0, duration.components.seconds)
-    switch seconds {
-    case ..<60: return "\(seconds)s"
-    case ..<3600: return "\(seconds / 60)m" + (seconds < 600 && seconds % 60 > 0 ? " \(seconds % 60)s" : "")
-    case ..<86_400: return "\(seconds / 3600)h" + (seconds / 60 % 60 > 0 ? " \(seconds / 60 % 60)m" : "")
-    default: return "\(seconds / 86_400)d" + (seconds / 3600 % 24 > 0 ? " \(seconds / 3600 % 24)h" : "")
-    }
   }
 }

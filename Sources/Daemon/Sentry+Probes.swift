@@ -96,7 +96,7 @@ extension Sentry {
   }
 
   /// Hands an event to whoever keeps it. Never waits.
-  func keep(_ event: Event) {}
+  func keep(_ event: Event) { recorder?.keep(event) }
 
   func recordedKey(_ probe: Probe) -> RecordedSource {
     RecordedSource(address: probe.source, transport: dialect == .classic ? probe.transport : nil)
@@ -181,6 +181,7 @@ extension Sentry {
 
   func takeNames(_ resolver: NameResolver) {
     for result in resolver.results(now: Clock.now) {
+      if let name = result.name { keep(.named(result.address, name)) }
       guard let lines = waiting.removeValue(forKey: result.address) else { continue }
       heldLines -= lines.count
       for line in lines { line(result.name) }

@@ -3,7 +3,9 @@ import CLinux
 import Configuration
 import Detection
 import EventLog
+import Journal
 import Platform
+import Report
 import Response
 import Synchronization
 import Wire
@@ -61,6 +63,11 @@ package final class Sentry {
   var queueDrops: UInt64 { probes.refused }
   /// Probes that are seen and not yet dealt with.
   var queued: Int { probes.count }
+  /// Keeps what happens; nil where nothing is to be kept.
+  var recorder: Recorder?
+  private var countedEvictions: UInt64 = 0
+  /// Serves the page; nil where there is none.
+  private var console: ConsoleProcess?
   private let connections = try? Owned(SocketTable())
   private var connectedPeers: Set<IPAddress> = []
   private var connectedPeersUntil: Int64 = 0
@@ -108,6 +115,7 @@ package final class Sentry {
   private var nextWatchdog: Int64 = .max
   var nextReconcile: Int64 = 0
   private var nextSafeList: Int64 = 0
+  private var nextMetrics: Int64 = 0
   var reconcileFailed = false
   /// The blocks of before are in force; before that everything is missing, which is nobody's doing.
   var hasStarted = false
@@ -179,6 +187,41 @@ package final class Sentry {
     ignoreStamp = plan.configuration.ignoreFile.flatMap(Files.stamp)
   }
 
+  /// Starts, changes or ends the keeping of what happens, as the settings say.
+  private func setUpRecorder() {
+    let settings = plan.recorderSettings
+    if let recorder {
+      recorder.update(settings)
+    } else if !settings.keepsNothing {
+      do throws(Errno) { recorder = try Recorder(settings) } catch {
+        note("\(error): nothing is kept in the journal", isError: true)
+      }
+    }
+  }
+
+  /// Starts or ends the page, as the settings say.
+  private func setUpConsole() {
+    console?.stop()
+    console = nil
+    guard let listen = plan.configuration.recording.consoleListen else { return }
+    var arguments = [
+      "console", "--listen", "\(listen)", "--journal", plan.journalPath, "--control-socket",
+      plan.configuration.controlSocket, "--parent", String(Version.processID),
+    ]
+    if let path = plan.configurationPath { arguments += ["-c", path] }
+    console = ConsoleProcess(arguments: arguments)
+  }
+
+  private func advanceConsole() {
+    guard let console, let notice = console.advance(now: Clock.monotonic) else { return }
+    let place = plan.configuration.recording.consoleListen.map { "\($0)" } ?? ""
+    switch notice {
+    case .started: note("The page is served on \(place); `portsentry console --url` shows the way in")
+    case .ended(let why):
+      note("the page on \(place) is not served: \(why); it is tried again, and watching goes on", isError: true)
+    }
+  }
+
   /// Runs a sentry until it is told to end.
   ///
   /// - Parameter child: to be told of success, when in the background.
@@ -240,6 +283,8 @@ package final class Sentry {
   /// The start lines, the blocks of before, and the word that all is well.
   private func announce() throws(StartError) {
     say(.starting(version: dialect == .classic ? "1.2" : version, in: dialect))
+    setUpRecorder()
+    keep(.started(at: started))
     for problem in plan.diagnostics { note("\(problem)", isError: problem.severity == .error) }
     if plan.configuration.resolveHost { openResolver() }
     refreshSafeList()
@@ -250,6 +295,7 @@ package final class Sentry {
     announceTrial()
     say(.active(in: dialect))
     notifyReady()
+    setUpConsole()
     if let interval = notifier.watchdogInterval { nextWatchdog = Clock.monotonic + interval.wholeNanoseconds }
     flush()
   }
@@ -297,9 +343,12 @@ package final class Sentry {
       var descriptors = [signals.raw, link.toSentry.fd, control.descriptor] + blocker.runner.pollDescriptors
       if let fd = blocker.monitorDescriptor { descriptors.append(fd) }
       if let resolver { descriptors.append(resolver.fd) }
+      if let recorder { descriptors.append(recorder.toSentry.fd) }
+      if let console { descriptors += console.descriptors }
       let now = Clock.monotonic
       var due = min(nextTick, nextWatchdog)
       if let deadline = blocker.runner.nextDeadline { due = min(due, Int64(clamping: deadline)) }
+      if let next = console?.due { due = min(due, next) }
       if log.isWaiting { due = min(due, now + 100_000_000) }
       let milliseconds = Int32(clamping: max(0, (due - now + 999_999) / 1_000_000))
       let ready = Poll.readable(descriptors, milliseconds: milliseconds)
@@ -315,6 +364,8 @@ package final class Sentry {
         nextReconcile = min(nextReconcile, Clock.monotonic + 100_000_000)
         nextTick = min(nextTick, nextReconcile)
       }
+      advanceConsole()
+      if let recorder, ready.contains(recorder.toSentry.fd) { takeNotices(of: recorder) }
       if ready.contains(control.descriptor) { control.serve { self.answer($0) } }
       tick()
       flush()
@@ -344,6 +395,7 @@ package final class Sentry {
       let lost = refused - reportedQueueDrops
       reportedQueueDrops = refused
       note("\(lost) probes were lost, because they came faster than they could be written", isError: true)
+      keep(.lost(.queue, count: lost, at: Clock.now))
     }
   }
 
@@ -368,9 +420,22 @@ package final class Sentry {
     keepMemory()
     expireBlocks()
     rereadBlockedFiles()
+    noteEvictions()
+    if now >= nextMetrics, plan.configuration.recording.metricsFile != nil {
+      nextMetrics = now + 15_000_000_000
+      recorder?.publish(metrics: Metrics.text(metrics()))
+    }
     if let end = table.nextEnd {
       nextTick = min(nextTick, now + max(1_000_000, (end - Clock.now).wholeNanoseconds))
     }
+  }
+
+  /// Sources that the detector has forgotten to make room.
+  private func noteEvictions() {
+    let evictions = link.shared.withLock { $0.statistics.evictions }
+    guard evictions > countedEvictions else { return }
+    keep(.lost(.sources, count: evictions - countedEvictions, at: Clock.now))
+    countedEvictions = evictions
   }
 
   private func obeySignals() {
@@ -387,6 +452,7 @@ package final class Sentry {
   private func finish() {
     notifier.stopping()
     endDeception()
+    console?.stop()
     for _ in 0..<64 { takeProbes() }
     // What is running is given its grace and left behind; what it was for stays recorded.
     blocker.runner.stop(now: UInt64(Clock.monotonic))
@@ -394,6 +460,11 @@ package final class Sentry {
     waiting = [:]
     for line in LogLine.shuttingDown(in: dialect) { say(line) }
     nextBlockedWrite = 0
+    if let recorder {
+      keep(.stopped(at: Clock.now))
+      recorder.finish()
+      takeNotices(of: recorder)
+    }
     flush()
     keepMemory(isLast: true)
     log.flush()
@@ -474,11 +545,15 @@ package final class Sentry {
       case .interfaceWatched(let name): note("interface \(name) has appeared and is watched")
       case .nothingToWatch:
         note("no interface to watch is up: NOTHING IS SEEN until one is", isError: true)
-      case .watchingAgain: note("an interface is up: watching")
+        keep(.blind(at: Clock.now))
+      case .watchingAgain:
+        note("an interface is up: watching")
+        keep(.seeing(at: Clock.now))
       case .ringOverflow(let count):
         note(
           "\(count) packets were lost in the kernel, because they came faster than they could be looked at",
           isError: true)
+        keep(.lost(.ring, count: count, at: Clock.now))
       case .sampling(let shift):
         note(
           shift > 0
@@ -492,6 +567,25 @@ package final class Sentry {
       }
     }
     return failed
+  }
+
+  /// Says what the keeping of events has to say.
+  private func takeNotices(of recorder: Recorder) {
+    for notice in recorder.takeNotices() {
+      switch notice {
+      case .journalFailed(let error):
+        note("\(error): nothing more is kept in the journal until that is mended; all else goes on", isError: true)
+      case .journalRecovered(let lost):
+        note("the journal is written again; \(lost == 0 ? "nothing was" : "\(lost) records were") lost")
+      case .journalReplaced(let kept):
+        let place = kept.map { "it is kept as \($0)" } ?? "it could not be moved"
+        note("the journal was damaged: \(place), and a new one is begun", isError: true)
+      case .fileChanged(let path, let change): say(.eventFile(path, change, in: dialect))
+      case .metricsFailed(let path, let error?):
+        note("cannot write \(path): \(error.reason); metrics are old", isError: true)
+      case .metricsFailed(let path, nil): note("\(path) is written again")
+      }
+    }
   }
 
   // MARK: Files that are read again
@@ -607,7 +701,10 @@ package final class Sentry {
         flush()
         history = Self.history(next)
       }
+      let hadConsole = plan.configuration.recording.consoleListen
       plan = next
+      setUpRecorder()
+      if plan.configuration.recording.consoleListen != hadConsole { setUpConsole() }
       policy.settings = plan.configuration.response
       blocker.reconfigure(plan.configuration.response)
       if plan.configuration.resolveHost { openResolver() } else { resolver = nil }
@@ -639,5 +736,5 @@ private final class SensorCell: Sendable {
 /// The program's version, as `--version` and the start line say it.
 package enum Version {
   package static let text = "3.0.0"
-  static var processID: Int32 { getpid() }
+  package static var processID: Int32 { getpid() }
 }

@@ -1,12 +1,8 @@
-import CLinux
 import Platform
 import Wire
 
-/// The record of everything seen, which only ever grows: 1.2's lines (one for each host responded to), 2.x's (one for
-/// each event), or both in one file.
-///
-/// Lines collect in memory until `flush()` writes them, so that a flood costs one write and not one for each packet.
-/// The file is never truncated. It is opened anew when it has been moved or deleted, so log rotation needs no signal.
+/// The record of everything seen: 1.2's lines (one for each host responded to), 2.x's (one for each event), or both in
+/// one file.
 package struct HistoryFile: ~Copyable {
   package enum Form: String, Sendable, CaseIterable {
     case classic = "1.2"
@@ -14,26 +10,10 @@ package struct HistoryFile: ~Copyable {
     case both
   }
 
-  /// A change in whether the file can be written. Said once, not for each flush.
-  package enum Change: Equatable, Sendable {
-    /// It cannot be written from now on. Lines are kept as far as they fit, in the hope that this ends.
-    case failed(Errno)
-    /// It can be written again; so many lines were lost meanwhile.
-    case recovered(lost: Int)
-    /// More lines came between two flushes than could be kept; so many were lost.
-    case overflowed(lost: Int)
-  }
+  package typealias Change = LineFile.Change
 
-  package let path: String
   private let form: Form
-  private let capacity: Int
-  /// Whole lines not yet written, oldest first. When it is full new lines are counted and dropped.
-  private var pending: [UInt8] = []
-  /// How many bytes of the first pending line are in the file already, because the disk filled up in its middle.
-  private var partial = 0
-  private var lost = 0
-  private var isFailed = false
-  private var file: Open?
+  private var file: LineFile
   private var zone = Zone()
 
   /// The offset of the host's zone, asked for once in a quarter of an hour: no zone changes its offset in between.
@@ -51,40 +31,32 @@ package struct HistoryFile: ~Copyable {
     }
   }
 
-  /// A file that is open, and what it was after our last write.
-  private struct Open: ~Copyable {
-    let descriptor: FileDescriptor
-    let device: UInt64
-    let inode: UInt64
-    var size: Int64
-  }
-
   /// Opens nothing yet.
   ///
   /// - Parameter capacity: the most bytes kept in memory.
   package init(path: String, form: Form, capacity: Int = 1 << 20) {
-    self.path = path
     self.form = form
-    self.capacity = capacity
+    file = LineFile(path: path, capacity: capacity)
   }
 
+  package var path: String { file.path }
   /// Lines lost since this was last reported.
-  package var lostLines: Int { lost }
+  package var lostLines: Int { file.lostLines }
   /// Bytes waiting for the next flush.
-  package var pendingBytes: Int { pending.count - partial }
+  package var pendingBytes: Int { file.pendingBytes }
 
   /// Records that a host was responded to, where the form has such lines.
   package mutating func append(blocked entry: BlockedFile.Entry) {
     guard form != .modern else { return }
     let time = zone.local(entry.time ?? Timestamp(nanoseconds: 0))
-    append { BlockedFile.append(entry, time, to: &$0) }
+    file.append { BlockedFile.append(entry, time, to: &$0) }
   }
 
   /// Records an event, where the form has such lines.
   package mutating func append(_ event: ScanEvent, at time: Timestamp) {
     guard form != .classic else { return }
     let stamp = zone.local(time).iso8601
-    append { text in
+    file.append { text in
       text += stamp.utf8
       text.append(UInt8(ascii: " "))
       event.append(to: &text, isHistory: true)
@@ -92,125 +64,8 @@ package struct HistoryFile: ~Copyable {
     }
   }
 
-  private mutating func append(_ line: (inout [UInt8]) -> Void) {
-    let before = pending.count
-    // A line is made where it will stay, and taken back when it does not fit.
-    line(&pending)
-    if pending.count > capacity {
-      pending.removeLast(pending.count - before)
-      lost += 1
-    }
-  }
-
   /// Writes what has collected. Call it a few times a second, and before the process ends.
   ///
   /// - Returns: what has changed, to be logged; nil when nothing has.
-  package mutating func flush() -> Change? {
-    if pending.isEmpty, !isFailed { return nil }
-    do throws(Errno) {
-      try openOrReopen()
-      try writePending()
-    } catch {
-      // What was open may be gone for good (a disk that is no longer there); start afresh next time.
-      if error.code != ENOSPC, error.code != EDQUOT { file = nil }
-      defer { isFailed = true }
-      return isFailed ? nil : .failed(error)
-    }
-    defer { (isFailed, lost) = (false, 0) }
-    if isFailed { return .recovered(lost: lost) }
-    return lost > 0 ? .overflowed(lost: lost) : nil
-  }
-
-  private mutating func openOrReopen() throws(Errno) {
-    if let open = file.take() {
-      var named = stat()
-      if unsafe stat(path, &named) == 0, UInt64(named.st_ino) == open.inode, UInt64(named.st_dev) == open.device {
-        file = consume open
-      }
-    }
-    if file == nil {
-      let descriptor = try Self.open(path)
-      let info = try Self.status(descriptor, path)
-      file = Open(descriptor: descriptor, device: UInt64(info.st_dev), inode: UInt64(info.st_ino), size: -1)
-    }
-    guard var open = file.take() else { return }
-    let info = try Self.status(open.descriptor, path)
-    if Int64(info.st_size) != open.size {
-      // Another file than ours, or somebody else has written: our half line, if any, is not at its end.
-      partial = 0
-      open.size = Int64(info.st_size)
-      // A half line of whoever wrote last gets its line end, so that it spoils no line of ours.
-      // 0o100000: a regular file (inode(7)).
-      if info.st_mode & 0o170000 == 0o100000, info.st_size > 0 {
-        var last: UInt8 = 0
-        let count = unsafe pread(open.descriptor.raw, &last, 1, info.st_size - 1)
-        if count == 1, last != UInt8(ascii: "\n") {
-          do throws(Errno) { try open.descriptor.writeAll([UInt8(ascii: "\n")]) } catch {
-            throw Errno(error.code, "write", path)
-          }
-          open.size += 1
-        }
-      }
-    }
-    file = consume open
-  }
-
-  private mutating func writePending() throws(Errno) {
-    guard var open = file.take() else { return }
-    var written = partial
-    var failure: Errno?
-    while written < pending.count {
-      let count = unsafe pending.withUnsafeBytes {
-        unsafe write(open.descriptor.raw, $0.baseAddress! + written, $0.count - written)
-      }
-      if count < 0, CLinux_errno() == EINTR { continue }
-      if count <= 0 {
-        failure = count == 0 ? Errno(EIO, "write", path) : .last("write", path)
-        break
-      }
-      written += count
-      open.size += Int64(count)
-    }
-    file = consume open
-    // Whole lines that are written are done with. A half line stays, and is gone on with where the disk filled up.
-    let done = (pending[..<written].lastIndex(of: UInt8(ascii: "\n")) ?? -1) + 1
-    partial = written - done
-    pending.removeFirst(done)
-    if let failure { throw failure }
-  }
-
-  private static func status(_ descriptor: borrowing FileDescriptor, _ path: String) throws(Errno) -> stat {
-    var info = stat()
-    let file = descriptor.raw
-    try check("fstat", path) { unsafe fstat(file, &info) }
-    return info
-  }
-
-  private static func open(_ path: String) throws(Errno) -> FileDescriptor {
-    // Readable too, for the look at its last byte; non-blocking for the administrator who points this at a pipe.
-    let flags = O_RDWR | O_APPEND | O_NONBLOCK
-    do throws(Errno) { return try FileDescriptor.open(path, flags) } catch {
-      if error.code != ENOENT { throw error }
-    }
-    if let slash = path.lastIndex(of: "/"), slash != path.startIndex {
-      try Files.createFolder(String(path[..<slash]))
-    }
-    let file: FileDescriptor
-    do throws(Errno) { file = try FileDescriptor.open(path, flags | O_CREAT | O_EXCL, mode: 0o600) } catch {
-      // Somebody was faster, or the path is a link to nothing.
-      if error.code == EEXIST { return try FileDescriptor.open(path, flags | O_CREAT, mode: 0o600) }
-      throw error
-    }
-    // Readable for the group that reads logs on Debian; without such a group for us alone, as in 1.2.
-    if let group = admGroup, fchown(file.raw, uid_t.max, group) == 0 { _ = fchmod(file.raw, 0o640) }
-    return file
-  }
-
-  private static let admGroup: gid_t? = {
-    var entry = unsafe group()
-    var found: UnsafeMutablePointer<group>?
-    var buffer = [CChar](repeating: 0, count: 16_384)
-    let code = unsafe getgrnam_r("adm", &entry, &buffer, buffer.count, &found)
-    return unsafe code == 0 && found != nil ? entry.gr_gid : nil
-  }()
+  package mutating func flush() -> Change? { file.flush() }
 }

@@ -48,7 +48,8 @@ extension LogLine {
       case .nftables(let set, let duration): "nftables using set: \"\(set)\" (\(term(duration)))"
       case .blackholeRoute(let duration): "blackhole route (\(term(duration)))"
       }
-    return LogLine("attackalert: Host \(network) has been blocked via \(how)", in: dialect)
+    return LogLine(
+      "attackalert: Host \(network) has been blocked via \(how)", in: dialect, about: LogFields(.blocked, network))
   }
 
   /// `KILL_RUN_CMD` has been run.
@@ -87,12 +88,13 @@ extension LogLine {
   ///
   /// - Parameter reason: e.g. `it is the default gateway`.
   package static func refused(_ address: IPAddress, because reason: String, in dialect: Dialect) -> LogLine {
-    admin("Host \(address) is not blocked: \(reason)", in: dialect)
+    admin("Host \(address) is not blocked: \(reason)", in: dialect, about: LogFields(.refused, IPNetwork(address)))
   }
 
   /// A block has ended.
   package static func released(_ network: IPNetwork, _ reason: ReleaseReason, in dialect: Dialect) -> LogLine {
-    admin("Host \(network) has been released (\(reason.text))", in: dialect)
+    admin(
+      "Host \(network) has been released (\(reason.text))", in: dialect, about: LogFields(.released, network))
   }
 
   /// An address could not be released and is still shut out.

@@ -13,8 +13,10 @@ extension LogLine {
   }
 
   /// With 1.2's tag, which 2.x dropped.
-  static func admin(_ text: String, _ severity: Severity = .notice, in dialect: Dialect) -> LogLine {
-    LogLine(dialect == .classic ? "adminalert: \(text)" : text, severity, in: dialect)
+  static func admin(
+    _ text: String, _ severity: Severity = .notice, in dialect: Dialect, about fields: LogFields? = nil
+  ) -> LogLine {
+    LogLine(dialect == .classic ? "adminalert: \(text)" : text, severity, in: dialect, about: fields)
   }
 
   // MARK: Start and stop
@@ -181,6 +183,18 @@ extension LogLine {
         in: dialect)
     case .overflowed(let lost):
       return admin("ERROR: \(lost) lines of history were lost: more came than could be kept", .error, in: dialect)
+    }
+  }
+
+  /// - Parameter change: what `LineFile.flush` returned for a file of events.
+  package static func eventFile(_ path: String, _ change: LineFile.Change, in dialect: Dialect) -> LogLine {
+    switch change {
+    case .failed(let error):
+      return self.error("cannot write \(path): \(error.reason); events are missing in it", in: dialect)
+    case .recovered(let lost):
+      return note("\(path) is written again; \(lost == 0 ? "nothing was" : "\(lost) lines were") lost", in: dialect)
+    case .overflowed(let lost):
+      return self.error("\(lost) lines for \(path) were lost: more came than could be kept", in: dialect)
     }
   }
 }

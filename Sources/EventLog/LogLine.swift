@@ -12,11 +12,14 @@ package struct LogLine: Equatable, Sendable {
   /// Printable ASCII without a line end: whatever came from outside has been escaped.
   package let text: String
   package let severity: Severity
+  /// What it is about, for logs that keep more than text.
+  package let fields: LogFields?
 
   /// - Parameter severity: as syslog is told in the modern dialect. 1.2 calls everything a notice.
-  init(_ text: String, _ severity: Severity = .notice, in dialect: Dialect) {
+  init(_ text: String, _ severity: Severity = .notice, in dialect: Dialect, about fields: LogFields? = nil) {
     self.text = SafeText.line(text)
     self.severity = dialect == .classic ? .notice : severity
+    self.fields = fields
   }
 }
 
@@ -31,7 +34,7 @@ extension LogLine {
       probe.isConnection ? "Connect" : probe.technique == .udp ? "UDP scan" : probe.typeText
     return LogLine(
       "\(lead)\(type) from host: \(host(probe.source, name)) to \(probe.transport.name) port: \(probe.targetPort)",
-      in: .classic)
+      in: .classic, about: LogFields(probe))
   }
 
   /// What 1.2 adds after the line of a probe whose packet had IP options.
@@ -43,7 +46,7 @@ extension LogLine {
   }
 
   /// A probe and what came of it in the words of 2.x.
-  package static func event(_ event: ScanEvent) -> LogLine { LogLine(event.text, in: .modern) }
+  package static func event(_ event: ScanEvent) -> LogLine { LogLine(event.text, in: .modern, about: event.fields) }
 
   /// `NAME/IP`, the address twice when there is no name that may be shown.
   static func host(_ address: IPAddress, _ name: String?) -> String {

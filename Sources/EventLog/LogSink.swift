@@ -1,32 +1,37 @@
 import Platform
 import Wire
 
-/// Where log lines go (`-l` of 2.x, repeatable): standard output and error, the system log, or both. Never blocks.
+/// Where log lines go (`-l` of 2.x, repeatable): standard output and error, the system log, systemd's journal. Never blocks.
 package struct LogSink: ~Copyable, Sendable {
   package enum Output: String, Sendable, CaseIterable {
     /// Standard output; errors go to standard error.
     case stdout
     case syslog
+    /// With fields beside the text; the system log where there is no journal.
+    case journald
   }
 
   private let outputs: [Output]
   private var output: LineOutput
   private var errors: LineOutput
   private var syslog: Syslog
+  private var journald: Journald
   /// The least that is written.
   package var level: Severity
 
   /// - Parameters:
   ///   - outputs: repeated ones count once.
   ///   - level: `.notice` as a rule, `.info` for `-v`, `.debug` for `-d`.
-  ///   - syslog: another socket in tests.
+  ///   - syslog: another socket in tests; likewise `journald`.
   ///   - outputFD: standard output, or another descriptor in tests; likewise `errorFD`.
   package init(
-    _ outputs: [Output], level: Severity = .notice, syslog: consuming Syslog = Syslog(), outputFD: Int32 = 1,
-    errorFD: Int32 = 2
+    _ outputs: [Output], level: Severity = .notice, syslog: consuming Syslog = Syslog(),
+    journald: consuming Journald? = nil, outputFD: Int32 = 1, errorFD: Int32 = 2
   ) {
     self.level = level
-    self.outputs = outputs
+    let isThere = journald != nil || Journald.isThere
+    self.outputs = outputs.map { $0 == .journald && !isThere ? .syslog : $0 }
+    self.journald = journald ?? Journald()
     self.syslog = syslog
     output = LineOutput(fd: outputFD)
     errors = LineOutput(fd: errorFD)
@@ -38,6 +43,7 @@ package struct LogSink: ~Copyable, Sendable {
       if line.severity == .error { errors.write(line.text) } else { output.write(line.text) }
     }
     if outputs.contains(.syslog) { syslog.send(line.text, line.severity, at: time) }
+    if outputs.contains(.journald) { journald.send(line.text, line.severity, line.fields?.list ?? []) }
   }
 
   package mutating func write(_ lines: [LogLine], at time: Timestamp) {
@@ -53,5 +59,5 @@ package struct LogSink: ~Copyable, Sendable {
   package var isWaiting: Bool { output.isWaiting || errors.isWaiting }
 
   /// Lines that none of the outputs took and of which nobody has been told yet.
-  package var lost: Int { output.lost + errors.lost + syslog.lost }
+  package var lost: Int { output.lost + errors.lost + syslog.lost + journald.lost }
 }

@@ -21,6 +21,8 @@ package struct ScanEvent: Equatable, Sendable {
   package var isNotBlocking: Bool?
   /// Whether the source is shut out; nil when that was not asked.
   package var isBlocked: Bool?
+  /// For logs that keep fields beside the text.
+  package private(set) var fields: LogFields
 
   /// What became of a triggered probe.
   package enum Result: Sendable {
@@ -43,6 +45,7 @@ package struct ScanEvent: Equatable, Sendable {
     transport = probe.transport
     port = probe.targetPort
     type = probe.typeText
+    fields = LogFields(probe)
     hasIPOptions = probe.isConnection || !probe.source.isV4 ? nil : probe.hasIPOptions
     isIgnored = probe.isIgnored
     if probe.isIgnored { return }

@@ -46,4 +46,6 @@ package enum Event: Sendable {
   /// Nothing can be seen (no interface is up, capture failed), and seen again.
   case blind(at: Timestamp)
   case seeing(at: Timestamp)
+  /// What a source is called in the DNS. Whoever owns the address chose the name.
+  case named(IPAddress, String)
 }

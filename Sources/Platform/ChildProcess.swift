@@ -1,6 +1,6 @@
 import CLinux
 
-/// A shell command running beside us. No call waits; the owner polls `pidfd` and `output`.
+/// A program running beside us. No call waits; the owner polls `pidfd` and `output`.
 ///
 /// The child has nothing of ours: no descriptor but 0, 1 and 2, no environment, default signals, a session of its own, the
 /// working folder `/`. SIGCHLD must not be ignored in this process, or exit statuses are lost.
@@ -23,12 +23,19 @@ package final class ChildProcess {
   /// Whether the child and all who inherited its output have closed it.
   package private(set) var outputEnded = false
 
-  /// Starts `/bin/sh -c text` with standard input from /dev/null and both outputs in one pipe.
+  /// Starts `/bin/sh -c text`.
   ///
   /// The umask is 022, so that a command that creates a file (hosts.deny, a log) leaves it as readable as when an
   /// administrator types the command; 1.2's 077 made hosts.deny unreadable for services that are not root. The shell
   /// sets it, because posix_spawn(3) cannot.
-  package init(shell text: String) throws(Errno) {
+  package convenience init(shell text: String) throws(Errno) {
+    try self.init("/bin/sh", ["sh", "-c", "umask 022; " + text])
+  }
+
+  /// Starts a program with standard input from /dev/null and both outputs in one pipe.
+  ///
+  /// - Parameter arguments: the first is what it is called.
+  package init(_ program: String, _ arguments: [String]) throws(Errno) {
     var ends: [Int32] = [-1, -1]
     try check("pipe2") { unsafe pipe2(&ends, O_CLOEXEC) }
     let reader = FileDescriptor(owning: ends[0])
@@ -59,12 +66,12 @@ package final class ChildProcess {
         &attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF) | Int16(CLinux_POSIX_SPAWN_SETSID)))
 
     var child: pid_t = 0
-    let code = unsafe Self.withCStrings(["sh", "-c", "umask 022; " + text]) { arguments in
+    let code = unsafe Self.withCStrings(arguments) { arguments in
       unsafe Self.withCStrings(Self.environment) { environment in
-        unsafe posix_spawn(&child, "/bin/sh", &actions, &attributes, arguments, environment)
+        unsafe posix_spawn(&child, program, &actions, &attributes, arguments, environment)
       }
     }
-    if code != 0 { throw Errno(code, "posix_spawn", "/bin/sh") }
+    if code != 0 { throw Errno(code, "posix_spawn", program) }
     pid = child
     pipe = reader
     do throws(Errno) {
@@ -77,9 +84,12 @@ package final class ChildProcess {
     }
   }
 
-  private static let environment = [
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C",
-  ]
+  private static let environment: [String] = {
+    var list = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C"]
+    // What it says of times is in the zone that we speak of.
+    if let zone = unsafe getenv("TZ") { unsafe list.append("TZ=\(String(cString: zone))") }
+    return list
+  }()
 
   /// Readable once the child has ended.
   package var pidfd: Int32 { pidFile.raw }

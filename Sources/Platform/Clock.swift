@@ -41,4 +41,20 @@ package enum Poll {
     // A handful: looking one up in an array is cheaper than making a set.
     return count > 0 ? fds.compactMap { $0.revents != 0 ? $0.fd : nil } : []
   }
+
+  /// Waits until one of `reading` is readable or one of `writing` can be written to.
+  package static func ready(
+    reading: [Int32], writing: [Int32], milliseconds: Int32
+  ) -> (reading: [Int32], writing: [Int32]) {
+    var fds = reading.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+    fds += writing.map { pollfd(fd: $0, events: Int16(POLLOUT), revents: 0) }
+    let count = unsafe fds.withUnsafeMutableBufferPointer {
+      unsafe poll($0.baseAddress, nfds_t($0.count), milliseconds)
+    }
+    guard count > 0 else { return ([], []) }
+    return (
+      fds.prefix(reading.count).compactMap { $0.revents != 0 ? $0.fd : nil },
+      fds.dropFirst(reading.count).compactMap { $0.revents != 0 ? $0.fd : nil }
+    )
+  }
 }

@@ -8,6 +8,16 @@ package enum Console {
   /// Whether standard error is a terminal.
   package static var errorIsTerminal: Bool { isatty(2) == 1 }
 
+  /// Whether the environment asks for ASCII: a locale that is set and is not of UTF-8.
+  package static var isPlain: Bool {
+    for name in ["LC_ALL", "LC_CTYPE", "LANG"] {
+      guard let value = unsafe getenv(name) else { continue }
+      let text = unsafe String(cString: value).lowercased()
+      if !text.isEmpty { return !text.contains("utf-8") && !text.contains("utf8") }
+    }
+    return false
+  }
+
   private static func write(_ fd: Int32, _ text: String) {
     var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
@@ -31,5 +41,16 @@ extension Files {
     guard let path = unsafe getcwd(nil, 0) else { return nil }
     defer { unsafe free(path) }
     return unsafe String(cString: path)
+  }
+}
+
+/// This host.
+package enum Host {
+  /// Its name, as the kernel has it.
+  package static var name: String {
+    var buffer = [CChar](repeating: 0, count: 256)
+    guard unsafe gethostname(&buffer, 255) == 0 else { return "this host" }
+    let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+    return bytes.isEmpty ? "this host" : String(decoding: bytes, as: UTF8.self)
   }
 }

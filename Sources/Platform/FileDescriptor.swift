@@ -22,6 +22,11 @@ package struct FileDescriptor: ~Copyable, Sendable {
       owning: try check("open", path) { unsafe CLinux_open(path, flags | O_CLOEXEC, mode) })
   }
 
+  /// Makes a file that must not be there yet, for its owner only.
+  package static func create(_ path: String) throws(Errno) -> FileDescriptor {
+    try open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
+  }
+
   /// Opens a socket close-on-exec.
   package static func socket(_ domain: Int32, _ type: Int32, _ protocol: Int32) throws(Errno) -> FileDescriptor {
     FileDescriptor(
@@ -63,8 +68,8 @@ package struct FileDescriptor: ~Copyable, Sendable {
     }
   }
 
-  /// Reads up to `count` bytes; an empty result is the end of the file.
-  package func read(upTo count: Int) throws(Errno) -> [UInt8] {
+  /// Reads once from a descriptor that belongs to somebody else, such as standard input.
+  package static func readOnce(_ raw: Int32, upTo count: Int) throws(Errno) -> [UInt8] {
     var result = [UInt8](repeating: 0, count: count)
     let length = try check("read") {
       unsafe result.withUnsafeMutableBytes { unsafe CLinux.read(raw, $0.baseAddress, count) }
@@ -72,6 +77,9 @@ package struct FileDescriptor: ~Copyable, Sendable {
     result.removeLast(count - length)
     return result
   }
+
+  /// Reads up to `count` bytes; an empty result is the end of the file.
+  package func read(upTo count: Int) throws(Errno) -> [UInt8] { try Self.readOnce(raw, upTo: count) }
 }
 
 /// Whole files, as bytes.
@@ -127,6 +135,9 @@ package enum Files {
       throw error
     }
   }
+
+  /// Renames a file, replacing what has the new name; a file that is not there is let be.
+  package static func move(_ path: String, to other: String) { _ = unsafe rename(path, other) }
 
   /// Creates a folder and its parents (0755, the last one `mode`); one that exists is left as it is.
   package static func createFolder(_ path: String, mode: mode_t = 0o755) throws(Errno) {

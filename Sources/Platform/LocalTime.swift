@@ -128,3 +128,11 @@ extension [UInt8] {
     if let separator { append(UInt8(ascii: separator)) }
   }
 }
+
+extension LocalTime {
+  /// `2026-11-22T08:22:28.319Z` (RFC 3339), in UTC whatever the zone here.
+  package static func rfc3339(_ time: Timestamp) -> String {
+    let text = LocalTime(time, offset: 0).iso8601
+    return text.prefix(23) + "Z"
+  }
+}

@@ -74,6 +74,31 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
   /// 255.255.255.255.
   @inlinable public var isLimitedBroadcast: Bool { isV4 && v4Bits == .max }
 
+  /// Whether an address is somebody's on the Internet: of none of the ranges that are for private use, documentation,
+  /// measurement or nobody (IANA's special-purpose registries, RFC 6890).
+  package var isPublic: Bool {
+    guard isPossiblePeer else { return false }
+    if isV4 {
+      let b = v4Bits
+      switch b >> 24 {
+      case 10, 127, 240...255: return false
+      default: break
+      }
+      switch b >> 16 {
+      case 0xa9fe, 0xac10...0xac1f, 0xc0a8, 0xc612, 0xc613, 0x6440...0x647f: return false
+      default: break
+      }
+      switch b >> 8 {
+      case 0xc0_0000, 0xc0_0002, 0xc6_3364, 0xcb_0071, 0xc0_5863: return false
+      default: return true
+      }
+    }
+    // Only 2000::/3 has been given out; in it 2001::/23 is for protocols, 2001:db8::/32 and 3fff::/20 for documentation,
+    // 2002::/16 for addresses of IPv4 in disguise.
+    return high >> 61 == 1 && high >> 41 != 0x2001_0000_0000_0000 >> 41 && high >> 32 != 0x2001_0db8
+      && high >> 48 != 0x2002 && high >> 44 != 0x3fff_0
+  }
+
   /// Whether an address may be somebody: not unspecified, multicast, the limited broadcast, or loopback.
   @inlinable public var isPossiblePeer: Bool { !isUnspecified && !isMulticast && !isLimitedBroadcast && !isLoopback }
 }

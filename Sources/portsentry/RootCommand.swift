@@ -15,7 +15,9 @@ struct PortSentry: ParsableCommand {
       """,
     version: Version.text,
     subcommands: [
-      Run.self, Check.self, Status.self, Blocked.self, Why.self, Block.self, Unblock.self, Confirm.self, Replay.self,
+      Run.self, Check.self, Status.self, Sources.self, Top.self, Show.self, Why.self, Events.self, Blocked.self,
+      Block.self, Unblock.self, Confirm.self, Replay.self, MakeReport.self, WatchLive.self, ServePage.self,
+      ExportSources.self, KeepJournal.self, ShowMetrics.self,
     ],
     defaultSubcommand: Run.self)
 

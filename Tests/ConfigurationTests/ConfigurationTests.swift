@@ -426,6 +426,44 @@ struct Row: CustomTestStringConvertible, Sendable {
       "a socket whose name is too long", "CONTROL_SOCKET=\"/" + String(repeating: "x", count: 107) + "\"",
       says: ["c:5: error: CONTROL_SOCKET has 108 bytes"]
     ) { $0.controlSocket == "/run/portsentry/control.sock" },
+    Row("no journal", #"JOURNAL="0""#) { !$0.recording.keepsJournal },
+    Row("half a journal", #"JOURNAL="yes""#, says: ["c:5: error: JOURNAL must be 0 or 1"]) { _ in true },
+    Row("detail for a quarter", #"JOURNAL_KEEP="12w""#) { $0.recording.keep == .seconds(12 * 7 * 86_400) },
+    Row("detail for less than a day", #"JOURNAL_KEEP="23h""#, says: ["c:5: error: JOURNAL_KEEP must be from 1d"]) {
+      $0.recording.keep == .seconds(30 * 86_400)
+    },
+    Row("a size", #"JOURNAL_SIZE="2g""#) { $0.recording.size == 2 << 30 },
+    Row("a size without a unit", #"JOURNAL_SIZE="512""#, says: ["c:5: error: JOURNAL_SIZE must be from 16M"]) {
+      $0.recording.size == 512 << 20
+    },
+    Row("a size too small", #"JOURNAL_SIZE="15M""#, says: ["c:5: error: JOURNAL_SIZE"]) {
+      $0.recording.size == 512 << 20
+    },
+    Row("a size beyond all disks", #"JOURNAL_SIZE="99999999999999999999G""#, says: ["c:5: error: JOURNAL_SIZE"]) {
+      $0.recording.size == 512 << 20
+    },
+    Row("files for other programs", "EVENTS_FILE=\"/e\"\nEVE_FILE=\"/v\"\nMETRICS_FILE=\"/m\"") {
+      $0.recording.eventsFile == "/e" && $0.recording.eveFile == "/v" && $0.recording.metricsFile == "/m"
+    },
+    Row("a relative one for others", #"EVE_FILE="v""#, says: ["c:5: error: EVE_FILE must begin with /"]) {
+      $0.recording.eveFile == nil
+    },
+    Row("places", #"GEOIP_FILE="/a.mmdb, /b.mmdb""#) { $0.recording.geoIPFiles == ["/a.mmdb", "/b.mmdb"] },
+    Row("places nowhere", #"GEOIP_FILE="/a,b""#, says: ["c:5: error: GEOIP_FILE must name files that begin with /"]) {
+      $0.recording.geoIPFiles == ["/a"]
+    },
+    Row("a page", #"CONSOLE_LISTEN="[::1]:8087""#) {
+      $0.recording.consoleListen == .tcp(IPAddress("::1")!, port: 8087)
+    },
+    Row("a page in a socket", #"CONSOLE_LISTEN="/run/p""#) { $0.recording.consoleListen == .unix("/run/p") },
+    Row(
+      "a page for everybody", #"CONSOLE_LISTEN="0.0.0.0:80""#,
+      says: ["c:5: error: CONSOLE_LISTEN: 0.0.0.0 can be reached from outside"]
+    ) { $0.recording.consoleListen == nil },
+    Row(
+      "a page about nothing", "CONSOLE_LISTEN=\"8087\"\nJOURNAL=\"0\"",
+      says: ["c:5: error: CONSOLE_LISTEN serves a page about the journal"]
+    ) { _ in true },
   ]
 
   @Test(arguments: rows, Dialect.allCases) func line(_ row: Row, dialect: Dialect) { row.check(as: dialect) }

@@ -287,6 +287,7 @@ import Wire
         Never acted on: this host's own addresses, its gateways and resolvers, peers of established connections, and 2 addresses and networks named in '/i'.
         On a TCP scan: it is logged. Nobody is blocked (BLOCK_TCP="0").
         Files: history '/h' (the form of 1.2), blocked '/b', state '/var/lib/portsentry'.
+        Journal: '/var/lib/portsentry/journal.db' keeps what every source did for 30 days, counts for good, 512 MB at most.
 
         """)
   }
@@ -312,6 +313,7 @@ import Wire
         On a TCP or UDP scan: the source is BLOCKED (BLOCK_TCP="1", BLOCK_UDP="1"): runs '/bin/mailme'; then adds 'ALL: $TARGET$' to '/etc/hosts.deny'; then runs '/sbin/route add -host $TARGET$ reject'.
         A block lasts until you lift it with: portsentry unblock ADDRESS. At most 131072 blocks, at most 1000 new ones in a minute.
         Files: history '/h' (the form of 1.2), blocked '/b', state '/var/lib/portsentry'.
+        Journal: '/var/lib/portsentry/journal.db' keeps what every source did for 30 days, counts for good, 512 MB at most.
 
         """)
     let new = Explanation.explain(
@@ -323,6 +325,28 @@ import Wire
     #expect(new.contains("UDP, mode sudp: nothing is watched, because UDP_PORTS names no port.\n"))
     #expect(new.contains("There is no ignore file."))
     #expect(new.contains("On a UDP scan: it is logged. Nobody is blocked (BLOCK_UDP=\"0\")."))
+  }
+
+  @Test func `what is kept and shown`() {
+    let lines = """
+      JOURNAL_KEEP="12w"
+      JOURNAL_SIZE="2G"
+      EVENTS_FILE="/var/log/e.json"
+      EVE_FILE="/var/log/eve.json"
+      METRICS_FILE="/var/lib/m.prom"
+      CONSOLE_LISTEN="8087"
+      """
+    let text = Explanation.explain(parse(lines).0, tcpMode: .advanced, udpMode: nil, ignoredNetworks: 0)
+    #expect(text.contains("keeps what every source did for 84 days, counts for good, 2 GB at most.\n"))
+    #expect(
+      text.contains(
+        "For other programs: events '/var/log/e.json' (ECS), events '/var/log/eve.json' (EVE), metrics '/var/lib/m.prom'.\n"
+      ))
+    #expect(
+      text.contains(
+        "Page: served on 127.0.0.1:8087 to whoever has the token in '/var/lib/portsentry/console.token'.\n"))
+    let none = Explanation.explain(parse("JOURNAL=\"0\"").0, tcpMode: .advanced, udpMode: nil, ignoredNetworks: 0)
+    #expect(none.contains("Journal: none is kept, so sources, show and report have nothing to tell.\n"))
   }
 
   @Test func `both off`() {
@@ -337,5 +361,36 @@ import Wire
   ])
   func words(_ seconds: Int, _ text: String) {
     #expect(Explanation.words(.seconds(seconds)) == text)
+  }
+}
+
+@Suite struct ListenAddressTests {
+  @Test(arguments: [
+    ("127.0.0.1:8087", "127.0.0.1:8087"), ("8087", "127.0.0.1:8087"), ("localhost:1", "127.0.0.1:1"),
+    ("[::1]:65535", "[::1]:65535"), ("127.9.9.9:80", "127.9.9.9:80"), ("/run/p.sock", "/run/p.sock"),
+  ])
+  func `this host only`(_ text: String, _ meaning: String) throws {
+    #expect(try ListenAddress(text).description == meaning)
+  }
+
+  @Test(arguments: [
+    "", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:+80", "::1:80", "[127.0.0.1]:80",
+    "host:80", "run/p.sock", "127.0.0.1:8o", "[::1]", "http://127.0.0.1:80",
+  ])
+  func `no place`(_ text: String) { #expect(throws: ListenAddress.Fault.form) { try ListenAddress(text) } }
+
+  @Test(arguments: ["0.0.0.0:80", "192.0.2.1:80", "[::]:80", "[2001:db8::1]:80"])
+  func `a place for others`(_ text: String) {
+    #expect {
+      try ListenAddress(text)
+    } throws: {
+      if case ListenAddress.Fault.notLoopback = $0 { true } else { false }
+    }
+  }
+
+  @Test func `a path that no socket can have`() {
+    #expect(throws: ListenAddress.Fault.pathTooLong(108)) {
+      try ListenAddress("/" + String(repeating: "x", count: 107))
+    }
   }
 }

@@ -1,4 +1,6 @@
+import CLinux
 import Daemon
+import Platform
 import TestSupport
 import Testing
 
@@ -7,7 +9,7 @@ import Testing
     "Written and read again",
     arguments: [
       (.status(json: false), "status"), (.status(json: true), "status\tjson"), (.blocked(json: false), "blocked"),
-      (.blocked(json: true), "blocked\tjson"),
+      (.blocked(json: true), "blocked\tjson"), (.pulse, "pulse"), (.metrics, "metrics"),
       (.block(target: "203.0.113.7", seconds: nil, reason: ""), "block\t203.0.113.7\t-\t"),
       (
         .block(target: "2001:db8::/64", seconds: 0, reason: "by hand: Größe"), "block\t2001:db8::/64\t0\tby hand: Größe"
@@ -27,6 +29,7 @@ import Testing
     "Refused",
     arguments: [
       "", "\t", "stop", "Status", "status ", " status", "status\t", "status\txml", "status\tjson\t", "blocked\tall",
+      "pulse\tjson", "metrics ",
       "block", "block\t1.2.3.4", "block\t1.2.3.4\t-", "block\t1.2.3.4\tx\t", "block\t1.2.3.4\t-1\t",
       "block\t1.2.3.4\t\t",
       "block\t1.2.3.4\t4000000001\t", "block\t1.2.3.4\t99999999999999999999\t", "block\t1.2.3.4\t1\ta\tb", "unblock",
@@ -50,6 +53,28 @@ import Testing
     for _ in 0..<5_000 {
       let bytes = random.bytes(Int.random(in: 0...40, using: &random))
       #expect(ControlMessage(line: bytes) == nil)
+    }
+  }
+}
+
+@Suite struct ControlClientTests {
+  @Test func `A sentry that does not answer is not waited for`() throws {
+    try inFolder { folder in
+      let path = folder + "/control"
+      let file = try FileDescriptor.socket(AF_UNIX, CLinux_SOCK_STREAM, 0)
+      let address = try #require(UnixAddress(path))
+      try check("bind", path) { unsafe address.withPointer { unsafe CLinux_bind(file.raw, $0, $1) } }
+      try check("listen", path) { listen(file.raw, 1) }
+      // The last ones find the queue full.
+      for _ in 0..<4 {
+        let start = Clock.monotonic
+        #expect {
+          try ControlClient.ask(path, .pulse, patience: 1)
+        } throws: {
+          ($0 as? Errno)?.code == EAGAIN
+        }
+        #expect(Clock.monotonic - start < 5_000_000_000)
+      }
     }
   }
 }

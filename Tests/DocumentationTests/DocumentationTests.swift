@@ -36,7 +36,8 @@ import Wire
   /// Words in the form of a key that mean something else.
   private static let notKeys: Set<String> = [
     "TCP_MODE", "UDP_MODE", "NOTIFY_SOCKET", "WATCHDOG_USEC", "CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF", "AF_PACKET",
-    "SKNLGRP_INET_TCP_DESTROY", "CAP_NET_BIND_SERVICE", "CAP_DAC_OVERRIDE", "ALL_NLO",
+    "SKNLGRP_INET_TCP_DESTROY", "CAP_NET_BIND_SERVICE", "CAP_DAC_OVERRIDE", "ALL_NLO", "PORTSENTRY_EVENT",
+    "PORTSENTRY_SOURCE", "PORTSENTRY_TARGET", "PORTSENTRY_PORT", "PORTSENTRY_PROTOCOL", "PORTSENTRY_TECHNIQUE",
   ]
 
   @Test(arguments: documents + [manual, "etc/portsentry.service"])

@@ -467,7 +467,7 @@ class Sentry:
         # `ip`, `unshare` and `sh` each replace themselves, so the process is the sentry at last. The predecessor wants "unshare"
         # only once: its parent ends and its child stays in the same mount namespace.
         before = set(lab.pids(lab.target))
-        self.launched, self.since = time.monotonic(), self.mark()
+        self.launched, self.launch_mark = time.monotonic(), self.mark()
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
         out.close()
         err.close()
@@ -488,7 +488,7 @@ class Sentry:
     def wait_ready(self, timeout=10):
         """Waits for READY=1, or for 1.2's and 2.x's own word for it. Returns the seconds it took."""
         def ready():
-            if self.find(r"READY=1|now active and listening", self.since):
+            if self.find(r"READY=1|now active and listening", self.launch_mark):
                 return True
             if self.process.poll() not in (None, 0):
                 raise Failure("the sentry ended with %d before it was ready: %s" % (

@@ -27,6 +27,7 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -39,6 +40,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <linux/bpf.h>
@@ -139,6 +141,16 @@ static const int CLinux_sock_ops_sk = __builtin_offsetof(struct bpf_sock_ops, sk
 // Ignoring a signal uses SIG_IGN, a function pointer cast from an integer.
 static inline void CLinux_ignore_signal(int number) { signal(number, SIG_IGN); }
 static inline void CLinux_default_signal(int number) { signal(number, SIG_DFL); }
+
+// Puts the terminal right should the program trap while it draws on all of it (`portsentry watch`): what is left to do in a
+// signal handler is not Swift's. The one piece of global state; set once.
+void CLinux_restore_terminal_on_crash(const struct termios *before);
+
+// ioctl(2) is variadic.
+static inline int CLinux_window_size(int fd, struct winsize *size) { return ioctl(fd, TIOCGWINSZ, size); }
+
+// prctl(2) is variadic. The signal comes when the thread that started us ends.
+static inline int CLinux_end_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGTERM); }
 
 // Constants that are macros with casts or of a type that does not import.
 static const int CLinux_EPOLL_CLOEXEC = EPOLL_CLOEXEC;

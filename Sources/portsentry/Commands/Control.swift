@@ -19,7 +19,10 @@ struct ControlOptions: ParsableArguments {
   var configuration: String?
 
   /// Sends a message and prints the answer.
-  func ask(_ message: ControlMessage) throws {
+  func ask(_ message: ControlMessage) throws { Console.print(try request(message), terminator: "") }
+
+  /// Sends a message; an answer that is none ends the program, with a word why.
+  func request(_ message: ControlMessage) throws -> String {
     var options = RunOptions()
     options.configurationPath = configuration
     let path = controlSocket ?? Plan.make(options).configuration.controlSocket
@@ -38,39 +41,16 @@ struct ControlOptions: ParsableArguments {
       Console.error("portsentry: \(error)")
       throw ExitCode(69)
     }
-    if reply.exitCode == 0 {
-      Console.print(reply.text, terminator: "")
-    } else {
+    guard reply.exitCode == 0 else {
       Console.error(reply.text, terminator: "")
+      throw ExitCode(reply.exitCode)
     }
-    if reply.exitCode != 0 { throw ExitCode(reply.exitCode) }
+    return reply.text
   }
 }
 
 private let exitCodes =
   "Exit status: 0 done; 1 not done, and it says why; 64 wrong usage; 69 no sentry runs; 77 no permission."
-
-struct Status: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    abstract: "Say what the running sentry watches, has seen and has lost.", discussion: exitCodes)
-
-  @OptionGroup var control: ControlOptions
-  @Flag(help: "Print one JSON object instead of a table.")
-  var json = false
-
-  func run() throws { try control.ask(.status(json: json)) }
-}
-
-struct Blocked: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    abstract: "List what is blocked: since when, until when, how and why.", discussion: exitCodes)
-
-  @OptionGroup var control: ControlOptions
-  @Flag(help: "Print a JSON array instead of a table.")
-  var json = false
-
-  func run() throws { try control.ask(.blocked(json: json)) }
-}
 
 struct Block: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -102,13 +82,8 @@ struct Block: ParsableCommand {
   }
 
   /// 0 for ever.
-  static func seconds(_ text: String) -> Int64? {
-    if text == "forever" || text == "0" { return 0 }
-    let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]
-    guard let last = text.last else { return nil }
-    let (digits, unit) = units[last].map { (text.dropLast(), $0) } ?? (text[...], 1)
-    guard let number = Int64(digits), number > 0, number <= 100_000_000 / unit * 40 else { return nil }
-    return number * unit
+  private static func seconds(_ text: String) -> Int64? {
+    text == "forever" || text == "0" ? 0 : Term.seconds(text)
   }
 }
 

@@ -113,7 +113,8 @@ struct Run: ParsableCommand {
   @Option(
     name: [.customShort("l", allowingJoined: true), .customLong("logoutput")], parsing: .singleValue,
     help: ArgumentHelp(
-      "Log to stdout or syslog; repeat it for both.", valueName: "stdout|syslog"))
+      "Log to stdout, syslog or journald (systemd's journal, with fields beside the text); may be repeated.",
+      valueName: "stdout|syslog|journald"))
   var outputs: [LogSink.Output] = []
 
   @Flag(name: [.customShort("D"), .customLong("daemon")], help: "Go to the background and log to syslog.")
@@ -158,7 +159,7 @@ struct Run: ParsableCommand {
       throw ValidationError("Only one interface type can be specified (ALL, ALL_NLO or interfaces).")
     }
     for name in interfaces where name.utf8.count > 15 { throw ValidationError("Interface name \(name) is too long.") }
-    if let trial, (Block.seconds(trial) ?? 0) < 1 {
+    if let trial, Term.seconds(trial) == nil {
       throw ValidationError("\(trial) is no length of time: write 45s, 10m or 2h.")
     }
     if foreground, daemon { throw ValidationError("Use either --foreground or --daemon.") }
@@ -176,10 +177,10 @@ struct Run: ParsableCommand {
     options.goesToBackground = !foreground && (daemon || options.isClassicCall)
     if !outputs.isEmpty { options.outputs = outputs }
     // In the background nobody reads standard output.
-    if options.goesToBackground { options.outputs = [.syslog] }
+    if options.goesToBackground { options.outputs = outputs.contains(.journald) ? [.journald] : [.syslog] }
     options.level = debug ? .debug : verbose ? .info : .notice
     options.actsOnOwnAddress = disableLocalCheck
-    options.trial = trial.flatMap(Block.seconds).map { .seconds($0) }
+    options.trial = trial.flatMap(Term.seconds).map { .seconds($0) }
     options.checksServices = !disableServiceCheck
     let plan = Plan.make(options)
     if plan.hasErrors {

@@ -1,0 +1,31 @@
+/// Lengths of time as people say them.
+package enum Term {
+  /// `0.2s` below ten seconds, else as `text`.
+  package static func short(_ duration: Duration) -> String {
+    let seconds = duration.components.seconds
+    let tenths = max(0, seconds < 10 ? Int(duration / .milliseconds(100)) : 100)
+    return tenths < 100 ? "\(tenths / 10).\(tenths % 10)s" : text(duration)
+  }
+
+  /// `45s`, `12m`, `5h 3m`, `3d 4h`.
+  package static func text(_ duration: Duration) -> String {
+    let seconds = max(0, duration.components.seconds)
+    switch seconds {
+    case ..<60: return "\(seconds)s"
+    case ..<3600: return "\(seconds / 60)m" + (seconds < 600 && seconds % 60 > 0 ? " \(seconds % 60)s" : "")
+    case ..<86_400: return "\(seconds / 3600)h" + (seconds / 60 % 60 > 0 ? " \(seconds / 60 % 60)m" : "")
+    default: return "\(seconds / 86_400)d" + (seconds / 3600 % 24 > 0 ? " \(seconds / 3600 % 24)h" : "")
+    }
+  }
+
+  /// `90`, `90s`, `30m`, `24h`, `7d`, `2w` in seconds; nil for anything else, for none, and for more than a century.
+  package static func seconds(_ text: String) -> Int64? {
+    let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]
+    guard let last = text.last else { return nil }
+    let (digits, unit) = units[last].map { (text.dropLast(), $0) } ?? (text[...], 1)
+    guard digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int64(digits), number > 0,
+      number <= 4_000_000_000 / unit
+    else { return nil }
+    return number * unit
+  }
+}

@@ -1,0 +1,82 @@
+/// What a running sentry says of itself: `portsentry status --json`, read back. What an older one does not say is nil.
+package struct LiveStatus: Sendable, Decodable {
+  package struct Probes: Sendable, Decodable {
+    package var seen: UInt64?
+    package var alerts: UInt64?
+    package var below_trigger: UInt64?
+    package var ignored: UInt64?
+    package var sources_forgotten: UInt64?
+  }
+
+  package struct Blocks: Sendable, Decodable {
+    package var in_force: Int?
+    package var made: UInt64?
+    package var released: UInt64?
+    package var refused: UInt64?
+    package var failed: UInt64?
+  }
+
+  package struct Dropped: Sendable, Decodable {
+    package var ring_full: UInt64?
+    package var queue_full: UInt64?
+    package var history: UInt64?
+    package var log: UInt64?
+    package var journal: UInt64?
+  }
+
+  package struct Safe: Sendable, Decodable {
+    package var network: String
+    package var reason: String
+  }
+
+  package struct Journal: Sendable, Decodable {
+    package var path: String?
+    package var limit: Int?
+    package var keep_seconds: Int64?
+    package var failing: Bool?
+  }
+
+  package var version: String?
+  package var pid: Int32?
+  package var started: Int64?
+  package var configuration: String?
+  package var tcp_mode: String?
+  package var udp_mode: String?
+  package var tcp_ports: String?
+  package var tcp_port_count: Int?
+  package var udp_ports: String?
+  package var udp_port_count: Int?
+  package var interfaces: [String]?
+  package var served_tcp: String?
+  package var served_udp: String?
+  package var response: String?
+  package var probes: Probes?
+  package var blocks: Blocks?
+  package var dropped: Dropped?
+  package var journal: Journal?
+  package var ignored_networks: Int?
+  package var never_blocked: [Safe]?
+
+  /// Everything that was lost, by what it was.
+  package var losses: [(what: String, count: UInt64)] {
+    [
+      ("packets in the kernel", dropped?.ring_full), ("probes in the queue", dropped?.queue_full),
+      ("lines of the history", dropped?.history), ("log lines", dropped?.log),
+      ("records of the journal", dropped?.journal),
+    ].compactMap { what, count in count.flatMap { $0 > 0 ? (what, $0) : nil } }
+  }
+
+  package var seesNothing: Bool { interfaces?.isEmpty ?? false }
+}
+
+/// A block in force: `portsentry blocked --json`, read back.
+package struct LiveBlock: Sendable, Decodable {
+  package var network: String
+  package var since: Int64
+  package var until: Int64?
+  package var methods: [String]
+  package var port: Int
+  package var `protocol`: String
+  package var mode: String
+  package var reason: String
+}

@@ -1,0 +1,131 @@
+import Journal
+import Platform
+import Wire
+
+/// `portsentry status`: what is watched, since when, what comes in, what is lost, who, and whether all is well. One screen.
+package enum StatusText {
+  /// - Parameters:
+  ///   - live: nil where no sentry runs.
+  ///   - glance: nil where there is no journal; then `journalProblem` may say why.
+  package static func render(
+    _ live: LiveStatus?, _ glance: Glance?, journalProblem: String? = nil, now: Timestamp, _ zone: Zone,
+    isPlain: Bool = false
+  ) -> String {
+    var text = head(live, now, zone)
+    var rows: [(String, String)] = []
+    if let live { rows += watching(live) }
+    rows += coming(live, glance, isPlain)
+    if let live {
+      rows.append(("lost", lost(live)))
+      rows.append(("blocks", blocks(live)))
+    }
+    rows.append(("journal", journal(live, glance, journalProblem, now, zone)))
+    if let live { rows += safe(live) }
+    let width = rows.map(\.0.count).max() ?? 0
+    for (name, value) in rows { text += name + String(repeating: " ", count: width - name.count + 2) + value + "\n" }
+    if let glance, !glance.top.isEmpty {
+      text += "\nMost active in this hour and the one before it\n"
+      text += SourceTable.text(glance.top, now: now, zone, isBrief: true, indent: 2)
+    }
+    if let glance, !glance.newest.isEmpty {
+      text += "\nNewest first\n"
+      for note in glance.newest { text += "  \(EventText.line(note, zone))\n" }
+    }
+    return text
+  }
+
+  private static func head(_ live: LiveStatus?, _ now: Timestamp, _ zone: Zone) -> String {
+    let time = "\(zone.minute(now)) \(zone.name(at: now))"
+    guard let live else { return "PortSentry is NOT running: nothing is watched.  \(time)\n\n" }
+    let state = live.seesNothing ? "SEES NOTHING: no interface is up" : "watching"
+    var words = "PortSentry \(SafeText.line(live.version ?? "")) \(state)"
+    if let started = live.started {
+      let since = Timestamp(seconds: started)
+      words += " for \(Term.text(now - since)), since \(zone.minute(since))"
+    }
+    return words + (live.pid.map { ", process \($0)" } ?? "") + ".  \(time)\n\n"
+  }
+
+  private static func watching(_ live: LiveStatus) -> [(String, String)] {
+    func mode(_ name: String?, _ ports: String?, _ count: Int?) -> String {
+      guard let name else { return "off" }
+      let all = SafeText.line(ports ?? "")
+      return
+        "\(SafeText.line(name)), \(Units.plural(count ?? 0, "port")) (\(all.count > 60 ? "\(all.prefix(57))..." : all))"
+    }
+    return [
+      ("configuration", live.configuration.map { SafeText.line($0) } ?? "built-in settings"),
+      ("TCP", mode(live.tcp_mode, live.tcp_ports, live.tcp_port_count)),
+      ("UDP", mode(live.udp_mode, live.udp_ports, live.udp_port_count)),
+      (
+        "interfaces",
+        live.seesNothing
+          ? "NONE IS UP: nothing is seen" : SafeText.line((live.interfaces ?? []).joined(separator: ", "))
+      ),
+      ("services now", "TCP \(SafeText.line(live.served_tcp ?? "?")), UDP \(SafeText.line(live.served_udp ?? "?"))"),
+      ("response", SafeText.line(live.response ?? "?")),
+    ]
+  }
+
+  private static func coming(_ live: LiveStatus?, _ glance: Glance?, _ isPlain: Bool) -> [(String, String)] {
+    var rows: [(String, String)] = []
+    if let probes = live?.probes {
+      rows.append(
+        (
+          "probes",
+          "\(Units.count(probes.seen ?? 0)) since the start: \(Units.count(probes.alerts ?? 0)) alerts,"
+            + " \(Units.count(probes.below_trigger ?? 0)) below SCAN_TRIGGER, \(Units.count(probes.ignored ?? 0)) ignored"
+        ))
+    }
+    if let glance {
+      let counts = glance.hours.map(\.probes)
+      let all = counts.reduce(0, +)
+      let name = rows.isEmpty ? "probes" : ""
+      rows.append(
+        (
+          name,
+          "\(Units.count(all)) in 24 hours (\(Units.rate(all, in: .seconds(86_400)))), \(Units.count(counts.last ?? 0)) in this hour"
+        ))
+      if all > 0 { rows.append(("", "[\(Sparkline.text(counts, isPlain: isPlain))] by hour, the newest right")) }
+    }
+    return rows
+  }
+
+  private static func lost(_ live: LiveStatus) -> String {
+    let losses = live.losses
+    return losses.isEmpty ? "nothing" : losses.map { "\(Units.count($0.count)) \($0.what)" }.joined(separator: ", ")
+  }
+
+  private static func blocks(_ live: LiveStatus) -> String {
+    let b = live.blocks
+    return
+      "\(Units.count(b?.in_force ?? 0)) in force, \(Units.count(b?.made ?? 0)) made, \(Units.count(b?.released ?? 0)) released,"
+      + " \(Units.count(b?.refused ?? 0)) refused, \(Units.count(b?.failed ?? 0)) failed"
+  }
+
+  private static func journal(
+    _ live: LiveStatus?, _ glance: Glance?, _ problem: String?, _ now: Timestamp, _ zone: Zone
+  ) -> String {
+    guard let glance else { return SafeText.line(problem ?? "none is kept") }
+    var text = Units.bytes(glance.used)
+    if let limit = live?.journal?.limit { text += " of \(Units.bytes(limit))" }
+    if let detail = glance.detailSince { text += ", detail since \(zone.date(detail))" }
+    if let counts = glance.countsSince, counts != glance.detailSince { text += ", counts since \(zone.date(counts))" }
+    if live?.journal?.failing == true {
+      text += "; CANNOT BE WRITTEN, see the log"
+    } else if let written = glance.lastWritten {
+      text += ", written \(Units.ago(written, now: now))"
+    }
+    return text
+  }
+
+  private static func safe(_ live: LiveStatus) -> [(String, String)] {
+    var rows = [("ignored", Units.plural(live.ignored_networks ?? 0, "network") + " of the ignore file")]
+    let entries = live.never_blocked ?? []
+    for (index, entry) in entries.prefix(6).enumerated() {
+      rows.append((index == 0 ? "never blocked" : "", SafeText.line("\(entry.network) (\(entry.reason))")))
+    }
+    if entries.count > 6 { rows.append(("", "and \(entries.count - 6) more, see --json")) }
+    return rows
+  }
+}

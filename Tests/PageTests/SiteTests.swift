@@ -1,0 +1,314 @@
+import Configuration
+import Detection
+import Journal
+import Platform
+import Report
+import Response
+import Synchronization
+import Testing
+import TestSupport
+import Wire
+
+@testable import Daemon
+@testable import Page
+
+/// What owners of reverse zones might put into a name.
+private let hostile = [
+  "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onmouseover='x", "a/b", "line\nbreak\r\n\r\nx",
+  "\u{1b}[2J", "\u{202e}gnp.exe", "data: x\n\nevent: news",
+]
+
+/// A running sentry, as far as the page asks it.
+private final class FakeSentry: Sendable {
+  private let isOver = Mutex(false)
+  private let orders = Mutex([ControlMessage]())
+
+  /// What it was told to do.
+  var obeyed: [ControlMessage] { orders.withLock(\.self) }
+
+  /// Answers until `stop`.
+  func start(_ path: String) throws {
+    _ = try Platform.Thread.start(name: "sentry") { [self] in
+      guard let server = try? ControlServer(path: path) else { return }
+      while !isOver.withLock(\.self) {
+        if !Poll.readable([server.descriptor], milliseconds: 20).isEmpty { server.serve { answer($0) } }
+      }
+    }
+    for _ in 0..<500 where !ControlClient.isAnswering(path) { Clock.sleep(.milliseconds(10)) }
+  }
+
+  func stop() { isOver.withLock { $0 = true } }
+
+  private func answer(_ message: ControlMessage) -> ControlReply {
+    let evil = JSON.string(hostile.joined(separator: " ")).text
+    switch message {
+    case .pulse:
+      return ControlReply(
+        """
+        {"version": "3", "started": 1793577600, "seen": 9, "alerts": 0, "ignored": 0, "blocks": 1, "blocks_made": 1, \
+        "lost": 0, "journal_lost": 0, "journal_failing": false, "interfaces": ["eth0"], "tcp_mode": "atcp", \
+        "udp_mode": null, "response": \(evil)}
+        """)
+    case .status: return ControlReply("{\"tcp_mode\": \"atcp\", \"response\": \(evil)}")
+    case .blocked:
+      return ControlReply(
+        """
+        [{"network": "10.0.0.1", "since": 1793577600, "until": null, "methods": ["nftables"], "port": 23, \
+        "protocol": "TCP", "mode": \(evil), "reason": \(evil)}]
+        """)
+    default:
+      orders.withLock { $0.append(message) }
+      return ControlReply("done <b>so</b>\n")
+    }
+  }
+}
+
+@Suite struct SiteTests {
+  static let token = "0123456789abcdef0123456789abcdef"
+
+  /// A site over a journal that has something of everything.
+  private func inSite(_ body: (Site, FakeSentry) throws -> Void) throws {
+    try inFolder { folder in
+      let writer = try JournalWriter(JournalWriter.Settings(path: folder + "/journal.db"))
+      let now = Clock.now
+      var batch = Batch()
+      for (index, name) in hostile.enumerated() {
+        let address = IPAddress("10.0.0.\(index + 1)")!
+        for port: UInt16 in [23, 80] {
+          batch.add(
+            .probe(
+              Probe(
+                time: now, source: address, sourcePort: 4_000, target: IPAddress("192.0.2.1")!, targetPort: port,
+                transport: .tcp, mode: .advanced, technique: .syn)))
+        }
+        batch.add(.named(address, name))
+        batch.add(.refused(address, because: name, at: now))
+        let record = Block.Record(
+          network: IPNetwork(address), since: now, until: nil, methods: [.nftables], port: 23, transport: .tcp,
+          modeName: name, reason: name)
+        batch.add(.blocked(record, repeats: 0))
+        if index > 0 { batch.add(.released(IPNetwork(address), because: name, at: now)) }
+      }
+      try writer.write(batch, now: now)
+      let sentry = FakeSentry()
+      try sentry.start(folder + "/control")
+      defer { sentry.stop() }
+      let settings = PageSettings(
+        listen: .tcp(IPAddress("127.0.0.1")!, port: 8080), journalPath: folder + "/journal.db",
+        controlSocket: folder + "/control", tokenPath: folder + "/token", zone: .utc, host: "<i>host</i>"
+      ) { Plan.embedded(.advanced) }
+      try body(Site(settings, token: Self.token), sentry)
+    }
+  }
+
+  private func answer(_ site: Site, _ request: HTTPRequest) -> HTTPResponse {
+    switch site.answer(request) {
+    case .once(let response): response
+    case .follow(let first): HTTPResponse(200, .events, first)
+    }
+  }
+
+  private func get(_ path: String, _ fields: [String: String] = [:], cookie: String? = nil) -> HTTPRequest {
+    var headers = ["host": "localhost:8080"]
+    headers["cookie"] = cookie
+    return HTTPRequest(path: path, fields: fields, headers: headers)
+  }
+
+  private func post(
+    _ path: String, _ fields: [String: String], cookie: String, origin: String? = "http://localhost:8080"
+  ) -> HTTPRequest {
+    var headers = ["host": "localhost:8080", "cookie": cookie]
+    headers["origin"] = origin
+    return HTTPRequest(method: .post, path: path, fields: fields, headers: headers)
+  }
+
+  /// Logs in.
+  private func logIn(_ site: Site) throws -> (cookie: String, key: String) {
+    let response = answer(site, get("/", ["token": Self.token]))
+    #expect(response.status == 303)
+    let header = try #require(response.headers.first { $0.name == "Set-Cookie" }?.value)
+    #expect(header.contains("HttpOnly; SameSite=Strict; Path=/"))
+    #expect(response.headers.contains { $0.name == "Location" && $0.value == "/" })
+    let cookie = String(header.prefix { $0 != ";" })
+    let page = answer(site, get("/blocks", cookie: cookie)).body
+    let mark = "name=\"key\" value=\""
+    let start = try #require(page.firstRange(of: mark)).upperBound
+    return (cookie, String(page[start...].prefix { $0 != "\"" }))
+  }
+
+  static let pages = [
+    ("/", [:]), ("/blocks", [:]), ("/report", ["since": "24h"]), ("/configuration", [:]), ("/events", [:]),
+    ("/source", ["address": "10.0.0.1"]), ("/source", ["address": "10.0.0.2"]), ("/source", ["address": "10.9.9.9"]),
+    ("/source", ["address": "<script>"]), ("/<script>", [:]),
+  ]
+
+  @Test func `Nothing is shown to who has not shown the token`() throws {
+    try inSite { site, _ in
+      for (path, fields) in Self.pages {
+        for cookie in [nil, "portsentry=", "portsentry=00000000000000000000000000000000", "portsentry=\(Self.token)"] {
+          let response = answer(site, get(path, fields, cookie: cookie))
+          #expect(response.status == 401)
+          #expect(!response.body.contains("10.0.0."))
+        }
+      }
+      #expect(answer(site, get("/metrics")).status == 401)
+      let wrong = answer(site, get("/", ["token": "0123456789abcdef0123456789abcdee"]))
+      #expect(wrong.status == 401)
+      #expect(wrong.headers.isEmpty)
+      // What is the same for everybody.
+      for path in ["/style.css", "/page.js", "/favicon.svg"] { #expect(answer(site, get(path)).status == 200) }
+    }
+  }
+
+  @Test func `A foreign name that points here is not served`() throws {
+    try inSite { site, _ in
+      let (cookie, key) = try logIn(site)
+      for path in ["/", "/style.css", "/metrics", "/login"] {
+        let request = HTTPRequest(path: path, headers: ["host": "evil.example:8080", "cookie": cookie])
+        #expect(answer(site, request).status == 421)
+      }
+      var order = post("/unblock", ["key": key, "target": "10.0.0.1"], cookie: cookie, origin: "http://evil.example")
+      order.headers["host"] = "evil.example"
+      #expect(answer(site, order).status == 421)
+      #expect(answer(site, HTTPRequest(path: "/")).status == 421)
+    }
+  }
+
+  @Test func `Hostile texts are text on every page`() throws {
+    try inSite { site, _ in
+      let (cookie, _) = try logIn(site)
+      var seen = ""
+      for (path, fields) in Self.pages {
+        let response = answer(site, get(path, fields, cookie: cookie))
+        #expect(response.status == (path.contains("<") ? 404 : fields["address"] == "<script>" ? 400 : 200), "\(path)")
+        seen += response.body
+        // Every tag in it is one of ours.
+        for tag in ["<script>", "<img", "<i>host", "<b>so"] { #expect(!response.body.contains(tag), "\(path): \(tag)") }
+        #expect(!response.body.contains("onerror=alert(1)>"))
+        #expect(
+          response.body.unicodeScalars.allSatisfy {
+            $0 == "\n" || $0.value >= 0x20 && $0 != "\u{7f}" && $0 != "\u{202e}"
+          })
+      }
+      // They are there, and not left out.
+      #expect(seen.contains("&lt;script&gt;alert(1)&lt;/script&gt;"))
+      #expect(seen.contains("onerror=alert(1)&gt;"))
+    }
+  }
+
+  @Test func `News are one event of one line, whatever is in them`() throws {
+    try inSite { site, _ in
+      site.beat(Clock.now)
+      let news = try #require(try site.news(Clock.now))
+      let lines = news.split(separator: "\n", omittingEmptySubsequences: false)
+      #expect(lines.count == 4)
+      #expect(lines[0] == "event: news")
+      #expect(lines[1].hasPrefix("data: {"))
+      #expect(lines[2].isEmpty && lines[3].isEmpty)
+      let (cookie, _) = try logIn(site)
+      let first = answer(site, get("/events", cookie: cookie)).body
+      #expect(first.hasPrefix("retry: 3000\n\nevent: news\ndata: {"))
+      #expect(first.filter { $0 == "\n" }.count == 5)
+    }
+  }
+
+  @Test func `Orders are obeyed when the form is of this session and of our own page`() throws {
+    try inSite { site, sentry in
+      let (cookie, key) = try logIn(site)
+      let (other, otherKey) = try logIn(site)
+      #expect(key != otherKey)
+      let target = ["target": "10.0.0.1"]
+      func status(_ request: HTTPRequest) -> Int { answer(site, request).status }
+      #expect(status(post("/unblock", target, cookie: cookie)) == 403)
+      #expect(status(post("/unblock", target.merging(["key": otherKey]) { $1 }, cookie: cookie)) == 403)
+      let signed = target.merging(["key": key]) { $1 }
+      #expect(status(post("/unblock", signed, cookie: other)) == 403)
+      #expect(status(post("/unblock", signed, cookie: cookie, origin: "http://evil.example")) == 403)
+      #expect(status(post("/unblock", signed, cookie: cookie, origin: nil)) == 403)
+      // As a link it is a page that is not there.
+      #expect(status(get("/unblock", signed, cookie: cookie)) == 404)
+      #expect(sentry.obeyed.isEmpty)
+      #expect(status(post("/unblock", signed, cookie: cookie)) == 303)
+      #expect(sentry.obeyed == [.unblock(target: "10.0.0.1")])
+      // What came of it is said once, as text.
+      let after = answer(site, get("/blocks", cookie: cookie)).body
+      #expect(after.contains("done &lt;b&gt;so&lt;/b&gt;"))
+      #expect(!answer(site, get("/blocks", cookie: cookie)).body.contains("done "))
+      #expect(status(post("/block", signed.merging(["seconds": "3600"]) { $1 }, cookie: cookie)) == 303)
+      #expect(
+        sentry.obeyed.last == .block(target: "10.0.0.1", seconds: 3600, reason: "by operator, on the page"))
+      for bad in ["", "x", "10.0.0.1; reboot", "10.0.0.1\tunblock-all"] {
+        #expect(status(post("/unblock", ["key": key, "target": bad], cookie: cookie)) == 400)
+      }
+      #expect(sentry.obeyed.count == 2)
+    }
+  }
+
+  @Test func `Logging out ends the session`() throws {
+    try inSite { site, _ in
+      let (cookie, key) = try logIn(site)
+      #expect(answer(site, get("/", cookie: cookie)).status == 200)
+      #expect(answer(site, post("/logout", ["key": key], cookie: cookie)).status == 303)
+      #expect(answer(site, get("/", cookie: cookie)).status == 401)
+    }
+  }
+
+  @Test func `Metrics are for a session or a bearer of the token, and name no address`() throws {
+    try inSite { site, _ in
+      var request = get("/metrics")
+      request.headers["authorization"] = "Bearer \(Self.token)"
+      let response = answer(site, request)
+      #expect(response.status == 200)
+      #expect(response.body.contains("portsentry_up 1"))
+      #expect(!response.body.contains("10.0.0."))
+      request.headers["authorization"] = "Bearer 0"
+      #expect(answer(site, request).status == 401)
+    }
+  }
+
+  @Test func `Without a sentry and without a journal it says so`() throws {
+    try inFolder { folder in
+      let settings = PageSettings(
+        listen: .unix("\(folder)/page"), journalPath: folder + "/journal.db", controlSocket: folder + "/control",
+        tokenPath: folder + "/token", zone: .utc, host: "h"
+      ) { Plan.embedded(.advanced) }
+      let site = Site(settings, token: Self.token)
+      // Behind a socket the name does not matter: no browser gets there by itself.
+      var request = get("/", ["token": Self.token])
+      request.headers["host"] = "sentry.example"
+      let cookie = try #require(answer(site, request).headers.first { $0.name == "Set-Cookie" }?.value)
+      let page = answer(site, get("/", cookie: String(cookie.prefix { $0 != ";" })))
+      #expect(page.status == 503)
+      #expect(page.body.contains("The journal cannot be read"))
+      _ = try JournalWriter(JournalWriter.Settings(path: folder + "/journal.db"))
+      let later = answer(site, get("/", cookie: String(cookie.prefix { $0 != ";" })))
+      #expect(later.status == 200)
+      #expect(later.body.contains("No sentry is running"))
+    }
+  }
+
+  @Test func `Every answer forbids what a page of strangers' texts must not do`() {
+    for response in [HTTPResponse(200, .html, "x"), HTTPResponse(200, .events), HTTPResponse.redirect(to: "/")] {
+      let text = String(decoding: response.bytes(), as: UTF8.self)
+      #expect(text.contains("Content-Security-Policy: default-src 'none'; style-src 'self'; script-src 'self';"))
+      #expect(!text.contains("unsafe-"))
+      #expect(text.contains("\r\nX-Content-Type-Options: nosniff\r\n"))
+      #expect(text.contains("\r\nX-Frame-Options: DENY\r\n"))
+      #expect(text.contains("\r\nCache-Control: no-store\r\n"))
+      #expect(!text.split(separator: "\r\n", omittingEmptySubsequences: false).contains { $0.contains("\n") })
+    }
+    #expect(!String(decoding: HTTPResponse(200, .html, "body").bytes(withBody: false), as: UTF8.self).hasSuffix("body"))
+  }
+
+  @Test func `The token is made once, for its owner only`() throws {
+    try inFolder { folder in
+      let path = folder + "/state/token"
+      let token = try PageRun.token(path)
+      #expect(token.utf8.count == 32)
+      #expect(try PageRun.token(path) == token)
+      #expect(shell("stat -c %a '\(path)'").output.hasPrefix("600"))
+      try write("short\n", to: path)
+      #expect(try PageRun.token(path) != "short")
+    }
+  }
+}

@@ -1,0 +1,162 @@
+import Database
+import Detection
+import Foundation
+import FoundationXML
+import GeoIP
+import Journal
+import Platform
+import Simulation
+import Testing
+import TestSupport
+import Wire
+
+@testable import Report
+
+/// A small month, written once.
+private let month = Result { () -> Summary in
+  try inFolder { folder in
+    var settings = Simulation.Settings()
+    settings.sources = 3_000
+    settings.probes = 40_000
+    settings.start = Timestamp(seconds: 1_793_577_600)
+    var simulation = Simulation(settings)
+    let writer = try JournalWriter(JournalWriter.Settings(path: folder + "/journal.db"))
+    var now = settings.start
+    var truth: UInt64 = 0
+    while let (end, events) = simulation.nextHour() {
+      var batch = Batch()
+      for event in events {
+        batch.add(event)
+        if case .probe = event { truth += 1 }
+      }
+      try writer.write(batch, now: end)
+      while try writer.maintain(now: end, mayExpire: false) {}
+      now = end
+    }
+    // The owners of a few addresses have chosen names.
+    let reader = try JournalReader(path: folder + "/journal.db")
+    now = Timestamp(seconds: now.seconds - 1)
+    let window = Window(last: .seconds(30 * 86_400), now: now)
+    let top = try reader.sources(window, by: .probes, limit: 12)
+    var names = Batch()
+    for (line, name) in zip(top, HTMLTests.hostile) { names.add(.named(line.source.network.address, name)) }
+    try writer.write(names, now: now)
+    var writerOfPlaces = MaxMindWriter()
+    let place = writerOfPlaces.write(
+      .map([
+        ("country", .map([("iso_code", .text("XX")), ("names", .map([("en", .text("<b>Land</b>"))]))])),
+        ("autonomous_system_number", .number(64_500, type: 6)),
+        ("autonomous_system_organization", .text("<script>evil()</script>")),
+      ]))
+    writerOfPlaces.add(IPNetwork("240.0.0.0/4")!, value: place)
+    let summary = try Summary.make(
+      reader, window, now: now, zone: .utc, host: "<i>host</i>", version: "test",
+      atlas: Atlas([try GeoDatabase(writerOfPlaces.file)]))
+    #expect(summary.probes == truth)
+    return summary
+  }
+}
+
+@Suite struct ReportTests {
+  @Test func `The numbers fit each other`() throws {
+    let s = try month.get()
+    #expect(s.probes > 39_000)
+    #expect(s.days.count == 30)
+    #expect(s.days.reduce(0) { $0 + $1.probes } == s.probes)
+    #expect(s.techniques.reduce(0) { $0 + $1.probes } == s.probes)
+    #expect(s.reach.reduce(0) { $0 + $1.sources } == s.sources)
+    #expect(s.reach.reduce(0) { $0 + $1.probes } == s.probes)
+    #expect(s.origins.reduce(0) { $0 + $1.sources } == s.sources)
+    #expect(s.countries.map(\.code) == ["XX"])
+    for port in s.ports {
+      #expect(port.byDay.reduce(0, +) == port.line.probes && port.overTime.reduce(0, +) == port.line.probes)
+    }
+    #expect(s.columns.count == 120 && s.columnHours == 6)
+    #expect(s.blocks.made >= s.blocks.inForce && s.blocks.cameBack <= s.blocks.ended)
+    #expect(s.victimCount > 0 && s.victimsByDay.values.reduce(0, +) == s.victimCount)
+    // Out for three hours, blind for forty minutes of thirty days.
+    #expect(s.sight.time(.off) == .seconds(3 * 3600))
+    #expect(s.sight.time(.blind) == .seconds(2400))
+    let share = try #require(s.sight.share)
+    #expect(abs(share - (1 - 13_200.0 / (30 * 86_400))) < 0.0001)
+    // The hole that became known in the third week.
+    #expect(s.rising.contains { $0.port == PortName(PortName.Family.tcp, 9034) })
+  }
+
+  @Test func `A page needs nothing else, and nothing foreign in it is markup`() throws {
+    let page = ReportPage.html(try month.get()).text
+    for forbidden in [
+      "<script", "onerror=\"", "<img", "<b>Land", "<i>host", "http://", "https://", "url(", "@import", "javascript:",
+      "\u{1b}", "\u{202e}",
+    ] {
+      #expect(!page.contains(forbidden), "\(forbidden)")
+    }
+    #expect(page.contains("&lt;script&gt;evil()&lt;/script&gt;"))
+    #expect(page.contains("&lt;b&gt;Land&lt;/b&gt;"))
+    #expect(page.utf8.count < 250_000)
+    // Every picture says what it is.
+    let pictures = page.components(separatedBy: "<svg ").dropFirst()
+    #expect(pictures.count > 60)
+    for picture in pictures {
+      let tag = picture.prefix { $0 != ">" }
+      #expect(tag.contains("aria-label=\"") || tag.contains("aria-hidden"), "\(tag)")
+    }
+    // Tags are closed: an XML parser, which forgives nothing, reads the body.
+    let start = try #require(page.range(of: "<main>"))
+    let end = try #require(page.range(of: "</main>"))
+    let body = String(page[start.lowerBound..<end.upperBound])
+    let parser = XMLParser(data: Data(body.utf8))
+    #expect(
+      parser.parse(), "\(String(describing: parser.parserError)) at line \(parser.lineNumber), \(parser.columnNumber)")
+  }
+
+  @Test func `Text is plain and no wider than it should be`() throws {
+    let text = ReportText.render(try month.get())
+    for line in text.split(separator: "\n") {
+      for scalar in line.unicodeScalars {
+        #expect((0x20...0x7e).contains(scalar.value) || "▁▂▃▄▅▆▇█".unicodeScalars.contains(scalar), "\(line)")
+      }
+    }
+    #expect(text.contains("What knocked on"))
+    let plain = ReportText.render(try month.get(), isPlain: true)
+    #expect(plain.utf8.allSatisfy { (0x20...0x7e).contains($0) || $0 == 0x0a })
+  }
+
+  @Test func `JSON is JSON, with the same numbers`() throws {
+    let s = try month.get()
+    let data = Data(ReportJSON.value(s).text.utf8)
+    let object = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+    #expect((object["probes"] as? NSNumber)?.uint64Value == s.probes)
+    #expect((object["days"] as? [Any])?.count == 30)
+    #expect((object["countries"] as? [[String: Any]])?.first?["name"] as? String == "<b>Land</b>")
+  }
+
+  @Test func `A journal in which there is nothing makes a report of nothing`() throws {
+    try inFolder { folder in
+      _ = try JournalWriter(JournalWriter.Settings(path: folder + "/journal.db"))
+      let reader = try JournalReader(path: folder + "/journal.db")
+      let now = Timestamp(seconds: 1_793_577_600)
+      let summary = try Summary.make(
+        reader, Window(last: .seconds(86_400), now: now), now: now, zone: .local, host: "host", version: "test",
+        atlas: Atlas())
+      #expect(ReportText.render(summary).contains("Nothing knocked."))
+      #expect(ReportPage.html(summary).text.contains("Nothing knocked."))
+      #expect(!ReportJSON.value(summary).text.isEmpty)
+    }
+  }
+
+  @Test func `Sources are sorted by what they are after`() {
+    func source(_ ports: Int, _ tool: Tool.Family = .unknown, days: Int64 = 0) -> Source {
+      Source(
+        id: 1, network: IPNetwork("10.0.0.1")!, first: Timestamp(seconds: 0), last: Timestamp(seconds: days * 86_400),
+        ports: ports, tool: Tool(tool))
+    }
+    #expect(Summary.reach(source(1)) == .passing)
+    #expect(Summary.reach(source(3, .nmap)) == .passing)
+    #expect(Summary.reach(source(200, .zmap)) == .mapping)
+    #expect(Summary.reach(source(200, .connect, days: 20)) == .mapping)
+    #expect(Summary.reach(source(200, .connect)) == .aimed)
+    #expect(Summary.reach(source(5, .nmap)) == .aimed)
+    #expect(Summary.reach(source(8)) == .closer)
+  }
+}
