@@ -1,4 +1,4 @@
-"""make bench-flood: a flood of forged SYNs against the decoys: what it costs, what it fills, whom it hits, and who is found in it."""
+"""make bench-syn-flood: a flood of forged SYNs against the decoys: what it costs, what it fills, whom it hits, and who is found in it."""
 
 import os
 import random
