@@ -23,9 +23,9 @@ class Source:
     """An address that answers nothing by itself, with everything it will send made before."""
 
     def __init__(self, number):
-        # Every third by IPv6, each from a /64 of its own.
+        # Every third by IPv6, each from a /48 of its own: more of one would be blocked as a whole.
         self.is_v6 = number % 3 == 2
-        self.address = "fd79:0:0:%x::1" % (number + 1) if self.is_v6 else "198.18.%d.%d" % (number // 250, number % 250 + 1)
+        self.address = "fd79:0:%x::1" % (number + 1) if self.is_v6 else "198.18.%d.%d" % (number // 250, number % 250 + 1)
         self.target = L.TARGET6 if self.is_v6 else L.TARGET4
         self.sport = 30000 + number
         self.syn = self.segment(594, seq=1000)

@@ -15,7 +15,7 @@ import packets as P
 
 # 10.78.0.1-250 answer: a packet to them reaches a TCP that knows nothing of it. The rest of 10.78/16 is nobody.
 ALIVE = ["10.78.0.%d" % n for n in range(1, 251)]
-# So do all of fd78::/48, each here with a /64 of its own. fd79::/48 is nobody.
+# So do all of fd78::/48, each here with a /64 of its own. fd79::/32 is nobody.
 ALIVE6 = ["fd78:0:0:%x::1" % n for n in range(1, 101)]
 SCANNER = "10.77.0.200"
 NFT_FOR_1_2 = "table inet lab12 {\n set bad { type ipv4_addr; }\n chain c { type filter hook prerouting priority -300; ip saddr @bad drop; }\n}\n"
@@ -29,7 +29,7 @@ def settle(lab):
     lab.in_target("ip", "route", "add", "198.18.0.0/15", "via", L.ATTACKER4)
     lab.in_attacker("ip", "-6", "route", "add", "local", "fd78::/48", "dev", "lo")
     lab.in_attacker("sh", "-c", "echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind")
-    for net in ("fd78::/48", "fd79::/48"):
+    for net in ("fd78::/48", "fd79::/32"):
         lab.in_target("ip", "-6", "route", "add", net, "via", L.ATTACKER6)
     lab.in_attacker("ip", "route", "add", L.TARGET4 + "/32", "dev", "lan0", "src", SCANNER)
     lab.in_target("ip", "neigh", "replace", SCANNER, "lladdr", L.ATTACKER_MAC, "dev", "lan0")
