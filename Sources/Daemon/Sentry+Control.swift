@@ -185,7 +185,8 @@ extension Sentry {
       case .block:
         "block by " + policy.settings.methods.map(\.rawValue).joined(separator: ", ")
           + (policy.settings.proof == .handshake
-            ? " who has proven to be there" : " whatever address is written on a packet")
+            ? " who scans (\(policy.settings.rule.rawValue) rule) and has proven its address"
+            : " whatever address is written on the packets of a scan (\(policy.settings.rule.rawValue) rule)")
       }
     }
     let (tcp, udp) = (text(policy.settings.tcp), text(policy.settings.udp))
@@ -220,6 +221,7 @@ extension Sentry {
     case .active: members.append(("state", "active"))
     case .failed(let reason): members += [("state", "failed"), ("reason", .string(reason))]
     }
+    members.append(("text", .string(deceptionText())))
     if let trap = deception.trap {
       members += [
         ("decoy_ports", .string(trap.decoy.description)),

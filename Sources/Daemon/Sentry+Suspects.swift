@@ -149,10 +149,9 @@ extension Sentry {
   func sayUnproven() {
     let now = Clock.monotonic
     let due = unproven.filter { $0.value <= now }
+    let lied = deception.state == .active ? "; until something does, it is lied to" : ""
     for (source, _) in due.prefix(10) {
-      say(
-        .refused(source, because: "nothing proves that it sent this (PROOF); until it does it is deceived", in: dialect)
-      )
+      say(.refused(source, because: "nothing proves that it sent this (PROOF)\(lied)", in: dialect))
     }
     for source in due.keys {
       unproven[source] = nil
