@@ -137,7 +137,8 @@ package enum Explanation {
     }
     let lie =
       settings.doubts
-      ? " Until then every unused port looks open to it, for \(words(settings.doubtTime ?? .zero)) after its last probe." : ""
+      ? " Until then every unused port looks open to it, for \(words(settings.doubtTime ?? .zero)) after its last probe."
+      : ""
     return [
       "A block takes \(scan), and a TCP connection by which the source proves its address (PROOF=\"handshake\").\(lie)"
     ]

@@ -210,6 +210,9 @@ extension Sentry {
     }
     let held = deception.link.shared.withLock { $0.statistics.held }
     if held > 0 { parts.append("\(held) connections held") }
+    if !deception.barriers.isEmpty {
+      parts.append("HIDDEN by the firewall of this host (\(deception.barriers.joined(separator: ", "))), see the log")
+    }
     return parts.joined(separator: "; ")
   }
 
@@ -226,7 +229,8 @@ extension Sentry {
       members += [
         ("decoy_ports", .string(trap.decoy.description)),
         ("doubt_seconds", trap.doubt.map { JSON(Int($0.components.seconds)) } ?? .null),
-        ("gate", .bool(deception.gate != nil)), ("spared_networks", JSON(trap.spared.count)),
+        ("gate", .bool(deception.gate != nil)), ("hidden_by", .array(deception.barriers.map(JSON.string))),
+        ("spared_networks", JSON(trap.spared.count)),
       ]
     }
     members += [

@@ -110,7 +110,9 @@ extension Sentry {
       )
       if block.record.grounds == nil { parts.append("because: \(block.record.reason)") }
     }
-    if account.block == nil, let doubt = account.doubt { parts.append("doubted for \(Term.text(doubt)) more: it sees every port open") }
+    if account.block == nil, let doubt = account.doubt {
+      parts.append("doubted for \(Term.text(doubt)) more: it sees every port open")
+    }
     return parts.isEmpty ? "nothing" : parts.joined(separator: "; ")
   }
 

@@ -113,10 +113,9 @@ def innocents(lab, rule):
     innocent = blocked - scanners
     seen = status["probes"]["seen"] + sum(sentry.dropped().values()) + status["packets"]["dismissed"].get("part of a flood", 0)
     text = "%d forged SYNs in %d names (%d alive, a tenth IPv6), nmap -D with 20 living decoys, gateways and resolver framed: %d innocent " \
-        "blocked, both scanners blocked; %d requests of %d bystanders during the attack, %d in all, %d after: %d failed, slowest %.0f ms; " \
-        "%d sources doubted by us as suspects" % (
+        "blocked, both scanners blocked; %d requests of %d bystanders during the attack, %d in all, %d after: %d failed, slowest %.0f ms" % (
             count, number, len(C.ALIVE) + len(C.ALIVE6), len(innocent), during, len(everybody), visitors.done, after.done,
-            len(visitors.failed) + len(after.failed), visitors.slowest * 1e3, status["origin"]["suspects"])
+            len(visitors.failed) + len(after.failed), visitors.slowest * 1e3)
     L.check(not innocent, text + "; such as %s" % sorted(innocent)[:5])
     L.check(not visitors.failed and not after.failed, text + "; such as %s" % (visitors.failed + after.failed)[:5])
     # Everybody at every service, at least once, while it goes on; and the attack arrived.
