@@ -3,13 +3,10 @@
 # nothing reads are left out.
 RELEASE = swift build -c release -Xswiftc -static-executable -Xswiftc -use-ld=lld -Xlinker --icf=safe -Xlinker -T$(CURDIR)/scripts/release.ld
 
-<<<<<<< HEAD
-.PHONY: run test build demo coverage bench bench-innocents bench-learned bench-after-ban bench-legitimate bench-kills bench-syn-flood fuzz lint format install clean
-=======
 CAPTURES = ../shared/captures
 
 .PHONY: run test build tools demo coverage score curve bench bench-replay trials fuzz lint format install clean
->>>>>>> main
+.PHONY: bench-innocents bench-learned bench-after-ban bench-legitimate bench-kills bench-syn-flood
 
 run: build ## watch this host now, log only
 	@sh scripts/run.sh
@@ -33,7 +30,6 @@ coverage: dependencies-test build ## measure docs/coverage.md anew
 bench: dependencies-test build ## the README's figures, held to their limits; wants a quiet machine
 	PORTSENTRY_BENCH=1 python3 Tests/System/run.py --binary .build/release/portsentry footprint latency full_scan
 
-<<<<<<< HEAD
 # What deception and proof promise, one command each, at full size, beside PortSentry 1.2 where that can do it. `make test` runs them small.
 BENCH = PORTSENTRY_BENCH=1 python3 Tests/System/run.py --binary .build/release/portsentry
 
@@ -54,7 +50,7 @@ bench-kills: dependencies-test build ## kill -9 fifty times in the midst of atta
 
 bench-syn-flood: dependencies-test build ## a minute of SYN flood against decoys: memory, CPU, and the scanner in it
 	$(BENCH) flood.
-=======
+
 bench-replay: dependencies-test tools ## replay beside a plain C loop and tcpdump: times, instructions, allocations
 	python3 Benchmarks/replay.py --count
 	python3 Benchmarks/replay.py
@@ -67,7 +63,6 @@ score: dependencies-build build ## every verdict on labelled captures (CAPTURES=
 
 curve: dependencies-build build ## docs/images/threshold.svg: false accusations against recall over the thresholds
 	python3 Benchmarks/curve.py $(CAPTURES)
->>>>>>> main
 
 fuzz: ## each fuzzer for ten minutes (FUZZ_SECONDS=600)
 	sh scripts/fuzz.sh $${FUZZ_SECONDS:-600}
