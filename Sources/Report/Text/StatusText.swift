@@ -75,7 +75,8 @@ package enum StatusText {
         (
           "origin",
           "\(Units.plural(Int(clamping: origin.proven ?? 0), "source")) proven,"
-            + " \(Units.count(live.deception?.connections ?? 0)) connections to decoys, \(Units.count(origin.suspects ?? 0)) suspects"
+            + " \(Units.plural(Int(clamping: live.deception?.connections ?? 0), "connection")) to decoys,"
+            + " \(Units.plural(origin.suspects ?? 0, "suspect"))"
         ))
     }
     return rows
