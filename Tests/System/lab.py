@@ -583,6 +583,12 @@ class Sentry:
         except ValueError:
             raise Failure("`portsentry %s --json` is not JSON: %s" % (" ".join(words), out[:300]))
 
+    def wait_journal(self):
+        """Waits for the journal, which is made at the first write, and returns its path."""
+        path = self.folder + "/state/journal.db"
+        wait_for(lambda: os.path.exists(path), 10, "the journal")
+        return path
+
     def blocked(self):
         """Addresses that `portsentry blocked --json` lists."""
         found = self.ask("blocked")

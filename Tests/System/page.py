@@ -175,10 +175,11 @@ def hostile(lab):
                         'mount --bind %s "$(readlink -f /etc/resolv.conf)"; [ -e /etc/nsswitch.conf ] && mount --bind %s /etc/nsswitch.conf' % (conf, hosts))
     for source in (bad, good):
         lab.nmap("-sS", "-p", "1-150", source=source)
-    L.wait_for(lambda: os.path.exists(sentry.folder + "/state/journal.db") and names(sentry).get(good) == "scanner.example", 8, "the good name", 0.2)
+    journal = sentry.wait_journal()
+    L.wait_for(lambda: names(sentry).get(good) == "scanner.example", 8, "the good name", 0.2)
     L.check(names(sentry)[bad] is None, "the hostile name was believed: %s" % names(sentry))
     # Into the journal behind its back, in every column that has text.
-    database = sqlite3.connect(sentry.folder + "/state/journal.db", timeout=10)
+    database = sqlite3.connect(journal, timeout=10)
     with database:
         database.execute("UPDATE source SET name = ?", (HOSTILE,))
         database.execute("UPDATE block SET reason = ?, because = ?", (HOSTILE, HOSTILE))
@@ -215,7 +216,7 @@ def hostile(lab):
         # News, which come as markup into the open page.
         page.goto(HOME + "/")
         page.wait_for_selector("#live.on", timeout=5000)
-        with contextlib.closing(sqlite3.connect(sentry.folder + "/state/journal.db", timeout=10)) as database, database:
+        with contextlib.closing(sqlite3.connect(journal, timeout=10)) as database, database:
             for column in ("note SET text", "block SET reason", "source SET name"):
                 database.execute("UPDATE %s = ?" % column, (HOSTILE + "news",))
         lab.nmap("-sS", "-p", "1-20", source=lab.new_source()[0])
