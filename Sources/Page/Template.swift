@@ -119,6 +119,7 @@ enum Template {
     .page section{padding:1.3rem 0 1rem}
     .page section:first-child{border-top:0}
     .page h1{font-size:1.7rem}
+    .page p{overflow-wrap:anywhere}
     .page h2{font-size:1.2rem}
     .state{font:1.05rem/1.5 var(--serif);margin:0 0 1rem;max-width:none}
     .bad{color:var(--alarm);font-weight:600}
