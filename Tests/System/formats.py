@@ -1,10 +1,11 @@
 """What we give to other programs is read by their owners' own validators, or held against their lists of names where those are not to be had."""
 
-import glob
+import http.server
 import json
 import os
 import re
 import socket
+import socketserver
 import subprocess
 import threading
 
@@ -245,6 +246,51 @@ def journald(lab):
     for event in ("blocked", "released"):
         L.check(L.wait_for(lambda: has(event), 6, event)["PORTSENTRY_SOURCE"] == source, event)
     return "%d messages" % len(found)
+
+
+@L.test("formats.examples_of_web_hook_and_digest")
+def examples(lab):
+    """The web hook as KILL_RUN_CMD, against a web server; the digest, with a file in place of a mailer."""
+    got = []
+
+    class Hook(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+    with lab.inside(lab.target):
+        server = socketserver.TCPServer(("127.0.0.1", 8090), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        sentry = lab.sentry("-atcp", settings={
+            **EVERYTHING, "BLOCK_TIME": "1h", "KILL_RUN_CMD": L.ROOT + "/etc/examples/webhook.sh http://127.0.0.1:8090/hook $TARGET$ $PORT$ $MODE$"})
+        v4, v6 = lab.new_source()
+        sentry.wait_journal()
+        lab.syn(v4, 23)
+        lab.syn(v6, 445)
+        L.wait_for(lambda: len(got) >= 2, 8, "both calls of the web hook")
+    finally:
+        server.shutdown()
+        server.server_close()
+    L.check({(g["source"], g["port"]) for g in got} == {(v4, "23"), (v6, "445")} and all(g["text"] == g["content"] for g in got), "%s" % got)
+    L.wait_for(lambda: len(sentry.ask("blocked", "--since", "1h")) == 2, 5, "the blocks in the journal", 0.1)
+    mail = lab.folder + "/mail"
+    wrapper = lab.folder + "/portsentry"
+    L.Sentry.write(wrapper, '#!/bin/sh\nexec %s "$@" -c %s\n' % (L.binary, sentry.config))
+    os.chmod(wrapper, 0o755)
+    lab.in_target("env", "PORTSENTRY=" + wrapper, "SENDMAIL=tee " + mail, L.ROOT + "/etc/examples/digest.sh", "admin@example.org", "1h")
+    text = open(mail).read()
+    head, _, body = text.partition("\n\n")
+    L.check("To: admin@example.org" in head and "Subject: PortSentry on" in head, head)
+    L.check(v4 in body and "Which doors" in body, body[:500])
+    # Without a journal there is no mail, and cron hears of it.
+    os.unlink(mail)
+    out = lab.in_target("env", "PORTSENTRY=%s report --journal /nonexistent/x.db" % L.binary, "SENDMAIL=tee " + mail, L.ROOT + "/etc/examples/digest.sh", ok=None)
+    L.check(out.returncode != 0 and out.stderr and not os.path.exists(mail), "a mail without a report")
+    return "%d calls, %d lines of mail" % (len(got), len(text.splitlines()))
 
 
 if __name__ == "__main__":

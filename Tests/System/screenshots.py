@@ -9,20 +9,12 @@ import time
 
 import browser as B
 import lab as L
+import month
 import packets as P
 import watch
 
 IMAGES = L.ROOT + "/docs/images"
-SIMULATE = L.ROOT + "/.build/release/simulate"
 PORT = 8087
-
-
-def simulated(path, sources=200_000, probes=5_000_000, days=30, end=None):
-    """A journal with a simulated month in it; what the generator says of it."""
-    if not os.path.exists(SIMULATE):
-        raise L.Skip("no %s: swift build -c release --product simulate" % os.path.relpath(SIMULATE, L.ROOT))
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    return L.run([SIMULATE, path, *map(str, (sources, probes, days, int(end or time.time())))], timeout=600).stdout
 
 
 def traffic(lab, seconds, pace):
@@ -67,7 +59,7 @@ def main():
     os.makedirs(IMAGES, exist_ok=True)
     with L.Lab() as lab:
         folder = lab.folder + "/sentry"
-        print(simulated(folder + "/state/journal.db", *((20_000, 500_000) if quick else ())), end="", flush=True)
+        print(month.simulated(folder + "/state/journal.db", *((20_000, 500_000, 30) if quick else (200_000, 5_000_000, 30))), end="", flush=True)
         L.Sentry.write(folder + "/portsentry.ignore", "")
         sentry = lab.sentry("-atcp", "-audp", folder=folder, settings={
             "ADVANCED_PORTS_TCP": "65535", "ADVANCED_PORTS_UDP": "65535", "ADVANCED_EXCLUDE_UDP": None, "BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "PROOF": "none",
