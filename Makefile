@@ -3,7 +3,7 @@
 # nothing reads are left out.
 RELEASE = swift build -c release -Xswiftc -static-executable -Xswiftc -use-ld=lld -Xlinker --icf=safe -Xlinker -T$(CURDIR)/scripts/release.ld
 
-.PHONY: run test build demo coverage bench fuzz lint format install clean
+.PHONY: run test build demo coverage bench bench-journal screenshots simulate fuzz lint format install clean
 
 run: build ## watch this host now, log only
 	@sh scripts/run.sh
@@ -22,6 +22,17 @@ coverage: dependencies-test build ## measure docs/coverage.md anew
 
 bench: dependencies-test build ## the README's figures, held to their limits; wants a quiet machine
 	PORTSENTRY_BENCH=1 python3 Tests/System/run.py --binary .build/release/portsentry footprint latency full_scan
+
+bench-journal: dependencies-test build simulate ## the journal: a month of 5 million probes, a flood, 100 kills, 100 power cuts; takes ten minutes
+	swift build --build-tests
+	PORTSENTRY_BENCH=1 swift test --skip-build --filter RobustnessTests
+	PORTSENTRY_BENCH=1 python3 Tests/System/run.py --binary .build/release/portsentry month journal.a_flood journal.kill_nine
+
+screenshots: dependencies-test dependencies-screenshots build simulate ## docs/images and docs/watch.md, anew
+	python3 Tests/System/screenshots.py --binary .build/release/portsentry
+
+simulate: # a month of the Internet, for tests, benches and pictures
+	$(RELEASE) --product simulate
 
 fuzz: ## each fuzzer for ten minutes (FUZZ_SECONDS=600)
 	sh scripts/fuzz.sh $${FUZZ_SECONDS:-600}
@@ -43,6 +54,8 @@ install: build ## install program, manuals, example settings and service under D
 	[ -e $(DESTDIR)/etc/portsentry/portsentry.conf ] || install -D -m 600 etc/portsentry.conf $(DESTDIR)/etc/portsentry/portsentry.conf
 	[ -e $(DESTDIR)/etc/portsentry/portsentry.ignore ] || install -D -m 644 etc/portsentry.ignore $(DESTDIR)/etc/portsentry/portsentry.ignore
 	[ -e $(DESTDIR)/etc/default/portsentry ] || install -D -m 644 etc/portsentry.default $(DESTDIR)/etc/default/portsentry
+	install -D -m 755 -t $(DESTDIR)/usr/share/doc/portsentry/examples etc/examples/*.sh
+	install -D -m 644 etc/grafana/portsentry.json $(DESTDIR)/usr/share/doc/portsentry/examples/grafana.json
 	install -d -m 755 $(DESTDIR)/var/lib/portsentry
 
 clean:

@@ -26,6 +26,7 @@ binary=$PWD/.build/release/portsentry
 # So that whoever asks this sentry need not name its configuration.
 cat > "$here/ask" <<EOF
 #!/bin/sh
+case "\${1:-help}" in help|-h|--help) exec "$binary" \${@:-help} ;; esac
 exec "$binary" "\$@" -c "$here/portsentry.conf"
 EOF
 chmod +x "$here/ask"

@@ -40,9 +40,11 @@ def shoot(browser, name, url, width, scheme, whole=True, height=900, before=None
         page.wait_for_timeout(1500)
     wide = page.evaluate("document.documentElement.scrollWidth")
     L.check(wide <= width, "%s is %d wide on a screen of %d" % (name, wide, width))
-    path = "%s/%s-%d-%s.png" % (IMAGES, name, width, scheme)
+    path = "%s/%s.png" % (IMAGES, name if name.endswith("-top") else "%s-%d-%s" % (name, width, scheme))
     page.screenshot(path=path, full_page=whole)
     context.close()
+    # A quarter of the size, and the eye sees no difference.
+    subprocess.run(["pngquant", "--force", "--skip-if-larger", "--output", path, "--speed", "1", "128", path], check=False)
     print(os.path.relpath(path, L.ROOT), os.path.getsize(path) // 1024, "KiB", flush=True)
 
 
@@ -99,7 +101,10 @@ def main():
                     shoot(browser, "report", "file://" + report, width, scheme)
                     shoot(browser, "page", home + "/", width, scheme, before=url)
             shoot(browser, "address", home + "/source?address=" + scanner, 1280, "light", before=url)
-            shoot(browser, "blocks", home + "/blocks", 1280, "dark", before=url)
+            shoot(browser, "blocks", home + "/blocks", 1280, "dark", whole=False, before=url)
+            # What the README shows.
+            shoot(browser, "report-top", "file://" + report, 1280, "light", whole=False, height=1200)
+            shoot(browser, "page-top", home + "/", 1280, "light", whole=False, height=1200, before=url)
             shoot(browser, "configuration", home + "/configuration", 390, "light", before=url)
         if "--keep" in sys.argv:
             subprocess.run(["cp", report, "/tmp/portsentry-report.html"])
