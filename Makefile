@@ -3,16 +3,23 @@
 # nothing reads are left out.
 RELEASE = swift build -c release -Xswiftc -static-executable -Xswiftc -use-ld=lld -Xlinker --icf=safe -Xlinker -T$(CURDIR)/scripts/release.ld
 
-.PHONY: run test build demo coverage bench bench-journal screenshots simulate fuzz lint format install clean
+CAPTURES = ../shared/captures
+
+.PHONY: run test build tools demo coverage score curve bench bench-replay bench-journal trials screenshots fuzz lint format install clean
 
 run: build ## watch this host now, log only
 	@sh scripts/run.sh
 
-test: dependencies-test build ## every test: units, namespaces with real scanners, fuzzing
+test: dependencies-test build tools ## every test: units, namespaces with real scanners, fuzzing
 	@sh scripts/test.sh
 
 build: dependencies-build ## the release binary: .build/release/portsentry
 	$(RELEASE) --product portsentry
+
+tools: build ## what measures: traces, trials, a simulated month
+	$(RELEASE) --product trace
+	$(RELEASE) --product trials
+	$(RELEASE) --product simulate
 
 demo: dependencies-test build ## two namespaces, a real nmap, an alert, a block and its release
 	@python3 Tests/System/demo.py --binary .build/release/portsentry
@@ -23,16 +30,26 @@ coverage: dependencies-test build ## measure docs/coverage.md anew
 bench: dependencies-test build ## the README's figures, held to their limits; wants a quiet machine
 	PORTSENTRY_BENCH=1 python3 Tests/System/run.py --binary .build/release/portsentry footprint latency full_scan
 
-bench-journal: dependencies-test build simulate ## the journal: a month of 5 million probes, a flood, 100 kills, 100 power cuts; takes ten minutes
+bench-journal: dependencies-test tools ## the journal: a month of 5 million probes, a flood, 100 kills, 100 power cuts; takes ten minutes
 	swift build --build-tests
 	PORTSENTRY_BENCH=1 swift test --skip-build --filter RobustnessTests
 	PORTSENTRY_BENCH=1 python3 Tests/System/run.py --binary .build/release/portsentry month journal.a_flood journal.kill_nine
 
-screenshots: dependencies-test dependencies-screenshots build simulate ## docs/images and docs/watch.md, anew
+screenshots: dependencies-test dependencies-screenshots tools ## docs/images and docs/watch.md, anew
 	python3 Tests/System/screenshots.py --binary .build/release/portsentry
 
-simulate: # a month of the Internet, for tests, benches and pictures
-	$(RELEASE) --product simulate
+bench-replay: dependencies-test tools ## replay beside a plain C loop and tcpdump: times, instructions, allocations
+	python3 Benchmarks/replay.py --count
+	python3 Benchmarks/replay.py
+
+trials: dependencies-build tools ## slow scans, honest clients, forged sources, one scan from many addresses: simulated
+	.build/release/trials
+
+score: dependencies-build build ## every verdict on labelled captures (CAPTURES=../shared/captures)
+	python3 $(CAPTURES)/score.py -- .build/release/portsentry replay --json
+
+curve: dependencies-build build ## docs/images/threshold.svg: false accusations against recall over the thresholds
+	python3 Benchmarks/curve.py $(CAPTURES)
 
 fuzz: ## each fuzzer for ten minutes (FUZZ_SECONDS=600)
 	sh scripts/fuzz.sh $${FUZZ_SECONDS:-600}

@@ -46,6 +46,7 @@ if [ "${1:-build}" = test ]; then
   need getcap libcap2-bin
   need ps procps
   need strip binutils
+  need valgrind valgrind
   need route net-tools
   need unshare util-linux
   need chromium chromium

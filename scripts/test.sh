@@ -8,6 +8,13 @@ as_root() {
 echo "== unit tests"
 swift build --build-tests
 as_root swift test --skip-build
+echo "== what is promised of the detector, simulated; instructions and allocations a packet"
+.build/release/trials
+python3 Benchmarks/replay.py --count
+if [ -f ../shared/captures/score.py ]; then
+  echo "== labelled captures"
+  python3 ../shared/captures/score.py -- .build/release/portsentry replay --json
+fi
 echo "== the real binary in network namespaces"
 as_root python3 Tests/System/run.py --binary .build/release/portsentry
 echo "== fuzzing, a short run"

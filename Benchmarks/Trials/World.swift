@@ -151,7 +151,13 @@ struct Dice {
   mutating func port() -> UInt16 { UInt16(truncatingIfNeeded: next() >> 40) }
   mutating func ephemeral() -> UInt16 { UInt16(32_768 + below(28_000)) }
   /// An address of the open Internet.
-  mutating func address() -> IPAddress { IPAddress(v4: UInt32(0x0100_0000 + below(0xde00_0000))) }
+  mutating func address() -> IPAddress {
+    while true {
+      let bits = UInt32(0x0100_0000 + below(0xde00_0000))
+      // Loopback is believed only of loopback.
+      if bits >> 24 != 127 { return IPAddress(v4: bits) }
+    }
+  }
   mutating func pick<Element>(_ list: [Element]) -> Element { list[below(list.count)] }
   /// A port that nothing serves.
   mutating func unused() -> UInt16 {

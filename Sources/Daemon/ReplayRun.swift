@@ -92,6 +92,9 @@ package enum ReplayRun {
     }
   }
 
+  /// Frames of each file that are looked at to learn whose capture it is.
+  private static let surveyed = 262_144
+
   private static func survey(
     _ paths: [String], key: (UInt64, UInt64), _ note: (Note) -> Void
   ) throws(CaptureFileError) -> (networks: [IPNetwork], evidence: CaptureSurvey.Evidence)? {
@@ -100,11 +103,12 @@ package enum ReplayRun {
     var packet = Packet()
     for path in paths {
       var file = try CaptureFile(path: path)
-      var consumed = 0
-      while true {
+      var (consumed, frames) = (0, 0)
+      while frames < surveyed {
         note(.progress(path: path, step: "looking whose it is", part: file.part))
         guard var run = file.nextRun(after: consumed) else { break }
         while run.next() {
+          frames += 1
           let (bytes, frame) = (run.span, run.frame)
           guard let place = decoder.locate(bytes, linkType: frame.linkType, direction: frame.direction) else {
             continue

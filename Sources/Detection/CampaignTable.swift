@@ -187,7 +187,7 @@ struct CampaignTable: ~Copyable {
 
   /// The number of the group that a member belongs to by one bond; nil where that bond says nothing of it.
   private func key(of member: Member, _ bond: Bond) -> UInt64? {
-    let scope = UInt64(bond.rawValue) << 56 | UInt64(member.shape)
+    let scope = UInt64(bond.rawValue) << 56 | UInt64(member.family) << 48 | UInt64(member.shape)
     switch bond {
     case .marks:
       let family = Tool.Family(rawValue: member.family) ?? .unknown
@@ -248,10 +248,15 @@ struct CampaignTable: ~Copyable {
     for member in members { counts[Int(member.hopLimit)] += 1 }
     var best = 0
     for value in 1..<256 where counts[value] > counts[best] { best = value }
-    var others = 0
-    for value in 0..<256 where value != best && counts[value] > 0 { others += 1 }
+    var (others, second) = (0, 0)
+    for value in 0..<256 where value != best && counts[value] > 0 {
+      others += 1
+      second = max(second, counts[value])
+    }
     let rest = members.count - counts[best]
-    guard counts[best] >= 12, others == 0 || counts[best] * others >= 4 * rest else { return nil }
+    guard counts[best] >= 12, others == 0 || (counts[best] * others >= 4 * rest && counts[best] >= 2 * second) else {
+      return nil
+    }
     return UInt8(best)
   }
 

@@ -86,6 +86,7 @@ struct NativeRule: ~Copyable {
     let weight = weight(touch, index)
     if weight > 0 {
       add(index, PackedEvidence(touch.kind, port: touch.port, tag: tag, weight: weight))
+      sources[index].conversations = 0
       if touch.kind == .syn || touch.kind == .udp { rarity.note(touch.transport, touch.port, at: touch.time) }
     }
     if touch.mark.protocolNumber == 6, !sources[index].flags.contains(.marked), sources[index].marks.areUnmistakable {
@@ -133,6 +134,8 @@ struct NativeRule: ~Copyable {
   private mutating func weight(_ touch: Touch, _ index: Int) -> Int {
     switch touch.kind {
     case .connect, .syn:
+      // An FTP server that we spoke to opens the data connection.
+      if touch.isFriend, touch.sourcePort == 20, touch.port >= 1024 { return 0 }
       let weight = rarity.weight(.tcp, touch.port, base: Weights.unusedTCP, least: Weights.leastUnused)
       return touch.isFriend ? weight / 2 : weight
     case .fin, .null, .xmas, .oddFlags: return Weights.oddFlags
@@ -155,7 +158,7 @@ struct NativeRule: ~Copyable {
     }
   }
 
-  /// A conversation with a service: speaks for the source, once for each service.
+  /// A conversation with a service: speaks for the source, once for each service since its last touch.
   mutating func credit(_ source: IPAddress, port: UInt16, at time: Timestamp) {
     guard let index = sources.find(source) else { return }
     if sources[index].isConvicted {
@@ -163,7 +166,7 @@ struct NativeRule: ~Copyable {
       return
     }
     let bit = UInt8(1) << UInt8(truncatingIfNeeded: SourceRecord.mix(UInt32(port)) >> 29)
-    // Two at most: a scanner talks to what it finds, too.
+    // Two at most after each touch: a scanner talks to what it finds, too.
     guard sources[index].conversations & bit == 0, sources[index].conversations.nonzeroBitCount < 2,
       sources[index].score > 0, sources[index].restarts < SourceRecord.mostRestarts
     else { return }
@@ -171,7 +174,9 @@ struct NativeRule: ~Copyable {
     if Int(sources[index].score) + Weights.conversation <= 0 {
       sources[index].restart()
     } else {
-      add(index, PackedEvidence(.conversation, port: port, tag: 0, weight: Weights.conversation))
+      // One reason for all, so that they crowd out none of the others.
+      let before = sources[index].remove(.conversation)
+      add(index, PackedEvidence(.conversation, port: port, tag: 0, weight: before + Weights.conversation))
     }
     sources.rerank(index)
   }

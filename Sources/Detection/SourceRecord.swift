@@ -26,7 +26,7 @@ struct SourceRecord: BitwiseCopyable {
   var flags = Flags()
   /// Lower half: how many reasons there are. Upper half: how often the test began anew.
   private var counts: UInt8 = 0
-  /// A bit for each of eight hashes of served ports on which there was a conversation: one counts once.
+  /// A bit for each of eight hashes of served ports on which there was a conversation since the last touch: one counts once.
   var conversations: UInt8 = 0
   private var evidence = InlineArray<8, PackedEvidence>(repeating: PackedEvidence(bits: 0))
 
@@ -113,18 +113,23 @@ struct SourceRecord: BitwiseCopyable {
     return true
   }
 
-  /// Forgets all reasons of a kind, and their weight.
-  mutating func remove(_ kind: PackedEvidence.Kind) {
-    var kept = 0
+  /// Forgets all reasons of a kind.
+  ///
+  /// - Returns: what they weighed.
+  @discardableResult
+  mutating func remove(_ kind: PackedEvidence.Kind) -> Int {
+    var (kept, weight) = (0, 0)
     for index in 0..<Int(evidenceCount) {
       if evidence[index].kind == kind {
-        score &-= Int32(evidence[index].weight)
+        weight += evidence[index].weight
       } else {
         evidence[kept] = evidence[index]
         kept &+= 1
       }
     }
     evidenceCount = UInt8(kept)
+    score &-= Int32(weight)
+    return weight
   }
 
   /// The test starts anew when all that was held against a source is outweighed: what it did before is forgotten.

@@ -255,9 +255,11 @@ struct ToolMarks: BitwiseCopyable {
     guard packet.protocolNumber == 6, packet.tcpOptionsLength >= 12 else { return false }
     let flags = packet.flags
     if flags.contains(.syn), flags.subtracting(.congestion) == .syn {
-      switch (packet.window, packet.synOptions.kinds) {
-      case (1, 0x1_4_8_2_1_3), (63, 0x1_0_8_4_3_2), (4, 0x1_2_1_3_1_1_8), (4, 0x1_0_3_8_4), (16, 0x1_0_3_8_4_2),
-        (512, 0x1_8_4_2), (3, 0x1_1_1_4_2_1_3), (31337, 0x1_4_8_2_1_3):
+      let options = packet.synOptions
+      switch (packet.window, options.kinds, options.maximumSegmentSize, options.windowScale) {
+      case (1, 0x1_4_8_2_1_3, 1460, 10), (63, 0x1_0_8_4_3_2, 1400, 0), (4, 0x1_2_1_3_1_1_8, 640, 5),
+        (4, 0x1_0_3_8_4, 0, 10), (16, 0x1_0_3_8_4_2, 536, 10), (512, 0x1_8_4_2, 265, 0),
+        (3, 0x1_1_1_4_2_1_3, 1460, 10), (31337, 0x1_4_8_2_1_3, 265, 10):
         return true
       default: return false
       }

@@ -16,7 +16,7 @@ def generator():
         path = "%s/.build/%s/simulate" % (L.ROOT, kind)
         if os.path.exists(path):
             return path
-    raise L.Skip("the generator is not built: swift build -c release --product simulate")
+    raise L.Skip("the generator is not built: make tools")
 
 
 def simulated(path, sources, probes, days, end=None):

@@ -45,6 +45,11 @@ struct Replay: ParsableCommand {
       "Watch, count and ignore as this configuration says. Otherwise all ports are watched.", valueName: "path"))
   var configuration: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "How much evidence makes a scan, from 0.5 to 1000. Otherwise RULE_THRESHOLD.", valueName: "nats"))
+  var threshold: Double?
+
   @Argument(help: "Capture files, read in this order as one.")
   var files: [String]
 
@@ -52,11 +57,15 @@ struct Replay: ParsableCommand {
     for text in local where IPNetwork(text) == nil {
       throw ValidationError("\(SafeText.line(text)) is neither an address nor a network.")
     }
+    if let threshold, !(0.5...1000).contains(threshold) {
+      throw ValidationError("A threshold is a number from 0.5 to 1000; three unused TCP ports are 6.6.")
+    }
   }
 
   func run() throws {
     var settings = try settings()
     settings.local = local.compactMap { IPNetwork($0) }
+    if let threshold { settings.detector.threshold = Int32((threshold * 1000).rounded()) }
     let progress = Progress()
     var replay: Daemon.Replay
     do {
