@@ -28,6 +28,7 @@ import shlex
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -584,9 +585,13 @@ class Sentry:
             raise Failure("`portsentry %s --json` is not JSON: %s" % (" ".join(words), out[:300]))
 
     def wait_journal(self):
-        """Waits for the journal, which is made at the first write, and returns its path."""
+        """Waits for the journal and its tables, which a thread of its own makes, and returns its path."""
         path = self.folder + "/state/journal.db"
-        wait_for(lambda: os.path.exists(path), 10, "the journal")
+
+        def is_made():
+            with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect("file:%s?mode=ro" % path, uri=True)) as database:
+                return database.execute("SELECT count(*) FROM meta").fetchone()
+        wait_for(is_made, 10, "the journal")
         return path
 
     def blocked(self):
