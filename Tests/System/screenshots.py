@@ -64,19 +64,20 @@ def main():
         print(month.simulated(folder + "/state/journal.db", *((20_000, 500_000, 30) if quick else (200_000, 5_000_000, 30))), end="", flush=True)
         L.Sentry.write(folder + "/portsentry.ignore", "")
         sentry = lab.sentry("-atcp", "-audp", folder=folder, settings={
-            "ADVANCED_PORTS_TCP": "65535", "ADVANCED_PORTS_UDP": "65535", "ADVANCED_EXCLUDE_UDP": None, "BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "PROOF": "none",
-            "SCAN_TRIGGER": "5", "CONSOLE_LISTEN": "127.0.0.1:%d" % PORT})
+            "ADVANCED_PORTS_TCP": "65535", "ADVANCED_PORTS_UDP": "65535", "ADVANCED_EXCLUDE_UDP": None, "BLOCK_TCP": "1", "BLOCK_METHOD": "nftables",
+            "CONSOLE_LISTEN": "127.0.0.1:%d" % PORT})
         home = "http://127.0.0.1:%d" % PORT
         url = L.wait_for(lambda: sentry.control_command("console", "--url").stdout.strip(), 5, "the address of the page")
         watched = watch.Terminal(lab, 80, 24)
         watched.type("clear; %s watch --utc -c %s" % (L.binary, sentry.config), "Enter")
         scanner = lab.new_source()[0]
         traffic(lab, 4 if quick else 60, 20)
-        lab.nmap("-sS", "-p", "1-1000", source=scanner)
+        lab.nmap("-sT", "-p", "1-1000", source=scanner)
         traffic(lab, 2 if quick else 30, 60)
         lab.nmap("-sX", "-p", "1-100", source=lab.new_source()[0])
         lab.nmap("-sU", "-p", "500-550", source=lab.new_source()[0])
-        lab.nmap("-sT", "-p", "20-90", source=lab.new_source()[0])
+        lab.nmap("-sS", "-p", "20-90", source=lab.new_source()[0])
+        lab.nmap("-sT", "-p", "440-450", source=lab.new_source()[0])
         traffic(lab, 2 if quick else 20, 30)
         report = lab.folder + "/report.html"
         began = time.monotonic()
