@@ -8,16 +8,17 @@ and floods to be reported that are, a false accusation is a capture or event to 
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 THRESHOLDS = [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.595, 5, 6, 7, 8, 10, 12, 16, 24]
 CHOSEN = 4.595
 
 
-def score(captures, threshold):
-    sentry = os.path.join(TOP, ".build/release/portsentry")
+def score(sentry, captures, threshold):
     said = subprocess.run(
         [sys.executable, os.path.join(captures, "score.py"), "--", sentry, "replay", "--json", "--threshold", str(threshold)],
         capture_output=True, text=True).stdout
@@ -31,7 +32,7 @@ def score(captures, threshold):
 
 
 def draw(points):
-    width, height, left, top, right, bottom = 760, 400, 70, 30, 24, 64
+    width, height, left, top, right, bottom = 760, 410, 70, 46, 30, 64
     most = max(4, max(wrong for _, _, _, wrong, _ in points))
 
     def x(wrong):
@@ -72,10 +73,13 @@ def draw(points):
         is_chosen = threshold == CHOSEN
         out.append('<circle class="%s" cx="%.1f" cy="%.1f" r="%d"/>' % (
             "c" if is_chosen else "d", x(wrong), y(told / all_), 6 if is_chosen else 3))
-        place = (round(x(wrong) / 34), round(y(told / all_) / 14))
+        place = (round(x(wrong) / 22), round(y(told / all_) / 14))
         if is_chosen or place not in said:
-            out.append('<text class="%s" x="%.1f" y="%.1f">%g%s</text>' % (
-                "c" if is_chosen else "i", x(wrong) + 9, y(told / all_) + (16 if is_chosen else 4), threshold,
+            # Beside the points that stand, above those that lie.
+            beside = wrong == 0 and not is_chosen
+            out.append('<text class="%s" x="%.1f" y="%.1f" text-anchor="%s">%g%s</text>' % (
+                "c" if is_chosen else "i", x(wrong) + (9 if beside or is_chosen else 0),
+                y(told / all_) + (20 if is_chosen else 4 if beside else -8), "start" if beside or is_chosen else "middle", threshold,
                 " (default)" if is_chosen else ""))
             said.add(place)
     out.append("</svg>")
@@ -90,9 +94,12 @@ def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     points = []
+    # A copy, so that a build meanwhile changes nothing.
+    folder = tempfile.TemporaryDirectory()
+    sentry = shutil.copy(os.path.join(TOP, ".build/release/portsentry"), folder.name)
     print("| threshold | reported | falsely accused |\n|---|---|---|")
     for threshold in THRESHOLDS:
-        told, all_, wrong, silent = score(sys.argv[1], threshold)
+        told, all_, wrong, silent = score(sentry, sys.argv[1], threshold)
         if not all_:
             sys.exit("score.py said nothing: are the captures there?")
         points.append((threshold, told, all_, wrong, silent))

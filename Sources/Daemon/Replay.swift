@@ -14,8 +14,14 @@ package struct Replay: ~Copyable {
     package var members: [IPAddress] = []
     package var tcp = PortRanges()
     package var udp = PortRanges()
+    /// How many of its packets had counted when a source came to its verdict; nil where that is not known.
+    package var probesUntilVerdict: UInt32?
   }
 
+  /// Of so many sources it is taken down; of later ones it is not known.
+  private static let soonnessCapacity = 65_536
+
+  private var soonness: [IPAddress: UInt32] = [:]
   private var detector: Detector
   private var decoder = FrameDecoder()
   private var packet = Packet()
@@ -77,8 +83,13 @@ package struct Replay: ~Copyable {
       probes &+= 1
       if probe.isWatched { alerts &+= 1 }
     }
-    // They are told at the end, as they stand then.
-    detector.takeVerdicts { _ in }
+    // They are told at the end, as they stand then; only how soon it was is taken down.
+    detector.takeVerdicts { verdict in
+      guard verdict.verdictClass == .scan, verdict.source.isHost, soonness.count < Self.soonnessCapacity,
+        soonness[verdict.source.address] == nil
+      else { return }
+      soonness[verdict.source.address] = verdict.probes
+    }
   }
 
   /// Everything that was found, the earliest first. Sources in the ignore file are left out.
@@ -89,7 +100,9 @@ package struct Replay: ~Copyable {
     let ignored = ignored
     detector.forEachScan(suspects: suspects) { verdict, tcp, udp in
       guard !ignored.contains(verdict.source.address) else { return }
-      result.append(Finding(verdict: verdict, tcp: PortRanges(tcp), udp: PortRanges(udp)))
+      var finding = Finding(verdict: verdict, tcp: PortRanges(tcp), udp: PortRanges(udp))
+      finding.probesUntilVerdict = soonness[verdict.source.address]
+      result.append(finding)
     }
     // One scan may be held together by several bonds: the largest tells of it.
     var told: Set<IPAddress> = []

@@ -35,6 +35,7 @@ package enum ReplayRun {
       detector.nativeTCP = PortSet(ranges: [0...65_535])
       detector.nativeUDP = PortSet(ranges: [0...65_535])
       detector.judgesOtherProtocols = true
+      detector.believesAnswered = true
       detector.sourceCapacity = 1 << 20
       detector.flowCapacity = 1 << 16
     }
@@ -237,6 +238,7 @@ package enum ReplayReport {
     if isScan {
       members.append(("score", JSON.nats(Int(verdict.score))))
       members.append(("threshold", JSON.nats(Int(verdict.threshold))))
+      if let probes = finding.probesUntilVerdict { members.append(("probes_until_verdict", JSON(Int(probes)))) }
       members.append(
         (
           "evidence",

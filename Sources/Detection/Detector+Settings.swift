@@ -25,6 +25,9 @@ extension Detector {
     package var scanTrigger = 0
     /// 1.2 ran a process for each mode and counted apart; 2.x counts TCP and UDP together.
     package var countsModesApart = false
+    /// Whether a question whose checksum waits for a network card counts once this host has answered it. Live the kernel says which
+    /// checksums are right; a capture file does not, and most such packets were sent by the host that captured.
+    package var believesAnswered = false
     /// The kernel's ports for outgoing connections (`net.ipv4.ip_local_port_range`). A bare ACK or FIN/ACK there is
     /// the tail of a connection of ours far more often than a scan.
     package var ephemeralPorts: ClosedRange<UInt16> = 32768...60999

@@ -287,7 +287,7 @@ package struct Detector: ~Copyable {
     let interest = interests[.tcp, packet.targetPort]
     if interest.isEmpty { return .notWatched }
     if isImpossible(&packet) { return .impossibleSource }
-    packet.verify(in: bytes)
+    verify(&packet, bytes)
     if packet.checksum == .wrong { return dismissWrong(&packet) }
     packet.readOptions(in: bytes)
     // Pieces that could not be put together whole may have been made to mean one thing here and another elsewhere.
@@ -322,7 +322,7 @@ package struct Detector: ~Copyable {
     if seen > 0, UInt32(truncatingIfNeeded: packet.time.seconds) &- seen <= FlowMemory.lifetime { return .straggler }
     if isImpossible(&packet) { return .impossibleSource }
     if flows.contains(.tcp, localPort: packet.targetPort, peer: packet.source, at: packet.time) { return .ownFlow }
-    packet.verify(in: bytes)
+    verify(&packet, bytes)
     if packet.checksum == .wrong { return dismissWrong(&packet) }
     noteFlood(.stray, &packet)
     return nil
@@ -345,7 +345,7 @@ package struct Detector: ~Copyable {
       return interest.contains(.watched) ? nil : .answer
     }
     if isTraceroute(&packet) { return .traceroute }
-    packet.verify(in: bytes)
+    verify(&packet, bytes)
     if packet.checksum == .wrong { return dismissWrong(&packet) }
     noteFlood(.udp, &packet)
     return nil
@@ -356,6 +356,13 @@ package struct Detector: ~Copyable {
     packet.source.isUnspecified || packet.source.isMulticast || packet.source.isLimitedBroadcast
       || (packet.source.isLoopback && !packet.target.isLoopback)
       || (packet.target.isLoopback && !packet.source.isLoopback && !landscape.isLocal(packet.source))
+  }
+
+  private mutating func verify(_ packet: inout Packet, _ bytes: RawSpan) {
+    packet.verify(in: bytes)
+    guard packet.checksum == .unfinished else { return }
+    let isAnswered = packet.transport == .udp || packet.flags.subtracting(.congestion) == .syn
+    if !settings.believesAnswered || !isAnswered { packet.checksum = .wrong }
   }
 
   private mutating func dismissWrong(_ packet: inout Packet) -> Dismissal {
@@ -438,6 +445,7 @@ package struct Detector: ~Copyable {
     pending[position].flags = packet.flags
     pending[position].hasIPOptions = packet.hasIPOptions
     pending[position].isWeightless = packet.transport == .udp && Reflection.isAnswer(packet)
+    pending[position].isDoubtful = packet.checksum == .unfinished
     pending[position].isWatched = interests[packet.transport, packet.targetPort].contains(.watched)
   }
 
@@ -558,6 +566,7 @@ package struct Detector: ~Copyable {
     if let source = pending.upcoming(8) { native.prefetch(source) }
     guard let flow = pending.takeOldest(&ends) else { return }
     switch flow.state {
+    case .asked where flow.isDoubtful: dismissals[Int(Dismissal.wrongChecksum.rawValue)] &+= 1
     case .asked: accuse(flow)
     // An ordinary client may be slow to speak; a raw SYN that nothing followed was all there was to come.
     case .answered: if flow.mark.isRaw { settleHalfOpen(flow) }

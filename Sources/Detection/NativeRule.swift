@@ -1,4 +1,21 @@
+import Memory
 import Wire
+
+/// Numbers the services of this host as they are first left without a word, so that 32 bits count 32 of them exactly. Of more,
+/// some share a bit, and such a sweep must touch a few more.
+private struct ServiceNumbers: ~Copyable {
+  private var numbers = Slab<UInt8>(count: 65_536)
+  private var last: UInt8 = 0
+
+  /// 0 is none yet: numbers begin with 1.
+  mutating func number(of port: UInt16) -> UInt8 {
+    if numbers[Int(port)] == 0 {
+      last = last == 255 ? 1 : last + 1
+      numbers[Int(port)] = last
+    }
+    return numbers[Int(port)]
+  }
+}
 
 /// Sequential evidence without a clock: a threshold random walk (Jung, Paxson, Berger, Balakrishnan 2004) in the form of a
 /// cumulative sum, over the distinct ports and addresses that a source touched, weighted by rarity.
@@ -34,6 +51,7 @@ struct NativeRule: ~Copyable {
   private var campaigns: CampaignTable
   private var portLog = PortLog()
   private var echoes: EchoTable
+  private var services = ServiceNumbers()
   var threshold: Int32
   /// Sources that came for the first time in this second; when they are too many, nobody can tell by three ports.
   private var newcomers: (second: Int64, count: UInt32) = (0, 0)
@@ -201,18 +219,18 @@ struct NativeRule: ~Copyable {
       sources[index].remove(.silentTouch)
     }
     if began > sources[index].last { sources[index].last = began }
-    let bit = UInt32(1) << (SourceRecord.mix(UInt32(port)) >> 27)
+    let bit = UInt32(1) << (services.number(of: port) & 31)
     guard sources[index].silentSketch & bit == 0 else { return }
     sources[index].silentSketch |= bit
     sources[index].probes &+= 1
     sources[index].touch(port: port, target: end.target.v4Bits)
-    let services = sources[index].silentSketch.nonzeroBitCount
-    guard services >= Weights.silentServices else { return }
+    let touched = sources[index].silentSketch.nonzeroBitCount
+    guard touched >= Weights.silentServices else { return }
     sources[index].techniques.insert(TechniqueSet(.connect))
     sources[index].remove(.silentTouch)
     add(
       index,
-      PackedEvidence(.silentTouch, port: UInt16(services), tag: 0, weight: Weights.silentTouch * services))
+      PackedEvidence(.silentTouch, port: UInt16(touched), tag: 0, weight: Weights.silentTouch * touched))
     if sources[index].score >= threshold {
       convict(
         index,

@@ -33,6 +33,8 @@ struct PendingFlows: ~Copyable {
     var hasIPOptions = false
     var isWatched = false
     var isWeightless = false
+    /// Its checksum waits for a network card: it counts if this host answers.
+    var isDoubtful = false
     var mark = ToolMark()
   }
 

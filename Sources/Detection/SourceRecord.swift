@@ -12,7 +12,7 @@ struct SourceRecord: BitwiseCopyable {
   var portSketch: UInt64 = 0
   /// Distinct addresses of ours, likewise in 32.
   var targetSketch: UInt32 = 0
-  /// Services left without a word within `silentWindow`, likewise.
+  /// Services left without a word within `silentWindow`: a bit for each, by its number.
   var silentSketch: UInt32 = 0
   /// Packets that counted.
   var probes: UInt32 = 0

@@ -173,6 +173,8 @@ struct ToolMarks: BitwiseCopyable {
     switch packet.protocolNumber {
     case 6: tcpFamily(packet)
     case 17: udpFamily(packet)
+    // nmap alone sends SCTP with a hop limit that no kernel gives it.
+    case 132: !packet.source.isV4 && packet.hopLimit > 200 ? .nmap : .unknown
     default: .unknown
     }
   }
@@ -182,6 +184,8 @@ struct ToolMarks: BitwiseCopyable {
     if isOSDetection(packet) { return .nmap }
     if packet.flags.subtracting(.congestion) != .syn {
       // Flags of one's own choice: nmap's windows are 1 to 4 times 1024 (drawn before 5.20, since then 1024), hping3's 512.
+      // nmap adds its MSS to whatever has a SYN.
+      if packet.window == 1024, packet.synOptions.kinds == 0x12, packet.synOptions.maximumSegmentSize == 1460 { return .nmap }
       guard packet.tcpOptionsLength == 0 else { return .unknown }
       if packet.window == 512 { return .hping3 }
       return isNmapWindow(packet.window) && isNmapHopLimit(packet) ? .nmap : .unknown

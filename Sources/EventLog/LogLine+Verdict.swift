@@ -34,12 +34,13 @@ extension LogLine {
     let slow = verdict.isSlow ? " slow" : ""
     let tool = verdict.tool == .unknown ? "" : " with \(verdict.tool.name)"
     let ports = verdict.ports == 1 ? "1 port" : "\(verdict.ports) ports"
+    let probes = verdict.probes == 1 ? "1 probe" : "\(verdict.probes) probes"
     let targets = verdict.targets > 1 ? " of about \(verdict.targets) addresses" : ""
     let doubts =
       (verdict.mayBeZombie ? "; perhaps another scans in its name (idle scan)" : "")
       + (verdict.mayBeDecoy ? "; perhaps its name is only a decoy (others sent the same)" : "")
     return "\(who)\(slow) \(verdict.kind.name) scan (\(techniques(verdict)))\(tool), \(ports)\(targets)"
-      + "\(lasted(verdict)); evidence \(nats(verdict.score)) of \(nats(verdict.threshold)) needed, origin \(verdict.origin.name)"
+      + "\(lasted(verdict)); evidence \(nats(verdict.score)) of \(nats(verdict.threshold)) needed after \(probes), origin \(verdict.origin.name)"
       + doubts
   }
 

@@ -47,6 +47,9 @@ public enum ChecksumState: UInt8, Sendable, BitwiseCopyable {
   case valid
   /// Computed and wrong: the host's own stack will drop this packet, so it is evidence of nothing.
   case wrong
+  /// The sum of the pseudo-header alone, as Linux leaves it to a network card that computes the rest. A capture between
+  /// namespaces or virtual machines is full of these; from a wire it is wrong.
+  case unfinished
   /// Not computable, because not the whole packet was captured.
   case unknown
   /// Not computed yet (`Packet.verify`): most packets are of no interest, and the sum is most of the work.

@@ -317,7 +317,9 @@ extension Packet {
     sum.add(source)
     sum.add(target)
     sum.sum &+= UInt64(protocolNumber) &+ UInt64(length)
+    let unfinished = sum.folded
     sum.add(segment.extracting(0..<length))
-    return sum.folded == 0xffff ? .valid : .wrong
+    if sum.folded == 0xffff { return .valid }
+    return segment.u16(at: transport == .udp ? 6 : 16) == unfinished ? .unfinished : .wrong
   }
 }

@@ -15,6 +15,7 @@ import time
 
 import lab as L
 import packets as P
+import verdicts
 
 DOCUMENT = os.path.join(L.ROOT, "docs", "coverage.md")
 
@@ -222,10 +223,27 @@ def versions():
             first("nmap", "--version"), "Linux " + os.uname().release]
 
 
-def document(columns):
-    return """# What each mode sees
+def document(columns, live, captures):
+    return """# What is seen
 
-Written by `make coverage` from what it measured; do not edit. A cell says what the sentry reported, or `no`.
+Written by `make coverage` from what it measured; do not edit. `make test` fails when a row is worse than here.
+
+## What the native rule makes of each scan
+
+Real scanners from one address each against the live sentry (`-atcp -audp`, all ports, log only) in network namespaces; twelve
+services run. `technique` and `tool` are what the verdict says; in parentheses where that is not what was sent. `origin` says whether
+the source has shown that it receives our answers; half-open scans never do. `probes until verdict`: packets that counted when the
+verdict fell.
+
+%s
+
+## Labelled captures
+
+%s
+
+## What each mode sees
+
+One probe each, under the rules of 1.2 and 2.x. A cell says what the sentry reported, or `no`.
 
 %s
 
@@ -240,7 +258,8 @@ one source address for each cell; port %d (advanced modes: %d). The columns of 1
 link-local addresses and bad checksums in connect mode are inferred (the kernel puts such packets together or drops them first).
 
 %s
-""" % (table(columns), LISTED, ADVANCED, "\n".join("- " + v for v in versions()))
+""" % (verdicts.live_table(live), verdicts.capture_table(captures) if captures else "They were not at hand.", table(columns),
+       LISTED, ADVANCED, "\n".join("- " + v for v in versions()))
 
 
 @L.test("coverage")
@@ -262,6 +281,7 @@ def main():
     import atexit
     atexit.register(L.cleanup)
     columns = measure_all()
+    live, captures = (verdicts.measure_live(), verdicts.measure_captures()) if L.binary and not only_check else ({}, None)
     print(table(columns))
     wrong = faults(columns)
     for text in wrong:
@@ -277,7 +297,7 @@ def main():
     elif not wrong:
         os.makedirs(os.path.dirname(DOCUMENT), exist_ok=True)
         with open(DOCUMENT, "w") as f:
-            f.write(document(columns))
+            f.write(document(columns, live, captures))
         print("written to docs/coverage.md")
     return 1 if wrong else 0
 
