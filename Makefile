@@ -5,7 +5,7 @@ RELEASE = swift build -c release -Xswiftc -static-executable -Xswiftc -use-ld=ll
 
 CAPTURES = ../shared/captures
 
-.PHONY: run test build tools demo coverage score curve bench bench-replay bench-journal trials screenshots fuzz lint format install clean
+.PHONY: run test build tools demo coverage score curve bench bench-replay bench-journal trials screenshots sanitize fuzz lint format install clean
 
 run: build ## watch this host now, log only
 	@sh scripts/run.sh
@@ -47,6 +47,10 @@ trials: dependencies-build tools ## slow scans, honest clients, forged sources, 
 
 score: dependencies-build build ## every verdict on labelled captures (CAPTURES=../shared/captures)
 	python3 $(CAPTURES)/score.py -- .build/release/portsentry replay --json
+
+sanitize: dependencies-build ## all captures through replay under the address sanitizer
+	swift build -c release --sanitize address --scratch-path .build/asan --product portsentry
+	@sh scripts/sanitize.sh $(CAPTURES)
 
 curve: dependencies-build build ## docs/images/threshold.svg: false accusations against recall over the thresholds
 	python3 Benchmarks/curve.py $(CAPTURES)
