@@ -2,7 +2,7 @@
 # `make run`: the sentry on this host, in the foreground, log only, with everything it writes under .build/run.
 set -eu
 cd "$(dirname "$0")/.."
-here=$PWD/.build/run
+here=${RUN_FOLDER:-$PWD/.build/run}
 mkdir -p "$here"
 cat > "$here/portsentry.conf" <<EOF
 # Written by 'make run': log only. The example with every key explained is etc/portsentry.conf.
