@@ -5,7 +5,8 @@ RELEASE = swift build -c release -Xswiftc -static-executable -Xswiftc -use-ld=ll
 
 CAPTURES = ../shared/captures
 
-.PHONY: run test build tools demo coverage score curve bench bench-replay bench-journal trials screenshots sanitize fuzz lint format install clean
+.PHONY: run test build tools demo coverage score curve trials screenshots sanitize fuzz lint format install clean
+.PHONY: bench bench-replay bench-journal bench-innocents bench-learned bench-after-ban bench-legitimate bench-kills bench-syn-flood
 
 run: build ## watch this host now, log only
 	@sh scripts/run.sh
@@ -29,6 +30,27 @@ coverage: dependencies-test build ## measure docs/coverage.md anew
 
 bench: dependencies-test build ## the README's figures, held to their limits; wants a quiet machine
 	PORTSENTRY_BENCH=1 python3 Tests/System/run.py --binary .build/release/portsentry footprint latency full_scan
+
+# What deception and proof promise, one command each, at full size, beside PortSentry 1.2 where that can do it. `make test` runs them small.
+BENCH = PORTSENTRY_BENCH=1 python3 Tests/System/run.py --binary .build/release/portsentry
+
+bench-innocents: dependencies-test build ## nobody is blocked who did not scan: 100,000 forged SYNs, live decoys, framed gateways
+	$(BENCH) innocents.
+
+bench-learned: dependencies-test build ## what nmap and masscan can tell of twelve services among decoys, in bits
+	$(BENCH) learned.
+
+bench-after-ban: dependencies-test build ## what a source still reaches after the packet that proved it
+	$(BENCH) after_ban.
+
+bench-legitimate: dependencies-test build ## what honest traffic pays: failures and latency, with and without a sentry
+	$(BENCH) legitimate.
+
+bench-kills: dependencies-test build ## kill -9 fifty times in the midst of attacks
+	$(BENCH) kills.
+
+bench-syn-flood: dependencies-test build ## a minute of SYN flood against decoys: memory, CPU, and the scanner in it
+	$(BENCH) flood.
 
 bench-journal: dependencies-test tools ## the journal: a month of 5 million probes, a flood, 100 kills, 100 power cuts; takes ten minutes
 	swift build --build-tests

@@ -16,6 +16,8 @@ HISTORY_FORMAT="2"
 BLOCKED_FILE="$here/portsentry.blocked"
 BLOCK_TCP="0"
 BLOCK_UDP="0"
+# A try answers nobody. Without this line all those ports look open to scanners.
+ADVANCED_DECOY="0"
 SCAN_TRIGGER="0"
 STATE_DIR="$here"
 CONTROL_SOCKET="$here/control.sock"

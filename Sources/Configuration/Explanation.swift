@@ -47,7 +47,10 @@ package enum Explanation {
       let excluded = transport == .tcp ? c.advancedExcludeTCP : c.advancedExcludeUDP
       guard count > 0 else { return "\(title) nothing is watched, because ADVANCED_PORTS_\(name) is 0." }
       let except = excluded.isEmpty ? "" : ", but not \(excluded)"
-      return "\(title) watches packets to every port from 0 to \(count - 1) that no service uses\(except)."
+      let decoys =
+        transport == .tcp && c.advancedDecoy
+        ? " To scanners all of these look open, like services (ADVANCED_DECOY)." : ""
+      return "\(title) watches packets to every port from 0 to \(count - 1) that no service uses\(except).\(decoys)"
     }
   }
 
@@ -116,9 +119,28 @@ package enum Explanation {
     let rate = settings.perMinute == 0 ? "" : ", at most \(settings.perMinute) new ones in a minute"
     return [
       "\(scan) the source is BLOCKED (\(keys)): \(steps.joined(separator: "; then "))."
-    ] + [
+    ] + evidence(settings) + [
       "A block lasts \(settings.duration.map(words) ?? "until you lift it with: portsentry unblock ADDRESS")."
         + " At most \(settings.maximum) blocks\(rate)."
+    ]
+  }
+
+  /// What a block asks for.
+  private static func evidence(_ settings: ResponsePolicy.Settings) -> [String] {
+    let scan =
+      switch settings.rule {
+      case .native: "evidence beyond one wrong port (RULE=\"native\")"
+      case .classic: "that trigger (RULE=\"classic\")"
+      }
+    guard settings.proof == .handshake else {
+      return ["A block takes \(scan), and NO PROOF that the address is not forged (PROOF=\"none\")."]
+    }
+    let lie =
+      settings.doubts
+      ? " Until then every unused port looks open to it, for \(words(settings.doubtTime ?? .zero)) after its last probe."
+      : ""
+    return [
+      "A block takes \(scan), and a TCP connection by which the source proves its address (PROOF=\"handshake\").\(lie)"
     ]
   }
 

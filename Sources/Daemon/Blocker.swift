@@ -52,6 +52,8 @@ struct Blocker: ~Copyable {
   /// Removes our table; for the end, when nothing in it is in force.
   mutating func removeTable() throws(ResponderError) { try tables?.value.deleteTable() }
 
+  mutating func barriers() throws(ResponderError) -> [String] { try tables?.value.barriers() ?? [] }
+
   mutating func doubtsLost() throws(ResponderError) -> UInt64 { try tables?.value.doubtsLost() ?? 0 }
 
   mutating func doubt(of address: IPAddress) throws(ResponderError) -> Duration? {

@@ -493,6 +493,7 @@ extension Sentry {
   func reconcile() {
     nextReconcile = Clock.monotonic + 60_000_000_000
     if deception.state != .off, deception.state != .active { refreshTrap() }
+    noteBarriers()
     let wantsTable =
       blocker.hasTable || table.unordered.contains { $0.methods.contains(.nftables) }
       || (policy.settings.methods.contains(.nftables)

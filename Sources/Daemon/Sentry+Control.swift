@@ -185,7 +185,8 @@ extension Sentry {
       case .block:
         "block by " + policy.settings.methods.map(\.rawValue).joined(separator: ", ")
           + (policy.settings.proof == .handshake
-            ? " who has proven to be there" : " whatever address is written on a packet")
+            ? " who scans (\(policy.settings.rule.rawValue) rule) and has proven its address"
+            : " whatever address is written on the packets of a scan (\(policy.settings.rule.rawValue) rule)")
       }
     }
     let (tcp, udp) = (text(policy.settings.tcp), text(policy.settings.udp))
@@ -209,6 +210,9 @@ extension Sentry {
     }
     let held = deception.link.shared.withLock { $0.statistics.held }
     if held > 0 { parts.append("\(held) connections held") }
+    if !deception.barriers.isEmpty {
+      parts.append("HIDDEN by the firewall of this host (\(deception.barriers.joined(separator: ", "))), see the log")
+    }
     return parts.joined(separator: "; ")
   }
 
@@ -220,11 +224,13 @@ extension Sentry {
     case .active: members.append(("state", "active"))
     case .failed(let reason): members += [("state", "failed"), ("reason", .string(reason))]
     }
+    members.append(("text", .string(deceptionText())))
     if let trap = deception.trap {
       members += [
         ("decoy_ports", .string(trap.decoy.description)),
         ("doubt_seconds", trap.doubt.map { JSON(Int($0.components.seconds)) } ?? .null),
-        ("gate", .bool(deception.gate != nil)), ("spared_networks", JSON(trap.spared.count)),
+        ("gate", .bool(deception.gate != nil)), ("hidden_by", .array(deception.barriers.map(JSON.string))),
+        ("spared_networks", JSON(trap.spared.count)),
       ]
     }
     members += [

@@ -30,6 +30,8 @@ struct Deception {
   /// Closes before a block does; nil where it is not needed, or not to be had.
   var gate: Owned<HandshakeGate>?
   var hasTriedGate = false
+  /// Chains of others that hide the decoys.
+  var barriers: [String] = []
   var reportedContactDrops: UInt64 = 0
   var reportedDoubtsLost: UInt64 = 0
 
@@ -64,8 +66,22 @@ extension Sentry {
       if case .failed = deception.state { note("strangers are deceived again") }
       deception.state = .active
       refreshGate()
+      noteBarriers()
     } catch {
       failDeception("\(error)")
+    }
+  }
+
+  /// Says when the firewall of this host hides what we show, and how to mend it: then scanners prove nothing, and nobody
+  /// is blocked.
+  func noteBarriers() {
+    guard deception.state == .active, let found = try? blocker.barriers(), found != deception.barriers else { return }
+    let news = found.filter { !deception.barriers.contains($0) }
+    deception.barriers = found
+    for chain in news {
+      note(
+        "DECOYS ARE HIDDEN by the firewall of this host: the chain `\(chain)` drops what it does not accept, so scanners cannot connect to them and prove nothing. To let them: nft insert rule \(chain) socket transparent 1 accept (with iptables or ufw: iptables -I INPUT -m socket --transparent -j ACCEPT, likewise ip6tables)"
+      )
     }
   }
 

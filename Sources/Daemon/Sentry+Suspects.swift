@@ -20,6 +20,9 @@ extension Sentry {
   // MARK: Evidence
 
   /// A verdict of the native rule: joins it with what is known of its source. Under the classic rule it decides nothing.
+  ///
+  /// `verdict.origin` is no proof here: the detector takes a handshake with any port for one, services included, and every
+  /// customer of a service completes those. Somebody who forges a scan in his name would have him blocked.
   func weigh(_ verdict: Verdict) {
     guard verdict.verdictClass == .scan, policy.settings.rule == .native else { return }
     let source = verdict.source.address
@@ -149,10 +152,9 @@ extension Sentry {
   func sayUnproven() {
     let now = Clock.monotonic
     let due = unproven.filter { $0.value <= now }
+    let lied = deception.state == .active ? "; until something does, it is lied to" : ""
     for (source, _) in due.prefix(10) {
-      say(
-        .refused(source, because: "nothing proves that it sent this (PROOF); until it does it is deceived", in: dialect)
-      )
+      say(.refused(source, because: "nothing proves that it sent this (PROOF)\(lied)", in: dialect))
     }
     for source in due.keys {
       unproven[source] = nil

@@ -28,7 +28,7 @@ extension Sentry {
     guard let address = IPAddress(target) else { return .usage("\(target) is not an address") }
     let account = Account(
       address: address, block: table.block(covering: address), entry: suspects.entry(for: address),
-      repeats: offenders.repeats(of: IPNetwork(address), at: Clock.now),
+      repeats: earlierBlocks(of: address),
       doubt: deception.trap?.doubt == nil ? nil : (try? blocker.doubt(of: address)) ?? nil,
       safe: policy.safe.reason(protecting: address),
       isIgnored: plan.ignored.contains(address), isServed: isConnected(address))
@@ -38,6 +38,12 @@ extension Sentry {
     let width = rows.map(\.0.count).max() ?? 0
     return ControlReply(
       rows.map { name, value in name + String(repeating: " ", count: width - name.count + 2) + value + "\n" }.joined())
+  }
+
+  /// How often it was blocked before the block that is in force.
+  private func earlierBlocks(of address: IPAddress) -> Int {
+    let isCounted = table.block(covering: address)?.record.grounds?.origin != nil
+    return max(offenders.repeats(of: IPNetwork(address), at: Clock.now) - (isCounted ? 1 : 0), 0)
   }
 
   private func rows(_ account: Account) -> [(String, String)] {
@@ -110,7 +116,9 @@ extension Sentry {
       )
       if block.record.grounds == nil { parts.append("because: \(block.record.reason)") }
     }
-    if let doubt = account.doubt { parts.append("doubted for \(Term.text(doubt)) more: it sees every port open") }
+    if account.block == nil, let doubt = account.doubt {
+      parts.append("doubted for \(Term.text(doubt)) more: it sees every port open")
+    }
     return parts.isEmpty ? "nothing" : parts.joined(separator: "; ")
   }
 

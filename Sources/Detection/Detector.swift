@@ -516,8 +516,8 @@ package struct Detector: ~Copyable {
   /// RST or SYN/ACK from outside.
   private mutating func noteAnswer(_ packet: inout Packet, isServed: Bool) {
     if packet.flags.contains(.rst) {
-      native.noteReset(packet.source, identification: packet.identification)
-      if progress(Segment(packet)) { return }
+      let hasAsked = native.noteReset(packet.source, identification: packet.identification)
+      if progress(Segment(packet)) || hasAsked { return }
       if isServed { return noteFlood(.stray, &packet, isSampled: true) }
     }
     if flows.contains(.tcp, localPort: packet.targetPort, peer: packet.source, at: packet.time) { return }

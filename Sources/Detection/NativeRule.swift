@@ -254,9 +254,12 @@ struct NativeRule: ~Copyable {
   }
 
   /// A RST from a source: its own kernel speaks, not the tool.
-  mutating func noteReset(_ source: IPAddress, identification: UInt16) {
-    guard let index = sources.find(source) else { return }
+  ///
+  /// - Returns: whether SYNs came in its name before: then something here (a decoy) has answered one, and the RST is about that.
+  mutating func noteReset(_ source: IPAddress, identification: UInt16) -> Bool {
+    guard let index = sources.find(source) else { return false }
     sources[index].marks.noteReset(identification)
+    return sources[index].techniques.contains(TechniqueSet(.syn))
   }
 
   // MARK: Verdicts

@@ -5,6 +5,7 @@ package enum Origin: UInt8, Sendable, BitwiseCopyable, CaseIterable, Comparable 
   case unproven
   /// The address answered a challenge that only a host at that address receives. A bystander in whose name another
   /// forges packets answers too (RFC 9293 section 3.10.7.1), so this weeds out invented addresses and justifies nothing.
+  /// We send no challenge, since it would tell decoys from services; the word is there for evidence from elsewhere.
   case alive
   /// It completed a TCP handshake with us: it acknowledged a number of ours that it can know only by receiving it.
   case proven

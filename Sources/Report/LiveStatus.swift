@@ -36,6 +36,23 @@ package struct LiveStatus: Sendable, Decodable {
     package var failing: Bool?
   }
 
+  package struct Deception: Sendable, Decodable {
+    package var state: String?
+    /// In words.
+    package var text: String?
+    package var connections: UInt64?
+  }
+
+  package struct Origin: Sendable, Decodable {
+    package var proven: UInt64?
+    package var suspects: Int?
+  }
+
+  package struct Trial: Sendable, Decodable {
+    package var ends: Int64
+    package var is_over: Bool
+  }
+
   package var version: String?
   package var pid: Int32?
   package var started: Int64?
@@ -50,6 +67,9 @@ package struct LiveStatus: Sendable, Decodable {
   package var served_tcp: String?
   package var served_udp: String?
   package var response: String?
+  package var deception: Deception?
+  package var origin: Origin?
+  package var trial: Trial?
   package var probes: Probes?
   package var blocks: Blocks?
   package var dropped: Dropped?

@@ -194,6 +194,7 @@ package final class WatchRun {
       around.live = decode(.status(json: true))
       let blocks: [LiveBlock] = decode(.blocked(json: true)) ?? []
       around.block = blocks.first { IPNetwork($0.network)?.contains(address) == true }
+      if let reply = ask(.why(target: "\(address)", json: false)), reply.exitCode == 0 { around.why = reply.text }
       around.place = settings.atlas.place(of: address)
       let text = ShowText.render(story, around, now: now, settings.zone, isPlain: settings.isPlain)
       state.mode = .detail(

@@ -76,6 +76,7 @@ struct JournalAccess: ParsableArguments {
 
   func liveStatus(_ plan: Plan) -> LiveStatus? { live(plan, .status(json: true)).flatMap { Self.decode($0) } }
   func liveBlocks(_ plan: Plan) -> [LiveBlock]? { live(plan, .blocked(json: true)).flatMap { Self.decode($0) } }
+  func liveWhy(_ plan: Plan, _ address: IPAddress) -> String? { live(plan, .why(target: "\(address)", json: false)) }
 
   static func decode<Value: Decodable>(_ text: String) -> Value? {
     try? JSONDecoder().decode(Value.self, from: Data(text.utf8))
@@ -104,6 +105,7 @@ extension JournalOptions {
   func asking<Result>(_ body: () throws(DatabaseError) -> Result) throws -> Result { try access.asking(body) }
   func liveStatus(_ plan: Plan) -> LiveStatus? { access.liveStatus(plan) }
   func liveBlocks(_ plan: Plan) -> [LiveBlock]? { access.liveBlocks(plan) }
+  func liveWhy(_ plan: Plan, _ address: IPAddress) -> String? { access.liveWhy(plan, address) }
   func atlas(_ plan: Plan) -> Atlas { access.atlas(plan) }
 }
 

@@ -172,6 +172,8 @@ import Wire
     var expected = Configuration.embedded
     expected.dialect = dialect
     expected.historyFormat = [dialect]
+    // Without a file nothing answers in this host's name.
+    expected.advancedDecoy = true
     #expect(configuration == expected, "the file and the built-in defaults say the same")
   }
 
@@ -306,11 +308,12 @@ import Wire
       parse(mandatory + old, as: .classic).0, tcpMode: .advanced, udpMode: .connect, ignoredNetworks: 1)
     #expect(
       text == """
-        TCP, mode atcp: watches packets to every port from 0 to 1023 that no service uses.
+        TCP, mode atcp: watches packets to every port from 0 to 1023 that no service uses. To scanners all of these look open, like services (ADVANCED_DECOY).
         UDP, mode udp: listens on port 7. Scanners see these ports as open.
         Trigger: a source is a scanner from its touch number 3 of watched ports on.
         Never acted on: this host's own addresses, its gateways and resolvers, peers of established connections, and 1 address or network named in '/i'.
         On a TCP or UDP scan: the source is BLOCKED (BLOCK_TCP="1", BLOCK_UDP="1"): runs '/bin/mailme'; then adds 'ALL: $TARGET$' to '/etc/hosts.deny'; then runs '/sbin/route add -host $TARGET$ reject'.
+        A block takes that trigger (RULE="classic"), and NO PROOF that the address is not forged (PROOF="none").
         A block lasts until you lift it with: portsentry unblock ADDRESS. At most 131072 blocks, at most 1000 new ones in a minute.
         Files: history '/h' (the form of 1.2), blocked '/b', state '/var/lib/portsentry'.
         Journal: '/var/lib/portsentry/journal.db' keeps what every source did for 30 days, counts for good, 512 MB at most.
@@ -321,6 +324,8 @@ import Wire
     #expect(
       new.contains(
         "the source is BLOCKED (BLOCK_TCP=\"1\"): drops everything from it in the nftables table inet portsentry.\n"))
+    #expect(new.contains("A block takes evidence beyond one wrong port (RULE=\"native\"), and a TCP connection"))
+    #expect(new.contains("every unused port looks open to it, for 30 seconds after its last probe."))
     #expect(new.contains("A block lasts 24 hours."))
     #expect(new.contains("UDP, mode sudp: nothing is watched, because UDP_PORTS names no port.\n"))
     #expect(new.contains("There is no ignore file."))

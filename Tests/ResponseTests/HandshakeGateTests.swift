@@ -103,7 +103,10 @@ struct HandshakeGateTests {
         try expect(false, service.port)
         _ = consume gate
       }
-      try expect(true, service.port)
+      // A child that another test starts at this moment may hold its descriptors until it has become another program.
+      var isOpen = false
+      for _ in 0..<4 where !isOpen { isOpen = try connects(to: service.port) }
+      #expect(isOpen)
     }
   }
 

@@ -15,6 +15,8 @@ import packets as P
 
 # 10.78.0.1-250 answer: a packet to them reaches a TCP that knows nothing of it. The rest of 10.78/16 is nobody.
 ALIVE = ["10.78.0.%d" % n for n in range(1, 251)]
+# So do all of fd78::/48, each here with a /64 of its own. fd79::/32 is nobody.
+ALIVE6 = ["fd78:0:0:%x::1" % n for n in range(1, 101)]
 SCANNER = "10.77.0.200"
 NFT_FOR_1_2 = "table inet lab12 {\n set bad { type ipv4_addr; }\n chain c { type filter hook prerouting priority -300; ip saddr @bad drop; }\n}\n"
 KILL_ROUTE_OF_1_2 = "nft add element inet lab12 bad { $TARGET$ }"
@@ -25,13 +27,26 @@ def settle(lab):
     lab.in_attacker("ip", "route", "add", "local", "10.78.0.0/24", "dev", "lo")
     lab.in_target("ip", "route", "add", "10.78.0.0/16", "via", L.ATTACKER4)
     lab.in_target("ip", "route", "add", "198.18.0.0/15", "via", L.ATTACKER4)
+    lab.in_attacker("ip", "-6", "route", "add", "local", "fd78::/48", "dev", "lo")
+    lab.in_attacker("sh", "-c", "echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind")
+    for net in ("fd78::/48", "fd79::/32"):
+        lab.in_target("ip", "-6", "route", "add", net, "via", L.ATTACKER6)
     lab.in_attacker("ip", "route", "add", L.TARGET4 + "/32", "dev", "lan0", "src", SCANNER)
     lab.in_target("ip", "neigh", "replace", SCANNER, "lladdr", L.ATTACKER_MAC, "dev", "lan0")
 
 
 def bystanders(count):
-    """So many addresses: the living first, then nobody's."""
-    return (ALIVE + ["10.78.%d.%d" % (a, b) for a in range(1, 200) for b in range(1, 251)])[:count]
+    """So many addresses, a tenth of them IPv6: the living first of each, then nobody's."""
+    six = ALIVE6 + ["fd79:0:0:%x::1" % n for n in range(1, 2000)]
+    four = ALIVE + ["10.78.%d.%d" % (a, b) for a in range(1, 200) for b in range(1, 251)]
+    return four[:count - count // 10] + six[:count // 10]
+
+
+def source6(lab, target=L.TARGET6):
+    """The address from which plain IPv6 connections leave."""
+    s = lab.open_socket(lab.attacker, socket.AF_INET6, socket.SOCK_DGRAM)
+    s.connect((target, 9))
+    return s.getsockname()[0]
 
 
 def serve(lab, ports):
@@ -41,8 +56,9 @@ def serve(lab, ports):
     return process
 
 
-def request(lab, source, port, timeout=5.0, target=L.TARGET4):
+def request(lab, source, port, timeout=5.0, target=None):
     """One HTTP request, first try. Seconds, or None."""
+    target = target or (L.TARGET6 if ":" in source else L.TARGET4)
     s = lab.open_socket(lab.attacker, socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_STREAM)
     return ask(s, source, port, timeout, target, lab)
 
@@ -147,7 +163,7 @@ class Cannon:
         return sent
 
 
-def syns(sources, ports, target=L.TARGET4, seed=7):
+def syns(sources, ports, target=None, seed=7):
     """One SYN from each source to a port of `ports`, chosen by chance; like nmap's."""
     chance = random.Random(seed)
-    return [P.segment(s, target, chance.randrange(1024, 65536), chance.choice(ports), seq=chance.randrange(1 << 32)) for s in sources]
+    return [P.segment(s, target or (L.TARGET6 if ":" in s else L.TARGET4), chance.randrange(1024, 65536), chance.choice(ports), seq=chance.randrange(1 << 32)) for s in sources]

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import statistics
@@ -376,6 +377,54 @@ def neighbours(lab):
         for pid in lab.pids(inner):
             os.kill(pid, signal.SIGKILL)
         L.run(["ip", "netns", "del", inner])
+
+
+@L.test("deception.behind_a_firewall")
+def firewall(lab):
+    """A firewall that drops what it does not know hides the decoys: that is said, and one line of nft or iptables mends it."""
+    serve(lab, (22,))
+    drop = """table inet theirs {
+ chain i { type filter hook input priority filter; policy drop;
+  ct state established,related accept
+  iif lo accept
+  tcp dport 22 accept
+  icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+ }
+}
+"""
+    last = drop.replace("policy drop", "policy accept").replace(" }\n}\n", "  counter reject\n }\n}\n")
+    ways = [("inet theirs i", lambda: lab.in_target("nft", "-f", "-", input=drop),
+             lambda: lab.in_target("nft", "insert", "rule", "inet", "theirs", "i", "socket", "transparent", "1", "accept")),
+            ("inet theirs i", lambda: lab.in_target("nft", "-f", "-", input=last), None)]
+    if shutil.which("iptables-nft"):
+        def classic():
+            for words in ("-P INPUT DROP", "-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT", "-A INPUT -p tcp --dport 22 -j ACCEPT"):
+                lab.in_target("iptables-nft", *words.split())
+        ways.append(("ip filter INPUT", classic,
+                     lambda: lab.in_target("iptables-nft", *"-I INPUT -m socket --transparent -j ACCEPT".split())))
+    for number, (chain, close, mend) in enumerate(ways):
+        close()
+        sentry = lab.sentry("-atcp", name="wall%d" % number, settings=ALL)
+        sentry.wait_line("DECOYS ARE HIDDEN by the firewall of this host: the chain `%s`" % chain)
+        L.check("HIDDEN by the firewall" in sentry.control_command("status").stdout, "status does not say so")
+        found = states(lab, "-sS", "-p", "22,594", source=lab.new_source()[0])
+        L.check(found[22] == "open" and found[594] != "open", "%s hides nothing: %s" % (chain, found))
+        if mend:
+            mend()
+            for family in (0, 1):
+                if chain.startswith("ip ") and family:
+                    continue
+                found = states(lab, "-sS", "-p", "22,594", source=lab.new_source()[family], target=(L.TARGET4, L.TARGET6)[family])
+                L.check(found == {22: "open", 594: "open"}, "%s: not mended for IPv%d: %s" % (chain, 4 + 2 * family, found))
+            source = lab.new_source()[0]
+            L.check(connect(lab, source, 594), "%s: the decoy does not answer" % chain)
+            L.wait_for(lambda: source in sentry.blocked(), 2, "the block")
+            sentry.stop()
+            sentry.launch()
+            L.check(not sentry.find("DECOYS ARE HIDDEN", sentry.launch_mark), "it is said of an open way, too")
+        sentry.stop()
+        lab.in_target("nft", "flush", "ruleset")
+    return "%d ways of closing" % len(ways)
 
 
 @L.test("deception.who_is_spared")

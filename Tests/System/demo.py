@@ -56,8 +56,8 @@ def said(sentry, pattern, since=0, limit=12):
             shown += 1
 
 
-def nmap(lab, ports):
-    words = ["nmap", "-n", "-Pn", "-sS", "-p", ports, SENTRY]
+def nmap(lab, kind, ports):
+    words = ["nmap", "-n", "-Pn", kind, "-r", "-p", ports, SENTRY]
     command(" ".join(words))
     for line in lab.in_attacker(*words, timeout=30).stdout.splitlines():
         if re.match(r"(PORT|\d+/tcp)", line):
@@ -99,28 +99,34 @@ def main():
         time.sleep(0.2)
         said(sentry, "adminalert: (PortSentry|Advanced)")
 
-        tell("2. The stranger looks at the served ports: nothing wrong with that.")
-        nmap(lab, "22,80")
-
-        tell("3. Then at one that nobody serves. The sentry names the scan and its source,\n   and shuts it out.")
+        tell("2. The stranger scans. The sentry names the scan, and lies: ports that nobody\n   serves look open, like those that are served. It does not block yet, for\n   anybody could have written this address on such packets.")
         mark = sentry.mark()
-        nmap(lab, "594")
-        sentry.wait_line("has been blocked|blocked", since=mark)
+        nmap(lab, "-sS", "22,80,594,595,600")
+        sentry.wait_line("to TCP port: 600", since=mark)
+        time.sleep(0.2)
+        said(sentry, "attackalert", mark, 3)
+        L.check(not sentry.blocked(), "blocked without a proof")
+
+        tell("3. The stranger connects to one of them. That proves the address, and it is\n   shut out.")
+        mark = sentry.mark()
+        nmap(lab, "-sT", "601")
+        sentry.wait_line("has been blocked", since=mark)
         time.sleep(0.2)
         said(sentry, "attackalert", mark)
 
         tell("4. It tries again. The served ports are gone too, for this one source.")
         mark = sentry.mark()
-        nmap(lab, "22,80,595")
+        nmap(lab, "-sS", "22,80,602")
         time.sleep(0.3)
         said(sentry, "attackalert", mark, 2)
 
-        tell("5. The administrator asks who is shut out, and lets the stranger in again.")
+        tell("5. The administrator asks who is shut out and why, and lets the stranger in again.")
         control(sentry, "blocked")
+        control(sentry, "why", SCANNER)
         control(sentry, "unblock", SCANNER)
 
         tell("6. The served ports answer as before.")
-        nmap(lab, "22,80")
+        nmap(lab, "-sS", "22,80")
         status = sentry.stop()
     tell("Both hosts are gone again; nothing of this touched your own network. (%.0f s)" % (time.monotonic() - begun))
     return status or 0

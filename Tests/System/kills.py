@@ -1,4 +1,4 @@
-"""make bench-kill: kill -9 at any moment of an attack: services stay, lies end, bans stay, and nobody else's rules change."""
+"""make bench-kills: kill -9 at any moment of an attack: services stay, lies end, bans stay, and nobody else's rules change."""
 
 import os
 import random

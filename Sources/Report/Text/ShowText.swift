@@ -184,7 +184,8 @@ package enum Why {
     _ story: SourceStory, _ around: ShowText.Surroundings, now: Timestamp, _ zone: Zone
   ) -> [String] {
     if let why = around.why {
-      return why.split(separator: "\n").map { SafeText.line(String($0)) }
+      // Whose it is has been said.
+      return why.split(separator: "\n").filter { !$0.hasPrefix("address ") }.map { SafeText.line(String($0)) }
     }
     if let block = around.block {
       let until = block.until.map { "for \(Term.text(Timestamp(seconds: $0) - now)) more" } ?? "until it is released"

@@ -13,7 +13,7 @@ package enum StatusText {
   ) -> String {
     var text = head(live, now, zone)
     var rows: [(String, String)] = []
-    if let live { rows += watching(live) }
+    if let live { rows += watching(live) + trial(live, now) }
     rows += coming(live, glance, isPlain)
     if let live {
       rows.append(("lost", lost(live)))
@@ -64,6 +64,33 @@ package enum StatusText {
       ),
       ("services now", "TCP \(SafeText.line(live.served_tcp ?? "?")), UDP \(SafeText.line(live.served_udp ?? "?"))"),
       ("response", SafeText.line(live.response ?? "?")),
+    ] + deceiving(live)
+  }
+
+  private static func deceiving(_ live: LiveStatus) -> [(String, String)] {
+    var rows: [(String, String)] = []
+    if let text = live.deception?.text { rows.append(("deception", SafeText.line(text))) }
+    if let origin = live.origin {
+      rows.append(
+        (
+          "origin",
+          "\(Units.plural(Int(clamping: origin.proven ?? 0), "source")) proven,"
+            + " \(Units.plural(Int(clamping: live.deception?.connections ?? 0), "connection")) to decoys,"
+            + " \(Units.plural(origin.suspects ?? 0, "suspect"))"
+        ))
+    }
+    return rows
+  }
+
+  private static func trial(_ live: LiveStatus, _ now: Timestamp) -> [(String, String)] {
+    guard let trial = live.trial else { return [] }
+    let left = Term.text(max(Timestamp(seconds: trial.ends) - now, .zero))
+    return [
+      (
+        "trial",
+        trial.is_over
+          ? "OVER, nothing is blocked any more: portsentry confirm" : "for \(left) more, unless: portsentry confirm"
+      )
     ]
   }
 
@@ -121,11 +148,15 @@ package enum StatusText {
 
   private static func safe(_ live: LiveStatus) -> [(String, String)] {
     var rows = [("ignored", Units.plural(live.ignored_networks ?? 0, "network") + " of the ignore file")]
-    let entries = live.never_blocked ?? []
-    for (index, entry) in entries.prefix(6).enumerated() {
+    // That a host does not block itself goes without saying: others first.
+    let all = live.never_blocked ?? []
+    let isOurs = { (entry: LiveStatus.Safe) in entry.reason.hasSuffix("of this host") }
+    let entries = all.filter { !isOurs($0) } + all.filter(isOurs)
+    for (index, entry) in entries.prefix(10).enumerated() {
       rows.append((index == 0 ? "never blocked" : "", SafeText.line("\(entry.network) (\(entry.reason))")))
     }
-    if entries.count > 6 { rows.append(("", "and \(entries.count - 6) more, see --json")) }
+    if entries.count > 10 { rows.append(("", "and \(entries.count - 10) more, see --json")) }
+    rows.append(("", "and whoever talked with a service here before it came to notice"))
     return rows
   }
 }

@@ -516,8 +516,9 @@ package struct NFTables: ~Copyable {
   }
 
   /// Asks for objects; again, when they changed while they were being told.
-  private mutating func read<Value>(
-    _ kind: nf_tables_msg_types, dump: Bool, _ what: String, _ request: (inout NetlinkMessage) -> Void,
+  mutating func read<Value>(
+    _ kind: nf_tables_msg_types, dump: Bool, family: Int32 = Int32(NFPROTO_INET), _ what: String,
+    _ request: (inout NetlinkMessage) -> Void,
     _ collect: (inout [Value], NetlinkReply) -> Void
   ) throws(ResponderError) -> [Value] {
     for _ in 0..<Self.attempts {
@@ -525,7 +526,7 @@ package struct NFTables: ~Copyable {
       var message = NetlinkMessage()
       message.begin(
         NFTablesTransaction.type(kind), flags: NLM_F_REQUEST | (dump ? NLM_F_DUMP : NLM_F_ACK), sequence: sequence,
-        fixed: NFTablesTransaction.header)
+        fixed: nfgenmsg(nfgen_family: UInt8(family), version: 0, res_id: 0))
       request(&message)
       message.end()
       var result: [Value] = []

@@ -159,7 +159,7 @@ struct Show: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract:
       "Tell all about one address: when, which ports, by what tool, on what evidence, and why it is blocked or not.",
-    discussion: "Without --since all that is kept.\n\n" + exitCodes, aliases: ["why"])
+    discussion: "Without --since all that is kept.\n\n" + exitCodes)
 
   @Argument(help: "An IPv4 or IPv6 address.")
   var address: String
@@ -182,6 +182,7 @@ struct Show: ParsableCommand {
     var around = ShowText.Surroundings()
     around.live = options.liveStatus(plan)
     around.block = options.liveBlocks(plan)?.first { IPNetwork($0.network)?.contains(address) == true }
+    around.why = options.liveWhy(plan, address)
     around.place = options.atlas(plan).place(of: address)
     if options.json {
       Console.print(ShowText.json(story, around, now: now, options.zone).text)
