@@ -85,7 +85,9 @@ def told(lab):
     text = sentry.control_command("show", source).stdout
     for words in ("syn", "nmap", "says scanner", "nftables"):
         L.check(words in text, "`show` does not say %r: %s" % (words, text))
-    L.check(text == sentry.control_command("why", source).stdout or "why" in text, "`why` is not `show`")
+    # What the sentry itself remembers agrees.
+    why = sentry.control_command("why", source).stdout
+    L.check(source in why and "nftables" in why, "`why` says something else: %s" % why)
     kinds = [e["event"] for e in sentry.ask("events")]
     L.check({"started", "verdict", "blocked"} <= set(kinds), "`events` has %s" % kinds)
     L.wait_for(lambda: any(e["event"] == "released" for e in sentry.ask("events")), 8, "the end of the block in `events`", 0.2)
