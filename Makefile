@@ -5,8 +5,8 @@ RELEASE = swift build -c release -Xswiftc -static-executable -Xswiftc -use-ld=ll
 
 CAPTURES = ../shared/captures
 
-.PHONY: run test build tools demo coverage score curve bench bench-replay trials fuzz lint format install clean
-.PHONY: bench-innocents bench-learned bench-after-ban bench-legitimate bench-kills bench-syn-flood
+.PHONY: run test build tools demo coverage score curve trials screenshots sanitize fuzz lint format install clean
+.PHONY: bench bench-replay bench-journal bench-innocents bench-learned bench-after-ban bench-legitimate bench-kills bench-syn-flood
 
 run: build ## watch this host now, log only
 	@sh scripts/run.sh
@@ -17,9 +17,10 @@ test: dependencies-test build tools ## every test: units, namespaces with real s
 build: dependencies-build ## the release binary: .build/release/portsentry
 	$(RELEASE) --product portsentry
 
-tools: build ## what measures: traces and trials
+tools: build ## what measures: traces, trials, a simulated month
 	$(RELEASE) --product trace
 	$(RELEASE) --product trials
+	$(RELEASE) --product simulate
 
 demo: dependencies-test build ## two namespaces, a real nmap, an alert, a block and its release
 	@python3 Tests/System/demo.py --binary .build/release/portsentry
@@ -51,6 +52,14 @@ bench-kills: dependencies-test build ## kill -9 fifty times in the midst of atta
 bench-syn-flood: dependencies-test build ## a minute of SYN flood against decoys: memory, CPU, and the scanner in it
 	$(BENCH) flood.
 
+bench-journal: dependencies-test tools ## the journal: a month of 5 million probes, a flood, 100 kills, 100 power cuts; takes ten minutes
+	swift build --build-tests
+	PORTSENTRY_BENCH=1 swift test --skip-build --filter RobustnessTests
+	PORTSENTRY_BENCH=1 python3 Tests/System/run.py --binary .build/release/portsentry month journal.a_flood journal.kill_nine
+
+screenshots: dependencies-test dependencies-screenshots tools ## docs/images and docs/watch.md, anew
+	python3 Tests/System/screenshots.py --binary .build/release/portsentry
+
 bench-replay: dependencies-test tools ## replay beside a plain C loop and tcpdump: times, instructions, allocations
 	python3 Benchmarks/replay.py --count
 	python3 Benchmarks/replay.py
@@ -60,6 +69,10 @@ trials: dependencies-build tools ## slow scans, honest clients, forged sources, 
 
 score: dependencies-build build ## every verdict on labelled captures (CAPTURES=../shared/captures)
 	python3 $(CAPTURES)/score.py -- .build/release/portsentry replay --json
+
+sanitize: dependencies-build ## all captures through replay under the address sanitizer
+	swift build -c release --sanitize address --scratch-path .build/asan --product portsentry
+	@sh scripts/sanitize.sh $(CAPTURES)
 
 curve: dependencies-build build ## docs/images/threshold.svg: false accusations against recall over the thresholds
 	python3 Benchmarks/curve.py $(CAPTURES)
@@ -84,6 +97,8 @@ install: build ## install program, manuals, example settings and service under D
 	[ -e $(DESTDIR)/etc/portsentry/portsentry.conf ] || install -D -m 600 etc/portsentry.conf $(DESTDIR)/etc/portsentry/portsentry.conf
 	[ -e $(DESTDIR)/etc/portsentry/portsentry.ignore ] || install -D -m 644 etc/portsentry.ignore $(DESTDIR)/etc/portsentry/portsentry.ignore
 	[ -e $(DESTDIR)/etc/default/portsentry ] || install -D -m 644 etc/portsentry.default $(DESTDIR)/etc/default/portsentry
+	install -D -m 755 -t $(DESTDIR)/usr/share/doc/portsentry/examples etc/examples/*.sh
+	install -D -m 644 etc/grafana/portsentry.json $(DESTDIR)/usr/share/doc/portsentry/examples/grafana.json
 	install -d -m 755 $(DESTDIR)/var/lib/portsentry
 
 clean:

@@ -64,8 +64,10 @@ let package = Package(
       swiftSettings: settings),
     .executableTarget(
       name: "trace", dependencies: ["CLinux", "Platform"], path: "Benchmarks/Trace", swiftSettings: settings),
+    .target(
+      name: "Strangers", dependencies: ["Detection", "Wire"], path: "Benchmarks/Strangers", swiftSettings: settings),
     .executableTarget(
-      name: "trials", dependencies: ["CLinux", "Detection", "Platform", "Wire"], path: "Benchmarks/Trials",
+      name: "trials", dependencies: ["CLinux", "Detection", "Platform", "Strangers", "Wire"], path: "Benchmarks/Trials",
       swiftSettings: settings),
     .target(
       name: "TestSupport", dependencies: ["CLinux", "Wire", "Platform"], path: "Tests/TestSupport",
@@ -78,7 +80,7 @@ let package = Package(
       swiftSettings: settings),
     tests("WireTests", ["Wire", "CLinux"]),
     tests("PlatformTests", ["Platform", "CLinux", "Wire"]),
-    tests("DetectionTests", ["Detection", "Wire"]),
+    tests("DetectionTests", ["Detection", "Strangers", "Wire"]),
     tests("CaptureTests", ["Capture", "CZlib", "Wire", "Detection", "Platform", "CLinux"]),
     tests("ResponseTests", ["Response", "CLinux", "Wire", "Detection", "Platform"]),
     tests("EventLogTests", ["EventLog", "Response", "Wire", "Detection", "Platform"]),

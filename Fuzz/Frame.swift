@@ -11,14 +11,23 @@ func fuzzFrame(_ bytes: [UInt8]) {
     packet.time = packet.time + .seconds(Int64(options >> 4) * 8)
     packet.isOutgoing = options & 1 != 0
     let outcome = unsafe decoder.decode(datagram.span.bytes, checksumVouched: options & 2 != 0, into: &packet)
-    guard outcome == .packet else { continue }
+    guard outcome == .packet else {
+      if outcome.isDecoded { detector.considerOther(&packet, outcome) }
+      continue
+    }
     precondition(Int(packet.payloadLength) <= Int(UInt16.max))
     precondition(packet.transport == .tcp || packet.flags.isEmpty)
     precondition(packet.tcpOptionsLength <= 40 && packet.tcpOptionsLength % 4 == 0)
-    guard case .candidate = detector.consider(packet) else { continue }
+    guard case .candidate = unsafe detector.consider(&packet, in: datagram.span.bytes) else { continue }
     precondition(!packet.isOutgoing && packet.checksum != .wrong)
     precondition(!packet.flags.contains(.rst) && !packet.source.isMulticast && !packet.source.isUnspecified)
-    if options & 4 != 0 { detector.learnService(packet) } else { _ = detector.accuse(packet) }
+    switch options & 12 {
+    case 0: detector.accuse(&packet)
+    case 4: detector.learnService(packet)
+    default: detector.wait(&packet)
+    }
+    detector.takeProbes { _ in }
+    detector.takeVerdicts { verdict in precondition(verdict.evidence.count <= Verdict.evidenceCapacity) }
   }
 }
 

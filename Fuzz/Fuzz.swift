@@ -16,6 +16,10 @@ private let targets: [String: @Sendable ([UInt8]) -> Void] = [
   "offenders": fuzzOffenders,
   "grounds": fuzzGrounds,
   "server-files": fuzzServerFiles,
+  "replay": fuzzReplay,
+  "memory": fuzzMemory,
+  "http-request": fuzzHTTPRequest,
+  "geo-database": fuzzGeoDatabase,
 ]
 
 private let target: @Sendable ([UInt8]) -> Void = {

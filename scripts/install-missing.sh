@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing on Debian and its kin: `install-missing.sh build` or `install-missing.sh test`.
+# Installs what is missing on Debian and its kin: `install-missing.sh build`, `test` or `screenshots`.
 # Does nothing, and asks for no right, when all is there.
 set -eu
 cd "$(dirname "$0")/.."
@@ -56,6 +56,9 @@ if [ "${1:-build}" = test ]; then
   need /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
   need faketime faketime
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
+fi
+if [ "${1:-build}" = screenshots ]; then
+  need pngquant pngquant
 fi
 if [ -n "$missing" ]; then
   echo "Installing:$missing"

@@ -2,7 +2,7 @@
 # `make run`: the sentry on this host, in the foreground, log only, with everything it writes under .build/run.
 set -eu
 cd "$(dirname "$0")/.."
-here=$PWD/.build/run
+here=${RUN_FOLDER:-$PWD/.build/run}
 mkdir -p "$here"
 cat > "$here/portsentry.conf" <<EOF
 # Written by 'make run': log only. The example with every key explained is etc/portsentry.conf.
@@ -21,19 +21,36 @@ ADVANCED_DECOY="0"
 SCAN_TRIGGER="0"
 STATE_DIR="$here"
 CONTROL_SOCKET="$here/control.sock"
+CONSOLE_LISTEN="127.0.0.1:8087"
 EOF
 [ -e "$here/portsentry.ignore" ] || echo "# Addresses and networks never acted on, one a line." > "$here/portsentry.ignore"
-binary=.build/release/portsentry
+binary=$PWD/.build/release/portsentry
+# So that whoever asks this sentry need not name its configuration.
+cat > "$here/ask" <<EOF
+#!/bin/sh
+case "\${1:-help}" in help|-h|--help) exec "$binary" \${@:-help} ;; esac
+exec "$binary" "\$@" -c "$here/portsentry.conf"
+EOF
+chmod +x "$here/ask"
+sudo=""
+[ "$(id -u)" -eq 0 ] || sudo="sudo "
 echo
 echo "PortSentry watches this host now: every TCP and UDP port below 1024 that nothing serves. It only logs."
 echo
 "$binary" check -atcp -audp -c "$here/portsentry.conf"
-echo
-echo "Try it, in another terminal of this host or from another one (put this host's address there):"
-echo "    nc -z -v 127.0.0.1 23           or:  nmap -sS -p 1-100 127.0.0.1"
-echo "    sudo $PWD/$binary status --control-socket $here/control.sock"
-echo "What it sees is also kept in $here/portsentry.history. Ctrl-C ends it."
-echo
+cat <<EOF
+
+Try it, in another terminal of this host (or scan from another one, with this host's address):
+    nc -z -v 127.0.0.1 23; nmap -sS -p 1-100 127.0.0.1
+    $sudo$here/ask status
+    $sudo$here/ask watch
+    $sudo$here/ask show 127.0.0.1
+    $sudo$here/ask report --html report.html
+    $sudo$here/ask console --url
+"ask" is portsentry with this configuration, and "ask --help" says what else there is. What is seen is kept in
+$here, for the next time too. Ctrl-C ends it.
+
+EOF
 # Loopback and our own address too (-i ALL -L), so that it can be tried without a second machine.
 set -- run -atcp -audp --foreground -i ALL -L -l stdout --log-format 2 -c "$here/portsentry.conf"
 if [ "$(id -u)" -eq 0 ]; then exec "$binary" "$@"; fi

@@ -1,6 +1,7 @@
 import CLinux
 import Detection
 import Platform
+import Strangers
 import Wire
 
 /// What is promised of the detector, tried on simulated sources in simulated time. `trials [NAME...]`; status 1 when a promise is
@@ -70,7 +71,8 @@ enum Trials {
       }
     }
     return Outcome(
-      text: "distinct unused ports until the verdict, the most of 20 scanners: \(lines.joined(separator: ", ")) (at most \(bar))",
+      text:
+        "distinct unused ports until the verdict, the most of 20 scanners: \(lines.joined(separator: ", ")) (at most \(bar))",
       isKept: worst <= bar)
   }
 
@@ -171,7 +173,8 @@ enum Trials {
     world.finish()
     let accused = Set(world.accused)
     return Outcome(
-      text: "\(days) days, \(events) connections of clients and all that goes wrong beside: \(accused.count) accused (at most \(bar))",
+      text:
+        "\(days) days, \(events) connections of clients and all that goes wrong beside: \(accused.count) accused (at most \(bar))",
       isKept: accused.count <= bar)
   }
 
@@ -222,7 +225,8 @@ enum Trials {
     }
     let named = hits.map { "\($0.key) \($0.value)" }.sorted().joined(separator: ", ")
     return Outcome(
-      text: "\(count) SYNs with permuted options: \(hits.values.reduce(0, +)) called a tool\(named.isEmpty ? "" : " (\(named))") (none)",
+      text:
+        "\(count) SYNs with permuted options: \(hits.values.reduce(0, +)) called a tool\(named.isEmpty ? "" : " (\(named))") (none)",
       isKept: hits.isEmpty)
   }
 
@@ -381,20 +385,13 @@ enum Trials {
     let bound = (1 << 20) * 128 / 1_000_000 + 32
     let told = scanners.map { "one port every \($0.0) s after \(found[$0.0].map(String.init) ?? "no") ports" }
     return Outcome(
-      text: "\(count) invented sources, 1,048,576 held: memory grew by \(grown) MB (at most \(bound)); hidden scanners: \(told.joined(separator: ", ")); \(wrongly) invented ones accused",
+      text:
+        "\(count) invented sources, 1,048,576 held: memory grew by \(grown) MB (at most \(bound)); hidden scanners: \(told.joined(separator: ", ")); \(wrongly) invented ones accused",
       isKept: grown <= bound && found.count == scanners.count && wrongly <= 10)
   }
 
   private static func residentMegabytes() -> Int {
     let text = String(decoding: (try? Files.read("/proc/self/statm", limit: 4096)) ?? [], as: UTF8.self)
     return (text.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * 4096 / 1_000_000
-  }
-}
-
-extension Array {
-  func shuffled(_ dice: inout Dice) -> [Element] {
-    var result = self
-    for index in stride(from: count - 1, to: 0, by: -1) { result.swapAt(index, dice.below(index + 1)) }
-    return result
   }
 }

@@ -68,7 +68,7 @@ func quoted(_ text: some StringProtocol, limit: Int = 60) -> String {
   var result = ""
   var count = 0
   for scalar in text.unicodeScalars {
-    if count == limit { return "'\(result)…'" }
+    if count == limit { return "'\(result)...'" }
     count += 1
     switch scalar.properties.generalCategory {
     case .control, .format, .lineSeparator, .paragraphSeparator, .unassigned, .privateUse, .surrogate:

@@ -92,6 +92,9 @@ package struct Replay: ~Copyable {
     }
   }
 
+  /// What has to hold at any moment; for tests and fuzzing.
+  package func checkInvariants() { detector.checkInvariants() }
+
   /// Everything that was found, the earliest first. Sources in the ignore file are left out.
   ///
   /// - Parameter suspects: also sources that something speaks against and that have not come to a verdict.

@@ -58,7 +58,7 @@ package enum ReplayRun {
     _ settings: Settings, paths: [String], note: (Note) -> Void
   ) throws(CaptureFileError) -> Replay {
     for path in paths { _ = try CaptureFile(path: path) }
-    let key = Clock.randomKey()
+    let key = try key(paths)
     var local = settings.local
     if local.isEmpty {
       let inferred = try survey(paths, key: key, note)
@@ -79,6 +79,27 @@ package enum ReplayRun {
     }
     replay.finish()
     return replay
+  }
+
+  /// The key of all hashes, made of the times of the first thousand frames: the same capture comes to the same findings each
+  /// time, and who sends packets does not know when they and others' will be captured to the microsecond.
+  private static func key(_ paths: [String]) throws(CaptureFileError) -> (UInt64, UInt64) {
+    // FNV-1a (Fowler, Noll, Vo) over whole numbers; `KeyedHash` does the rest.
+    var key: (UInt64, UInt64) = (0xcbf2_9ce4_8422_2325, 0x8422_2325_cbf2_9ce4)
+    for path in paths {
+      var file = try CaptureFile(path: path)
+      var (consumed, frames) = (0, 0)
+      while frames < 1000, var run = file.nextRun(after: consumed) {
+        while frames < 1000, run.next() {
+          frames += 1
+          let time = UInt64(bitPattern: run.frame.time.nanoseconds)
+          key.0 = (key.0 ^ time) &* 0x100_0000_01b3
+          key.1 = (key.1 ^ (time << 32 | time >> 32)) &* 0x100_0000_01b3
+        }
+        consumed = run.consumed
+      }
+    }
+    return key
   }
 
   /// A function of its own, so that both stay where they are: a local variable is moved for every frame.

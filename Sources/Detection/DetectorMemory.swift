@@ -28,6 +28,9 @@ extension Detector {
   ///
   /// - Returns: how many sources it told of.
   package mutating func restore(_ memory: [UInt8]) throws(DetectorMemoryError) -> Int { try native.restore(memory) }
+
+  /// A memory whose checksum is right, whatever it says; for fuzzing.
+  package static func sealed(_ memory: [UInt8]) -> [UInt8] { NativeRule.sealed(memory) }
 }
 
 /// "portsentry", the version, how many sources, how many ports; the sources; transport and port, and a count, for each port;
@@ -77,6 +80,12 @@ extension NativeRule {
     }
     rarity.day = Int64(bitPattern: bytes.u64(at: end))
     return restored
+  }
+
+  static func sealed(_ memory: [UInt8]) -> [UInt8] {
+    var sealed = Array(memory.dropLast(8))
+    sealed.append(unsafe checksum(sealed.span.bytes))
+    return sealed
   }
 
   /// FNV-1a (Fowler, Noll, Vo), 64 bits: for accidents. Whoever can write the file is root.

@@ -53,6 +53,9 @@ struct PortLog: ~Copyable {
   func ports(_ transport: TransportProtocol, _ place: UInt16, of source: IPAddress) -> PortSet? {
     guard isOwned(place, source) else { return nil }
     let start = (Int(place) - 1) * Self.words + (transport == .udp ? 1024 : 0)
-    return PortSet(words: (0..<1024).map { bits[start + $0] })
+    var words: [UInt64] = []
+    words.reserveCapacity(1024)
+    for place in start..<start &+ 1024 { words.append(bits[place]) }
+    return PortSet(words: words)
   }
 }

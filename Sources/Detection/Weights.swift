@@ -1,7 +1,7 @@
 /// What each kind of evidence weighs, in thousandths of a nat, and why. docs/detection.md tells the story.
 ///
-/// A threshold of 4,595 makes these numbers mean: three unused TCP ports are a scan and two are not; so are five UDP ports below
-/// the kernel's own, two packets with flags that no TCP sends, six stray ACKs, five protocols. Nothing that is one packet is.
+/// A threshold of 4,595 makes these numbers mean: three unused TCP ports are a scan and two are not; so are four UDP ports below
+/// the kernel's own, two packets with flags that no TCP sends, six stray ACKs, four protocols. Nothing that is one packet is.
 enum Weights {
   /// An unused TCP port that hardly anybody asks for: ln(0.9 / 0.1), an honest source that fails one time in ten.
   static let unusedTCP = 2200

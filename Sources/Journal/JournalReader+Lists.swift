@@ -251,7 +251,9 @@ package struct SourceStory: Sendable {
   package var networks: [Source]
   package var window: Window
   /// What is kept of it in the window.
-  package var detail: [JournalReader.Detail]
+  package var detail: [JournalReader.Detail] { didSet { ports = Self.uses(of: detail) } }
+  /// The same by port.
+  package private(set) var ports: [PortUse]
   package var scans: [Scan]
   package var blocks: [PastBlock]
   /// Proofs, refusals and so on, the newest first.
@@ -266,6 +268,7 @@ package struct SourceStory: Sendable {
     self.networks = networks
     self.window = window
     self.detail = detail
+    ports = Self.uses(of: detail)
     self.scans = scans
     self.blocks = blocks
     self.notes = notes
@@ -283,18 +286,28 @@ package struct SourceStory: Sendable {
     package var techniques: TechniqueSet
   }
 
-  package var ports: [PortUse] {
-    var uses: [PortName: PortUse] = [:]
+  /// A scan of all ports has 65,536 of them: they are found by their number, without hashing.
+  private static func uses(of detail: [JournalReader.Detail]) -> [PortUse] {
+    var uses: [PortUse] = []
+    var places = [[Int32]](repeating: [], count: PortName.Family.allCases.count)
     for one in detail {
       let port = PortName(one.technique, one.port)
-      var use = uses[port] ?? PortUse(port: port, probes: 0, first: one.hour, last: one.hour, techniques: [])
-      use.probes += one.probes
-      use.first = min(use.first, one.hour)
-      use.last = max(use.last, one.hour)
-      use.techniques.insert(TechniqueSet(one.technique))
-      uses[port] = use
+      let family = Int(port.family.rawValue)
+      if places[family].isEmpty { places[family] = [Int32](repeating: -1, count: 1 << 16) }
+      let place = Int(places[family][Int(one.port)])
+      if place < 0 {
+        places[family][Int(one.port)] = Int32(uses.count)
+        uses.append(
+          PortUse(
+            port: port, probes: one.probes, first: one.hour, last: one.hour, techniques: TechniqueSet(one.technique)))
+      } else {
+        uses[place].probes += one.probes
+        uses[place].first = min(uses[place].first, one.hour)
+        uses[place].last = max(uses[place].last, one.hour)
+        uses[place].techniques.insert(TechniqueSet(one.technique))
+      }
     }
-    return Array(uses.values)
+    return uses
   }
 
   /// Probes by hour, from the first to the last; a day at least, so that a moment looks like one.

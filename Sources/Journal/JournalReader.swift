@@ -440,16 +440,19 @@ package final class JournalReader {
     package var end: Timestamp?
   }
 
+  /// So long after its newest sign of life, which comes every minute, a run that did not say goodbye is over.
+  private static let silence = Duration.seconds(300)
+
   /// When a sentry ran, from start to its end or last sign of life, in order. The run under way has no end.
-  package func runs(since: Timestamp) throws(DatabaseError) -> [Span] {
+  package func runs(since: Timestamp, now: Timestamp) throws(DatabaseError) -> [Span] {
     let rows = try database.rows(
       "SELECT started, seen, is_over, id FROM run WHERE seen >= ?1 ORDER BY id", .int(since.nanoseconds)
     ) { ($0.int(0), $0.int(1), $0.int(2) != 0, $0.int(3)) }
     let newest = try database.number("SELECT max(id) FROM run")
     return rows.map { started, seen, isOver, id in
-      Span(
-        start: Timestamp(nanoseconds: started),
-        end: isOver || id != newest ? Timestamp(nanoseconds: max(seen, started)) : nil)
+      let last = Timestamp(nanoseconds: max(seen, started))
+      let isUnderWay = !isOver && id == newest && last + Self.silence > now
+      return Span(start: Timestamp(nanoseconds: started), end: isUnderWay ? nil : last)
     }
   }
 

@@ -36,7 +36,8 @@ package struct HTTPResponse: Sendable {
     HTTPResponse(303, .text, "", headers: [("Location", path)] + headers)
   }
 
-  /// Nothing from elsewhere, nothing inline, in nobody's frame.
+  /// Nothing from elsewhere, nothing inline, in nobody's frame. The referrer policy below must not be no-referrer: browsers would
+  /// send our own forms with `Origin: null`, and they would be refused.
   private static let policy =
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self';"
     + " frame-ancestors 'none'; base-uri 'none'"
@@ -54,7 +55,7 @@ package struct HTTPResponse: Sendable {
       Content-Security-Policy: \(Self.policy)\r
       X-Content-Type-Options: nosniff\r
       X-Frame-Options: DENY\r
-      Referrer-Policy: no-referrer\r
+      Referrer-Policy: same-origin\r
       Cross-Origin-Opener-Policy: same-origin\r
       Cross-Origin-Resource-Policy: same-origin\r
       Permissions-Policy: interest-cohort=()\r

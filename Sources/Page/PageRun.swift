@@ -56,6 +56,9 @@ package enum PageRun {
     return token
   }
 
+  /// From one look at the sentry's counts to the next. Without followers only seldom, so that whoever comes sees the last minutes.
+  private static func pause(_ server: PageServer) -> Int64 { server.followers > 0 ? 1_000_000_000 : 5_000_000_000 }
+
   /// Serves until the process is ended.
   ///
   /// - Parameter parent: the sentry that started it, with which it ends; nil when it runs by itself.
@@ -66,17 +69,16 @@ package enum PageRun {
     let server = try PageServer(settings.listen)
     let site = Site(settings, token: token)
     if let parent { CLinux_end_with_parent(); if getppid() != parent { return } }
-    var nextBeat: Int64 = 0
+    var lastBeat: Int64 = 0
     while true {
-      let now = Clock.monotonic
-      // Without followers nobody needs the counts of the moment.
-      let isFollowed = server.followers > 0
-      let wait = isFollowed ? max(0, (nextBeat - now) / 1_000_000 + 1) : 60_000
-      server.turn(milliseconds: Int32(clamping: wait)) { site.answer($0) }
-      guard isFollowed, Clock.monotonic >= nextBeat else { continue }
-      nextBeat = Clock.monotonic + 1_000_000_000
+      server.turn(milliseconds: Int32(max(0, (lastBeat + pause(server) - Clock.monotonic) / 1_000_000 + 1))) {
+        site.answer($0)
+      }
+      guard Clock.monotonic >= lastBeat + pause(server) else { continue }
+      lastBeat = Clock.monotonic
       let time = Clock.now
       site.beat(time)
+      guard server.followers > 0 else { continue }
       // A journal that cannot be read for a moment is read at the next beat.
       if let news = try? site.news(time) { server.publish(news) }
     }

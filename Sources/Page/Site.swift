@@ -300,15 +300,21 @@ final class Site {
 
   private func configurationPage() -> HTML {
     let plan = settings.plan()
+    // What the running sentry was told on its command line is only known to itself.
+    let live: LivePulse? = decode(.pulse)
+    func mode(_ name: String?, _ transport: TransportProtocol) -> Mode? {
+      Mode.allCases.first { $0.classicName(transport) == name }
+    }
+    let (tcp, udp) = live.map { (mode($0.tcp_mode, .tcp), mode($0.udp_mode, .udp)) } ?? (plan.tcpMode, plan.udpMode)
     let words = Explanation.explain(
-      plan.configuration, tcpMode: plan.tcpMode, udpMode: plan.udpMode, ignoredNetworks: plan.ignored.count)
+      plan.configuration, tcpMode: tcp, udpMode: udp, ignoredNetworks: plan.ignored.count)
     let lines = words.split(separator: "\n").map { "<p>\(String($0))</p>" as HTML }
     let problems = plan.diagnostics.map { "\($0)" }
     let list: HTML =
       problems.isEmpty ? "<p>Nothing is wrong with it.</p>" : "<pre>\(problems.map { "\($0)\n" as HTML })</pre>"
     return """
       <section><h1>Configuration</h1><p class="span">\(plan.configurationPath ?? "built-in settings"), read as PortSentry \(plan.configuration.dialect.rawValue); \
-      modes from \(plan.modesFrom)</p>\(lines)</section><section><h2>What is wrong with it</h2>\(list)</section>
+      modes \(live == nil ? "from \(plan.modesFrom)" : "as the running sentry has them")</p>\(lines)</section><section><h2>What is wrong with it</h2>\(list)</section>
       """
   }
 

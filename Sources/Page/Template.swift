@@ -119,6 +119,7 @@ enum Template {
     .page section{padding:1.3rem 0 1rem}
     .page section:first-child{border-top:0}
     .page h1{font-size:1.7rem}
+    .page p{overflow-wrap:anywhere}
     .page h2{font-size:1.2rem}
     .state{font:1.05rem/1.5 var(--serif);margin:0 0 1rem;max-width:none}
     .bad{color:var(--alarm);font-weight:600}
@@ -137,6 +138,7 @@ enum Template {
     pre{font:.85rem/1.5 var(--mono);white-space:pre-wrap;overflow-wrap:anywhere;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.8rem 1rem}
     .events td{font-size:.92rem}
     .events td:first-child,.nowrap{white-space:nowrap}
+    .events td:first-child,.events td:nth-child(2){width:7rem}
     .kind{font-weight:600}
     .kind.blocked,.kind.blind,.kind.lost{color:var(--alarm)}
     .kind.released,.kind.seeing{color:var(--good)}
@@ -147,6 +149,7 @@ enum Template {
     @media (max-width:46rem){
     nav{margin-left:0;width:100%}
     .events td:first-child small,.events .late{display:none}
+    .events td:first-child,.events td:nth-child(2){width:auto}
     dl.facts{grid-template-columns:1fr;gap:0}dl.facts dd{margin-bottom:.5rem}
     }
     """

@@ -11,10 +11,12 @@ package enum PortNames {
 
   /// Ports as ranges, by protocol: `1-1024,3389/tcp 161/udp`; what is beyond `limit` characters is cut off.
   package static func ranges(_ ports: some Sequence<PortName>, limit: Int = 200) -> String {
-    var sets: [PortName.Family: PortSet] = [:]
-    for port in ports { if let number = port.port { sets[port.family, default: PortSet()].insert(number) } }
+    var sets = [PortSet](repeating: PortSet(), count: PortName.Family.allCases.count)
+    for port in ports { if let number = port.port { sets[Int(port.family.rawValue)].insert(number) } }
     let text = PortName.Family.allCases.compactMap { family in
-      sets[family].map { family == .icmp ? "icmp types \($0)" : family == .ip ? "protocols \($0)" : "\($0)/\(family)" }
+      let set = sets[Int(family.rawValue)]
+      if set.isEmpty { return nil }
+      return family == .icmp ? "icmp types \(set)" : family == .ip ? "protocols \(set)" : "\(set)/\(family)"
     }.joined(separator: " ")
     guard text.count > limit else { return text }
     let kept = text.prefix(limit)

@@ -52,7 +52,7 @@ package enum Prose {
       "Each column is a day. The busiest was \(s.zone.shortDate(most.start)) with \(Units.count(most.probes)) probes, the"
       + " quietest \(s.zone.shortDate(least.start)) with \(Units.count(least.probes))."
     if s.days.contains(where: { $0.watched < 0.98 || !$0.isWhole }) {
-      text += " Pale columns are days of which only a part was watched, or is over."
+      text += " Faint columns are days of which only a part was watched, or is over."
     }
     return text
   }
@@ -61,8 +61,8 @@ package enum Prose {
     let column =
       s.columnHours == 1 ? "an hour" : s.columnHours == 24 ? "a day" : "\(s.columnHours) hours"
     return
-      "Each row is a port, each column \(column); the darker, the more probes. An even row is always asked for; a row that"
-      + " begins late is something new; a dark column is somebody who tried everything."
+      "Each row is a port, each column \(column); the stronger the colour, the more probes. An even row is always asked for; a row that"
+      + " begins late is something new; a strong column is somebody who tried everything."
   }
 
   package static func rhythm(_ s: Summary) -> String {

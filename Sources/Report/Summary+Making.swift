@@ -262,7 +262,7 @@ extension Summary {
   }
 
   private mutating func countSight(_ reader: JournalReader) throws(DatabaseError) {
-    let runs = try reader.runs(since: window.start)
+    let runs = try reader.runs(since: window.start, now: now)
     let end = min(now, window.end)
     guard let first = runs.first else { return }
     var spans: [Sight.Span] = []

@@ -272,7 +272,7 @@ package struct WatchScreen: Sendable {
     case .help: line.add("any key: back", .dim)
     case .list:
       if state.message.isEmpty {
-        line.add("enter show  b block  u unblock  s sort  f filter  / find  p pause  ? keys  q quit", .dim)
+        line.add("enter show  b block  u unblock  s sort  f filter  / find  ? keys  q quit", .dim)
       } else {
         line.add(SafeText.line(state.message, limit: 500), .bold)
       }

@@ -64,16 +64,18 @@ package struct PortSet: Sendable, Equatable {
     var result: [ClosedRange<UInt16>] = []
     var start: UInt16?
     for (index, word) in words.enumerated() {
-      if word == 0, start == nil { continue }
-      if word == .max, start != nil { continue }
-      for bit in 0..<64 {
+      // Turned around while a range is open, so that its end is the next bit that is set.
+      var rest = start == nil ? word : ~word
+      while rest != 0 {
+        let bit = rest.trailingZeroBitCount
         let port = UInt16(index << 6 | bit)
-        if word >> UInt64(bit) & 1 == 1 {
-          if start == nil { start = port }
-        } else if let first = start {
+        if let first = start {
           result.append(first...(port - 1))
           start = nil
+        } else {
+          start = port
         }
+        rest = (start == nil ? word : ~word) & ~(UInt64(2) << UInt64(bit) &- 1)
       }
     }
     if let first = start { result.append(first...65535) }

@@ -330,10 +330,14 @@ func block(_ network: String, since: Timestamp, until: Timestamp?) -> Event {
       try book.write([.started(at: at(8))])
       let reader = try book.reader()
       #expect(
-        try reader.runs(since: .distantPast) == [
+        try reader.runs(since: .distantPast, now: at(8)) == [
           JournalReader.Span(start: at(0), end: at(3)), JournalReader.Span(start: at(4), end: at(6)),
           JournalReader.Span(start: at(8), end: nil),
         ])
+      // Without a sign of life for long, the newest is over too: nobody may have noticed yet.
+      #expect(
+        try reader.runs(since: .distantPast, now: at(8) + .seconds(3600)).last
+          == JournalReader.Span(start: at(8), end: at(8)))
       #expect(
         try reader.blindSpans(since: .distantPast) == [
           JournalReader.Span(start: at(1), end: at(2)), JournalReader.Span(start: at(5), end: at(6)),

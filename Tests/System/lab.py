@@ -28,6 +28,7 @@ import shlex
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -582,6 +583,16 @@ class Sentry:
             return json.loads(out)
         except ValueError:
             raise Failure("`portsentry %s --json` is not JSON: %s" % (" ".join(words), out[:300]))
+
+    def wait_journal(self):
+        """Waits for the journal and its tables, which a thread of its own makes, and returns its path."""
+        path = self.folder + "/state/journal.db"
+
+        def is_made():
+            with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect("file:%s?mode=ro" % path, uri=True)) as database:
+                return database.execute("SELECT count(*) FROM meta").fetchone()
+        wait_for(is_made, 10, "the journal")
+        return path
 
     def blocked(self):
         """Addresses that `portsentry blocked --json` lists."""

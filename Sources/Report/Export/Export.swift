@@ -108,12 +108,20 @@ package struct Export: Sendable {
 
   private func comment(_ line: SourceLine) -> String {
     let s = line.source
-    var text =
-      "Port scan: \(Units.plural(line.probes, "probe")) of \(Units.plural(s.ports, "port")) that nothing serves"
+    var text = "Port scan: \(Units.plural(line.probes, "probe")) of \(Self.ports(s)) that nothing serves"
     text += " (\(s.techniques.techniques.map(\.name).joined(separator: " ")))"
     if s.tool != .unknown { text += ", tool \(s.tool.name)" }
-    if s.origin == .proven { text += ", source address proven by a completed connection" }
+    if s.origin == .proven {
+      text += ", source address proven by "
+      text += s.proof == .handshake ? "an acknowledgment that only its owner could send" : "a completed connection"
+    }
     return text
+  }
+
+  /// Beyond some ten their number is an estimate, and who is accused is told so.
+  private static func ports(_ source: Source) -> String {
+    if source.ports >= PortBits.mostCounted { return "more than 250 ports" }
+    return (source.ports > 8 ? "about " : "") + Units.plural(source.ports, "port")
   }
 
   // MARK: DShield
@@ -183,7 +191,8 @@ package struct Export: Sendable {
             "hash": .string("sha1:" + UUID5.hex(UUID5.sha1(Array(evidence.utf8)))), "size": JSON(evidence.utf8.count),
           ])
         ])
-      ), ("confidence", s.origin == .proven ? .decimal(0.95) : .decimal(0.5)),
+      ),
+      // No `confidence`: the standard wants a fraction, and readers made with its own library take whole numbers only.
     ]
     return JSON.members(members).text + "\n"
   }

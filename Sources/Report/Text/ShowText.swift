@@ -62,7 +62,7 @@ package enum ShowText {
         ))
       let probes = story.detail.reduce(0) { $0 + $1.probes }
       let ports = story.ports
-      let days = Set(story.detail.map { zone.day(Timestamp(seconds: $0.hour * 3600)) }).count
+      let days = Set(Set(story.detail.map(\.hour)).map { zone.day(Timestamp(seconds: $0 * 3600)) }).count
       rows.append(
         (
           "probes",
@@ -160,7 +160,7 @@ package enum ShowText {
       "organisation": JSON(around.place?.organisation), "first": source.map { JSON($0.first.seconds) } ?? .null,
       "last": source.map { JSON($0.last.seconds) } ?? .null, "probes_ever": JSON(source?.probes ?? 0),
       "probes": JSON(story.detail.reduce(0) { $0 + $1.probes }),
-      "ports": JSON(Set(story.detail.map { PortName($0.technique, $0.port) }).count),
+      "ports": JSON(story.ports.count),
       "origin": JSON(source?.origin.name), "proof": JSON(source?.proof?.name), "tool": JSON(source?.tool.name),
       "verdict": JSON(source?.verdict?.name), "ignored": .bool(source?.isIgnored ?? false),
       "target": JSON(source?.target?.description), "blocked": .bool(around.block != nil),

@@ -2,16 +2,16 @@ import Detection
 import Wire
 
 /// A simulated host before which sources act, with the detector of `replay` behind it.
-struct World: ~Copyable {
-  var detector: Detector
+package struct World: ~Copyable {
+  package var detector: Detector
   /// Nanoseconds.
-  var now: Int64 = 1_780_000_000_000_000_000
-  private(set) var verdicts: [Verdict] = []
+  package var now: Int64 = 1_780_000_000_000_000_000
+  package private(set) var verdicts: [Verdict] = []
 
-  static let us = IPAddress("192.0.2.10")!
-  static let services: [UInt16] = [22, 25, 80, 443, 465, 587, 993]
+  package static let us = IPAddress("192.0.2.10")!
+  package static let services: [UInt16] = [22, 25, 80, 443, 465, 587, 993]
 
-  init(sources: Int = 1 << 20) {
+  package init(sources: Int = 1 << 20) {
     var settings = Detector.Settings()
     settings.nativeTCP = PortSet(ranges: [0...65_535])
     settings.nativeUDP = PortSet(ranges: [0...65_535])
@@ -25,10 +25,10 @@ struct World: ~Copyable {
     detector = Detector(settings, exposure: exposure, key: (0x1234_5678_9abc_def1, 0x0fed_cba9_8765_4321))
   }
 
-  mutating func wait(seconds: Double) { now += Int64(seconds * 1e9) }
+  package mutating func wait(seconds: Double) { now += Int64(seconds * 1e9) }
 
   /// Has the detector see a packet at this moment.
-  mutating func send(_ packet: Packet, _ outcome: DecodeOutcome = .packet, isOurs: Bool = false) {
+  package mutating func send(_ packet: Packet, _ outcome: DecodeOutcome = .packet, isOurs: Bool = false) {
     var packet = packet
     packet.time = Timestamp(nanoseconds: now)
     packet.checksum = .valid
@@ -37,26 +37,26 @@ struct World: ~Copyable {
     if found { take() }
   }
 
-  mutating func take() {
+  package mutating func take() {
     detector.takeProbes { _ in }
     var new: [Verdict] = []
     detector.takeVerdicts { new.append($0) }
     verdicts += new
   }
 
-  mutating func finish() {
+  package mutating func finish() {
     detector.finish()
     take()
   }
 
   /// Sources of verdicts that call them scanners.
-  var accused: [IPNetwork] { verdicts.filter { $0.verdictClass == .scan }.map(\.source) }
-  var hasVerdicts: Bool { !verdicts.isEmpty }
-  mutating func forgetVerdicts() { verdicts = [] }
+  package var accused: [IPNetwork] { verdicts.filter { $0.verdictClass == .scan }.map(\.source) }
+  package var hasVerdicts: Bool { !verdicts.isEmpty }
+  package mutating func forgetVerdicts() { verdicts = [] }
 
   // MARK: What sources do
 
-  static func tcp(_ source: IPAddress, _ sourcePort: UInt16, _ port: UInt16, _ flags: TCPFlags) -> Packet {
+  package static func tcp(_ source: IPAddress, _ sourcePort: UInt16, _ port: UInt16, _ flags: TCPFlags) -> Packet {
     var packet = Packet()
     packet.protocolNumber = 6
     (packet.source, packet.sourcePort) = (source, sourcePort)
@@ -70,7 +70,7 @@ struct World: ~Copyable {
   }
 
   /// The SYN of an ordinary Linux.
-  static func syn(_ source: IPAddress, _ sourcePort: UInt16, _ port: UInt16, _ sequence: UInt32) -> Packet {
+  package static func syn(_ source: IPAddress, _ sourcePort: UInt16, _ port: UInt16, _ sequence: UInt32) -> Packet {
     var packet = tcp(source, sourcePort, port, .syn)
     packet.sequence = sequence
     packet.tcpOptionsLength = 20
@@ -80,7 +80,7 @@ struct World: ~Copyable {
     return packet
   }
 
-  static func udp(_ source: IPAddress, _ sourcePort: UInt16, _ port: UInt16, _ length: UInt16) -> Packet {
+  package static func udp(_ source: IPAddress, _ sourcePort: UInt16, _ port: UInt16, _ length: UInt16) -> Packet {
     var packet = tcp(source, sourcePort, port, [])
     packet.transport = .udp
     packet.protocolNumber = 17
@@ -89,7 +89,7 @@ struct World: ~Copyable {
   }
 
   /// The other direction of a packet.
-  static func reply(to packet: Packet, _ flags: TCPFlags) -> Packet {
+  package static func reply(to packet: Packet, _ flags: TCPFlags) -> Packet {
     var reply = packet
     (reply.source, reply.target) = (packet.target, packet.source)
     (reply.sourcePort, reply.targetPort) = (packet.targetPort, packet.sourcePort)
@@ -98,7 +98,7 @@ struct World: ~Copyable {
   }
 
   /// Asks a port that nothing serves, and is refused.
-  mutating func knock(_ source: IPAddress, _ sourcePort: UInt16, _ port: UInt16, _ sequence: UInt32) {
+  package mutating func knock(_ source: IPAddress, _ sourcePort: UInt16, _ port: UInt16, _ sequence: UInt32) {
     let packet = Self.syn(source, sourcePort, port, sequence)
     send(packet)
     var refusal = Self.reply(to: packet, TCPFlags(rawValue: 0x14))
@@ -109,7 +109,9 @@ struct World: ~Copyable {
   /// A connection to a service.
   ///
   /// - Parameter says: bytes that the client sends.
-  mutating func connect(_ source: IPAddress, _ sourcePort: UInt16, _ port: UInt16, _ sequence: UInt32, says: UInt16) {
+  package mutating func connect(
+    _ source: IPAddress, _ sourcePort: UInt16, _ port: UInt16, _ sequence: UInt32, says: UInt16
+  ) {
     let opening = Self.syn(source, sourcePort, port, sequence)
     send(opening)
     var answer = Self.reply(to: opening, .synAck)
@@ -133,37 +135,45 @@ struct World: ~Copyable {
 }
 
 /// The same numbers each time (xorshift64*, Vigna 2016).
-struct Dice {
+package struct Dice {
   private var state: UInt64
 
-  init(_ seed: UInt64) { state = seed | 1 }
+  package init(_ seed: UInt64) { state = seed | 1 }
 
-  mutating func next() -> UInt64 {
+  package mutating func next() -> UInt64 {
     state ^= state >> 12
     state ^= state << 25
     state ^= state >> 27
     return state &* 0x2545_f491_4f6c_dd1d
   }
 
-  mutating func below(_ bound: Int) -> Int { Int(next() >> 33) % bound }
-  mutating func chance(_ part: Double) -> Bool { Double(next() >> 11) < part * 9_007_199_254_740_992 }
-  mutating func word() -> UInt32 { UInt32(truncatingIfNeeded: next() >> 32) }
-  mutating func port() -> UInt16 { UInt16(truncatingIfNeeded: next() >> 40) }
-  mutating func ephemeral() -> UInt16 { UInt16(32_768 + below(28_000)) }
+  package mutating func below(_ bound: Int) -> Int { Int(next() >> 33) % bound }
+  package mutating func chance(_ part: Double) -> Bool { Double(next() >> 11) < part * 9_007_199_254_740_992 }
+  package mutating func word() -> UInt32 { UInt32(truncatingIfNeeded: next() >> 32) }
+  package mutating func port() -> UInt16 { UInt16(truncatingIfNeeded: next() >> 40) }
+  package mutating func ephemeral() -> UInt16 { UInt16(32_768 + below(28_000)) }
   /// An address of the open Internet.
-  mutating func address() -> IPAddress {
+  package mutating func address() -> IPAddress {
     while true {
       let bits = UInt32(0x0100_0000 + below(0xde00_0000))
       // Loopback is believed only of loopback.
       if bits >> 24 != 127 { return IPAddress(v4: bits) }
     }
   }
-  mutating func pick<Element>(_ list: [Element]) -> Element { list[below(list.count)] }
+  package mutating func pick<Element>(_ list: [Element]) -> Element { list[below(list.count)] }
   /// A port that nothing serves.
-  mutating func unused() -> UInt16 {
+  package mutating func unused() -> UInt16 {
     while true {
       let port = UInt16(1 + below(65_535))
       if !World.services.contains(port) { return port }
     }
+  }
+}
+
+extension Array {
+  package func shuffled(_ dice: inout Dice) -> [Element] {
+    var result = self
+    for index in stride(from: count - 1, to: 0, by: -1) { result.swapAt(index, dice.below(index + 1)) }
+    return result
   }
 }

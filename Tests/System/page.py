@@ -1,0 +1,257 @@
+"""The page, in the browser it is made for: live, obedient to whoever has the token and to nobody else, and deaf to what strangers write."""
+
+import contextlib
+import json
+import os
+import socketserver
+import sqlite3
+import subprocess
+import threading
+import time
+
+import browser as B
+import dialects
+import http.server
+import lab as L
+
+PORT = 8087
+HOME = "http://127.0.0.1:%d" % PORT
+BLOCKING = {"ADVANCED_PORTS_TCP": "65535", "BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "PROOF": "none",
+            "CONSOLE_LISTEN": "127.0.0.1:%d" % PORT}
+# What a reverse name may try: markup, the end of an attribute, terminal escapes, a path, lines, marks that turn the direction around.
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\x1b]0;owned\x07\x1b[2J/../../etc\nfake: line\r\u202egnp.exe\u200f\x9b31m"
+
+
+def start(lab, **settings):
+    sentry = lab.sentry("-atcp", settings={**BLOCKING, **settings})
+    sentry.wait_line("The page is served on", timeout=5)
+    url = L.wait_for(lambda: sentry.control_command("console", "--url").stdout.strip(), 5, "the address of the page")
+    L.check(url.startswith(HOME + "/?token="), "`console --url` says %r" % url)
+    L.wait_for(lambda: lab.in_target("curl", "-s", "-o", "/dev/null", HOME, ok=None).returncode == 0, 5, "the page to be served", 0.05)
+    return sentry, url
+
+
+def curl(lab, *arguments):
+    """Status, headers and body of an answer."""
+    out = lab.in_target("curl", "-s", "-i", "--max-time", "5", *arguments).stdout
+    head, _, body = out.partition("\n\n")
+    lines = head.splitlines()
+    return int(lines[0].split()[1]), {k.lower(): v.strip() for k, _, v in (l.partition(":") for l in lines[1:])}, body
+
+
+@L.test("page.lives_and_unblocks")
+def live(lab):
+    """nmap scans while the overview is open: it shows so without being loaded again. Then the scanner is unblocked by its button."""
+    sentry, url = start(lab)
+    source, other = lab.new_source()[0], lab.new_source()[0]
+    with B.browser(lab.folder, lab.target) as browser:
+        page = browser.new_page()
+        faults = B.Faults(page, HOME)
+        page.goto(url)
+        L.check(page.url == HOME + "/", "the token stays in the address: %s" % page.url)
+        page.wait_for_selector("#live.on", timeout=5000)
+        page.evaluate("window.stayed = true")
+        before = page.inner_text("#figures")
+        lab.nmap("-sS", "-p", "1-300", source=source)
+        begun = time.monotonic()
+        page.wait_for_selector("#active >> text=%s" % source, timeout=5000)
+        page.wait_for_selector("#events >> text=blocked", timeout=5000)
+        took = time.monotonic() - begun
+        L.check(page.inner_text("#figures") != before, "the figures are as before: %s" % before)
+        L.check(page.evaluate("window.stayed"), "the page was loaded anew")
+        # Its own page, and the button.
+        page.click("#active a >> text=%s" % source)
+        L.check(source in page.inner_text("h1") and "Shut out" in page.inner_text(".why"), page.inner_text("main")[:300])
+        L.check(source in lab.nft_elements(), "it is not blocked")
+        page.click('button:has-text(\"Unblock\")')
+        L.check("released" in page.inner_text(".said"), page.inner_text("main")[:200])
+        L.check(source not in lab.nft_elements() and source not in sentry.blocked(), "it is still blocked")
+        L.check("Not shut out" in page.inner_text(".why"), page.inner_text(".why"))
+        # And shut out again by hand, found in the list, and released there.
+        page.click('button:has-text(\"Block\")')
+        L.check(source in lab.nft_elements(), "it was not blocked by hand")
+        page.click("nav >> text=Blocks")
+        L.check(source in page.inner_text("main"), page.inner_text("main")[:200])
+        page.click('button:has-text(\"Unblock\")')
+        L.check(source not in lab.nft_elements(), "it is still blocked")
+        for place in ("Report", "Configuration"):
+            page.click("nav >> text=" + place)
+            L.check(page.inner_text("h1"), place + " has no title")
+        # The sentry ends: the page's process ends with it, and the overview says that it is not live.
+        page.goto(HOME + "/")
+        page.wait_for_selector("#live.on", timeout=5000)
+        faults.none()
+        sentry.stop()
+        page.wait_for_function("!document.getElementById('live').classList.contains('on')", timeout=5000)
+    return "%.1f s after the scan it was on the page" % took
+
+
+@L.test("page.obeys_nobody_else")
+def strangers(lab):
+    """Without the token there is nothing to see; a foreign page cannot press a button; a foreign name is not ours."""
+    sentry, url = start(lab)
+    source = lab.new_source()[0]
+    lab.nmap("-sS", "-p", "1-100", source=source)
+    L.wait_for(lambda: source in lab.nft_elements(), 5, "the block", 0.05)
+    token = url.split("token=")[1]
+    L.check(os.stat(sentry.folder + "/state/console.token").st_mode & 0o777 == 0o600, "the token is readable by others")
+    for path in ("/", "/blocks", "/report", "/source?address=" + source, "/configuration", "/events", "/metrics"):
+        status, headers, body = curl(lab, HOME + path)
+        L.check(status == 401 and source not in body, "%s without a token gives %d: %s" % (path, status, body[:100]))
+        policy = headers.get("content-security-policy", "")
+        L.check("default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy, "the policy is %r" % policy)
+        L.check(headers.get("x-content-type-options") == "nosniff" and headers.get("cache-control") == "no-store", "%s" % headers)
+    L.check(curl(lab, HOME + "/?token=" + "0" * len(token))[0] == 401, "a wrong token opens")
+    L.check(curl(lab, "-H", "Host: evil.example", url)[0] == 421, "a foreign name opens (DNS rebinding)")
+    L.check(curl(lab, "-H", "Authorization: Bearer " + token, HOME + "/metrics")[0] == 200, "the token does not open /metrics")
+    # With a session, but not by a form of ours.
+    _, headers, _ = curl(lab, url)
+    cookie = headers["set-cookie"].split(";")[0]
+    L.check("HttpOnly" in headers["set-cookie"] and "SameSite=Strict" in headers["set-cookie"], headers["set-cookie"])
+    _, _, body = curl(lab, "-b", cookie, HOME + "/blocks")
+    key = body.split('name="key" value="')[1].split('"')[0]
+    for form, origin in (("target=" + source, HOME), ("target=%s&key=%s" % (source, "0" * len(key)), HOME),
+                         ("target=%s&key=%s" % (source, key), "http://evil.example"), ("target=%s&key=%s" % (source, key), None)):
+        more = ["-H", "Origin: " + origin] if origin else []
+        status, _, _ = curl(lab, "-b", cookie, *more, "-d", form, HOME + "/unblock")
+        L.check(status == 403, "the form %r from %s gives %d" % (form[:20], origin, status))
+    L.check(curl(lab, "-b", cookie, HOME + "/unblock?target=%s&key=%s" % (source, key))[0] == 404, "GET changes something")
+    # Another page of the same host, whose forms a browser sends with the cookie: ports do not part sites.
+    form = '<form id=f method=post action="%s/unblock"><input name=target value="%s"></form><script>f.submit()</script>' % (HOME, source)
+
+    class Evil(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(form.encode())
+
+        def log_message(self, *_):
+            pass
+    with lab.inside(lab.target):
+        server = socketserver.TCPServer(("127.0.0.1", 8099), Evil)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with B.browser(lab.folder, lab.target) as browser:
+            page = browser.new_page()
+            page.goto(url)
+            page.goto("http://127.0.0.1:8099/")
+            page.wait_for_url(HOME + "/unblock", timeout=5000)
+            L.check("not of this session" in page.inner_text("main"), page.inner_text("main")[:200])
+            # Nor is ours shown in its frame.
+            page.goto("http://127.0.0.1:8099/")
+            page.goto("about:blank")
+            page.set_content('<iframe src="%s/"></iframe>' % HOME)
+            time.sleep(0.5)
+            L.check(all("PortSentry" not in f.content() for f in page.frames[1:]), "it is shown in a foreign frame")
+    finally:
+        server.shutdown()
+        server.server_close()
+    L.check(source in lab.nft_elements(), "a stranger has unblocked it")
+    L.check(sentry.process.poll() is None, "the sentry ended")
+
+
+def is_plain(text):
+    """Nothing in it that a terminal obeys, or that turns it around."""
+    return all(c in "\n" or 0x20 <= ord(c) < 0x7f or ord(c) >= 0xa0 and c not in "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+               for c in text)
+
+
+def names(sentry):
+    return {s["address"]: s.get("name") for s in sentry.ask("sources")}
+
+
+@L.test("page.hostile_names_stay_text")
+def hostile(lab):
+    """A name server says what it likes; and a name that is in the journal all the same (a copy from elsewhere, an older version) is
+    text wherever it comes out."""
+    bad, good = lab.new_source()[0], lab.new_source()[0]
+    raw = HOSTILE.encode()[:60].replace(b".", b"")
+    dialects.Names(lab, {bad: raw + b".example", good: b"scanner.example"}, {raw + b".example": bad, b"scanner.example": good})
+    conf, hosts = lab.folder + "/resolv.conf", lab.folder + "/nsswitch.conf"
+    L.Sentry.write(conf, "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n")
+    L.Sentry.write(hosts, "hosts: files dns\n")
+    sentry = lab.sentry("-atcp", settings={**BLOCKING, "RESOLVE_HOST": "1", "EVENTS_FILE": lab.folder + "/events.json"}, mounts=
+                        'mount --bind %s "$(readlink -f /etc/resolv.conf)"; [ -e /etc/nsswitch.conf ] && mount --bind %s /etc/nsswitch.conf' % (conf, hosts))
+    for source in (bad, good):
+        lab.nmap("-sS", "-p", "1-150", source=source)
+    journal = sentry.wait_journal()
+    L.wait_for(lambda: names(sentry).get(good) == "scanner.example", 8, "the good name", 0.2)
+    L.check(names(sentry)[bad] is None, "the hostile name was believed: %s" % names(sentry))
+    # Into the journal behind its back, in every column that has text.
+    database = sqlite3.connect(journal, timeout=10)
+    with database:
+        database.execute("UPDATE source SET name = ?", (HOSTILE,))
+        database.execute("UPDATE block SET reason = ?, because = ?", (HOSTILE, HOSTILE))
+        database.execute("UPDATE note SET text = ?", (HOSTILE,))
+        database.execute("UPDATE meta SET value = value + 1")
+    database.close()
+    url = L.wait_for(lambda: sentry.control_command("console", "--url").stdout.strip(), 5, "the address of the page")
+    report = lab.folder + "/report.html"
+    sentry.control_command("report", "--since", "1h", "--html", report)
+    words = [("sources",), ("show", bad), ("show", good), ("events",), ("report", "--since", "1h"), ("blocked", "--since", "1h"),
+             ("status",), ("top", "sources"), ("top", "networks"), ("export", "--csv", "--private")]
+    seen = 0
+    for command in words:
+        out = sentry.control_command(*command).stdout
+        L.check(is_plain(out.replace("\r\n", "\n")), "`%s` lets something through: %r" % (" ".join(command), [c for c in out if not is_plain(c)][:5]))
+        L.check("\nfake: line" not in out, "`%s` writes a line of a stranger's" % " ".join(command))
+        seen += "<script>alert(1)" in out
+        if command[0] not in ("status", "export", "top"):
+            json.dumps(sentry.ask(*command))
+    L.check(seen >= 4, "the name is shown as text in %d places only" % seen)
+    with B.browser(lab.folder, lab.target) as browser:
+        page = browser.new_page()
+        faults = B.Faults(page, HOME)
+        shown = 0
+        for place in (url, HOME + "/source?address=" + bad, HOME + "/blocks", HOME + "/report?since=24h", "file://" + report):
+            page.goto(place)
+            time.sleep(0.3)
+            L.check(page.evaluate("document.querySelectorAll('main img, main script:not([src]), [onerror]').length") == 0, "markup of a stranger's at %s" % place)
+            text = page.inner_text("body")
+            L.check(is_plain(text.replace("\t", " ")), "%s shows %r" % (place, [c for c in text if not is_plain(c)][:5]))
+            shown += "<script>alert(1)</script>" in text
+        L.check(shown >= 3, "the name is text on %d pages only" % shown)
+        faults.none()
+        # News, which come as markup into the open page.
+        page.goto(HOME + "/")
+        page.wait_for_selector("#live.on", timeout=5000)
+        with contextlib.closing(sqlite3.connect(journal, timeout=10)) as database, database:
+            for column in ("note SET text", "block SET reason", "source SET name"):
+                database.execute("UPDATE %s = ?" % column, (HOSTILE + "news",))
+        lab.nmap("-sS", "-p", "1-20", source=lab.new_source()[0])
+        page.wait_for_selector("#events >> text=news", timeout=8000)
+        faults.none()
+    return "as text in %d answers and on %d pages" % (seen, shown)
+
+
+@L.test("page.on_a_socket_for_a_web_server_in_front")
+def unix(lab):
+    path = lab.folder + "/console.sock"
+    sentry = lab.sentry("-atcp", settings={**BLOCKING, "CONSOLE_LISTEN": path})
+    sentry.wait_line("The page is served on", timeout=5)
+    L.wait_for(lambda: os.path.exists(path), 5, "the socket")
+    L.check(os.stat(path).st_mode & 0o007 == 0, "everybody may connect")
+    status, _, body = curl(lab, "--unix-socket", path, "http://sentry.example/")
+    L.check(status == 401 and "token" in body.lower(), "it answers %d" % status)
+    words = sentry.control_command("console", "--url").stdout
+    token = words.split("token ")[1].strip()
+    status, headers, _ = curl(lab, "--unix-socket", path, "http://sentry.example/?token=" + token)
+    L.check(status == 303, "the token gives %d" % status)
+    # Killed, it is started anew.
+    console = subprocess.run(["pgrep", "-P", str(sentry.pid)], capture_output=True, text=True).stdout.split()
+    L.check(len(console) == 1, "the sentry has %s children" % len(console))
+    os.kill(int(console[0]), 9)
+    L.wait_for(lambda: curl_ok(lab, path), 8, "the page to be back", 0.2)
+    # One that does not answer anybody holds nobody up.
+    mark = sentry.mark()
+    lab.syn(lab.new_source()[0], 23)
+    sentry.wait_line("to TCP port: 23", since=mark)
+
+
+def curl_ok(lab, path):
+    return lab.in_target("curl", "-s", "-o", "/dev/null", "--max-time", "2", "--unix-socket", path, "http://x/", ok=None).returncode == 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(L.main())
