@@ -152,7 +152,7 @@ def by_hand(lab):
     L.check(out.returncode != 0, "it can be told to block its own address")
     sentry.stop()
     out = sentry.control_command("status", ok=None)
-    L.check(out.returncode != 0 and "running" in out.stderr, "`status` without a sentry: %d %r" % (
+    L.check(out.returncode != 0 and "running" in (out.stderr + out.stdout).lower(), "`status` without a sentry: %d %r" % (
         out.returncode, (out.stderr + out.stdout)[:200]))
 
 
