@@ -93,6 +93,8 @@ package struct Syslog: ~Copyable, Sendable {
       guard let file = try? FileDescriptor.socket(AF_UNIX, type | CLinux_SOCK_NONBLOCK, 0) else { return false }
       if unsafe CLinux_connect(file.raw, &address, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0 {
         isStream = type == CLinux_SOCK_STREAM
+        // A burst of lines waits here for its reader; by default some 270 do. Takes CAP_NET_ADMIN, and goes without.
+        try? file.setOption(SOL_SOCKET, SO_SNDBUFFORCE, 4 << 20)
         socket = consume file
         return true
       }

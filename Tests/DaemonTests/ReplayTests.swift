@@ -108,6 +108,7 @@ import Wire
         {"class":"scan","source":"198.51.100.7","origin":"unproven","technique":"syn","techniques":["syn"],\
         "kind":"vertical","slow":false,"tool":"nmap","first":1700000000.000000,"last":1700000000.000000,\
         "probes":3,"port_count":3,"target_count":1,"ports":{"tcp":"7001,7003,7005"},"score":7.600,"threshold":4.595,\
+        "probes_until_verdict":3,\
         "evidence":[\(reasons.joined(separator: ","))]}
 
         """)

@@ -66,7 +66,7 @@ def legitimate(lab):
     parts, words = [], []
     for kind, request in (("", real), ("bare ", C.request)):
         for name, sources, doubted in (("bystanders", C.ALIVE[:100], False), ("a doubted address", C.ALIVE[200:201], True)):
-            with_it, without, failures = [], [], 0
+            with_it, without, ratios, failures = [], [], [], 0
             for _ in range(phases):
                 if doubted:
                     for port in range(600, 620):
@@ -78,12 +78,16 @@ def legitimate(lab):
                 failures += failed
                 L.check(not sentry.blocked(), "somebody was blocked: %s" % sentry.blocked())
                 sentry.stop()
-                without += phase(lab, request, sources, count)[0]
+                bare = phase(lab, request, sources, count)[0]
                 sentry.launch()
-            a, b = statistics.median(with_it), statistics.median(without)
-            parts.append((kind, a / b, failures))
-            words.append("%d %srequests from %s: %d failed, median %.1f us with the sentry, %.1f us without, ratio %.3f" % (
-                len(with_it), kind, name, failures, a * 1e6, b * 1e6, a / b))
+                without += bare
+                # Neighbours in time: whatever else goes on falls on both.
+                ratios.append(statistics.median(times) / statistics.median(bare))
+            a, b, ratio = statistics.median(with_it), statistics.median(without), statistics.median(ratios)
+            parts.append((kind, ratio, failures))
+            words.append("%d %srequests from %s: %d failed, median %.1f us with the sentry, %.1f us without, ratio %.3f (median of %d pairs of "
+                         "phases, half of them between %.2f and %.2f)" % (
+                             len(with_it), kind, name, failures, a * 1e6, b * 1e6, ratio, len(ratios), *statistics.quantiles(ratios, n=4)[::2]))
     text = "\n     ".join(words)
     L.check(all(failed == 0 for _, _, failed in parts), text)
     for kind, ratio, _ in parts:
