@@ -282,6 +282,9 @@ extension Sentry {
       "probes": .object([
         "seen": JSON(c.probes), "alerts": JSON(c.alerts), "below_trigger": JSON(c.untriggered),
         "ignored": JSON(c.ignored), "waiting": JSON(queued), "sources_forgotten": JSON(s.evictions),
+        "sources_remembered": JSON(s.sources),
+        // Of so many sources one is looked at, where there is too much to see everything.
+        "connections_one_in": JSON(1 << Int(s.connectionShift)), "others_one_in": JSON(1 << Int(s.otherShift)),
       ]),
       "blocks": .object([
         "in_force": JSON(table.count), "made": JSON(c.blocks), "released": JSON(c.releases), "refused": JSON(c.refused),

@@ -6,6 +6,9 @@ package struct LiveStatus: Sendable, Decodable {
     package var below_trigger: UInt64?
     package var ignored: UInt64?
     package var sources_forgotten: UInt64?
+    package var sources_remembered: Int?
+    package var connections_one_in: Int?
+    package var others_one_in: Int?
   }
 
   package struct Blocks: Sendable, Decodable {

@@ -115,6 +115,21 @@ package enum StatusText {
         ))
       if all > 0 { rows.append(("", "[\(Sparkline.text(counts, isPlain: isPlain))] by hour, the newest right")) }
     }
+    if let probes = live?.probes, let sources = probes.sources_remembered {
+      rows.append(
+        (
+          "sources",
+          "\(Units.count(UInt64(sources))) remembered, \(Units.count(probes.sources_forgotten ?? 0)) forgotten for lack of room"
+        ))
+      let (connections, others) = (probes.connections_one_in ?? 1, probes.others_one_in ?? 1)
+      if connections > 1 || others > 1 {
+        rows.append(
+          (
+            "",
+            "TOO MUCH TO SEE ALL: one source in \(connections) of connections to services, one in \(others) of what no mode watches"
+          ))
+      }
+    }
     return rows
   }
 
