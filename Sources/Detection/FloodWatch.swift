@@ -68,8 +68,13 @@ struct FloodWatch: ~Copyable {
   }
 
   struct Counter: BitwiseCopyable {
-    var second: UInt32 = 0
+    /// The lower half of the number of the second.
+    var second: UInt16 = 0
+    /// Packets of it that nobody has finished.
     var count: UInt16 = 0
+    var finished: UInt16 = 0
+    /// Half of what was finished in the second before: where so much is honest, so much may be under way at any moment.
+    var allowance: UInt16 = 0
   }
 
   private static let counterCount = 65_536
@@ -95,13 +100,23 @@ struct FloodWatch: ~Copyable {
   @inline(__always)
   mutating func count(_ kind: Kind, _ point: Point, shift: UInt8 = 0) -> Int? {
     let place = place(kind, point.target, point.port)
-    let second = UInt32(truncatingIfNeeded: point.time.seconds)
-    if counters[place].second != second { counters[place] = Counter(second: second, count: 0) }
+    let second = UInt16(truncatingIfNeeded: point.time.seconds)
+    if counters[place].second != second {
+      let isNext = counters[place].second &+ 1 == second
+      counters[place] = Counter(second: second, allowance: isNext ? counters[place].finished / 2 : 0)
+    }
     let before = counters[place].count
     let after = UInt16(clamping: UInt32(before) &+ 1 << UInt32(min(shift, 15)))
     counters[place].count = after
-    guard after >= kind.limit else { return nil }
-    return note(kind, point, count: before < kind.limit ? UInt64(after) : 1 << UInt64(shift))
+    let limit = limit(kind, place)
+    guard after >= limit else { return nil }
+    return note(kind, point, count: before < limit ? UInt64(after) : 1 << UInt64(shift))
+  }
+
+  @inline(__always)
+  private func limit(_ kind: Kind, _ place: Int) -> UInt16 {
+    let (limit, isOver) = kind.limit.addingReportingOverflow(counters[place].allowance)
+    return isOver ? .max : limit
   }
 
   /// Takes note of a packet of a crowd of new sources, which others have counted.
@@ -113,6 +128,7 @@ struct FloodWatch: ~Copyable {
   mutating func uncount(_ kind: Kind, _ target: IPAddress, _ port: UInt16) {
     let place = place(kind, target, port)
     if counters[place].count > 0 { counters[place].count &-= 1 }
+    if counters[place].finished < .max { counters[place].finished &+= 1 }
   }
 
   @inline(never)
@@ -155,7 +171,8 @@ struct FloodWatch: ~Copyable {
   /// Whether a flood of this kind is at this point now: then one more packet says nothing of its source.
   func isFlooded(_ kind: Kind, _ target: IPAddress, _ port: UInt16, at time: Timestamp) -> Bool {
     let place = place(kind, target, port)
-    return counters[place].second == UInt32(truncatingIfNeeded: time.seconds) && counters[place].count >= kind.limit
+    return counters[place].second == UInt16(truncatingIfNeeded: time.seconds)
+      && counters[place].count >= limit(kind, place)
   }
 
   func forEach(_ body: (Flood) -> Void) {

@@ -13,6 +13,9 @@ struct SourceTable: ~Copyable {
   private var buckets: Slab<SIMD16<UInt32>>
   /// In the order in which they came first; one that is forgotten leaves its place to whoever pushes it out.
   private var records: Slab<SourceRecord>
+  /// A bit for each hash that ever came: most of those asked for never did, and this much stays in a near cache. When all bits are set
+  /// it spares nothing.
+  private var traces = Slab<UInt64>(count: 16_384)
   private let mask: Int
   private let hash: KeyedHash
   private var chance: UInt64
@@ -38,12 +41,18 @@ struct SourceTable: ~Copyable {
     _modify { yield &records[index] }
   }
 
+  private static func trace(_ h: UInt64) -> (word: Int, bit: UInt64) {
+    (Int(truncatingIfNeeded: h >> 44) & 16_383, 1 << (h >> 58))
+  }
+
   /// Begins to fetch the bucket of a source.
   func prefetch(_ address: IPAddress) { buckets.prefetch(Int(truncatingIfNeeded: hash(address, 0)) & mask) }
 
   /// Where a source is; nil when it is not known.
   func find(_ address: IPAddress) -> Int? {
     let h = hash(address, 0)
+    let trace = Self.trace(h)
+    guard traces[trace.word] & trace.bit != 0 else { return nil }
     let row = buckets[Int(truncatingIfNeeded: h) & mask]
     let tag = UInt32(truncatingIfNeeded: h >> 32) & 0xffff_ff00
     for way in 0..<Self.ways where row[way] & 0xffff_ff00 == tag && row[way] != 0 {
@@ -85,6 +94,8 @@ struct SourceTable: ~Copyable {
       if skip == 0 { break }
       skip &-= 1
     }
+    let trace = Self.trace(h)
+    traces[trace.word] |= trace.bit
     var index = Int(row[place &+ 8])
     if cheapest == 0 {
       index = count

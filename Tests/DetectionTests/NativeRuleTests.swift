@@ -278,6 +278,31 @@ extension World {
     check(flood?.port == 80 && (flood?.sources ?? 0) > 10_000)
   }
 
+  @Test func `Thousands of connections a second to a busy service are no flood`() {
+    var world = World(sources: 1 << 14)
+    var dice = Dice(14)
+    var open: [Packet] = []
+    // 1,500 a second, each finished a quarter of a second later, in the first two seconds sooner: only so much shows that they are.
+    for step in 0..<9000 {
+      let opening = World.syn(dice.address(), dice.ephemeral(), 443, dice.word())
+      world.send(opening)
+      var answer = World.reply(to: opening, .synAck)
+      answer.sequence = 77
+      world.send(answer, isOurs: true)
+      open.append(opening)
+      if open.count > (step < 3000 ? 100 : 375) {
+        let first = open.removeFirst()
+        var packet = World.tcp(first.source, first.sourcePort, 443, .ack)
+        (packet.sequence, packet.acknowledgment, packet.tcpOptionsLength) = (first.sequence &+ 1, 78, 12)
+        world.send(packet)
+      }
+      world.now += 666_667
+    }
+    world.finish()
+    check(world.detector.otherVerdicts().allSatisfy { $0.verdictClass != .flood }, "\(world.detector.otherVerdicts())")
+    check(world.accused.isEmpty)
+  }
+
   @Test func `Late answers of a resolver are no scan`() {
     var world = World(small: ())
     var dice = Dice(10)
