@@ -523,6 +523,8 @@ package struct Detector: ~Copyable {
     if flows.contains(.tcp, localPort: packet.targetPort, peer: packet.source, at: packet.time) { return }
     let seen = lastServed[Int(packet.targetPort)]
     if seen > 0, UInt32(truncatingIfNeeded: packet.time.seconds) &- seen <= FlowMemory.lifetime { return }
+    // A scanner's own kernel, that knows nothing of the connections our decoys answer.
+    if packet.flags.contains(.rst), native.isKnown(packet.source) { return }
     noteFlood(.stray, &packet, isSampled: true)
     tell(oddities.count(packet.flags.contains(.rst) ? .reset : .synAck, Segment(packet)))
   }

@@ -344,6 +344,9 @@ struct NativeRule: ~Copyable {
     return (tcp, udp)
   }
 
+  /// Whether something speaks against a source.
+  mutating func isKnown(_ source: IPAddress) -> Bool { sources.find(source).map { sources[$0].score > 0 } ?? false }
+
   func isConvicted(_ source: IPAddress) -> Bool { sources.find(source).map { sources[$0].isConvicted } ?? false }
 
   /// What is known of a source at this moment, whether or not it has come to a verdict.

@@ -265,6 +265,20 @@ extension World {
       world.detector.otherVerdicts().contains { $0.verdictClass == .backscatter && $0.source == IPNetwork(stranger) })
   }
 
+  @Test func `The RSTs of a scanner's own kernel to what decoys answered are not backscatter`() {
+    var world = World(small: ())
+    for port: UInt16 in 1001...1040 {
+      world.send(World.syn(stranger, 50_000, port, 7))
+      world.wait(seconds: 4)
+      world.detector.advance(to: Timestamp(nanoseconds: world.now))
+      world.send(World.tcp(stranger, 50_000, port, .rst))
+    }
+    world.finish()
+    world.take()
+    check(world.isAccused)
+    check(world.detector.otherVerdicts().isEmpty)
+  }
+
   @Test func `A flood of SYNs from invented sources accuses nobody and is told as a flood`() {
     var world = World(sources: 1 << 14)
     var dice = Dice(9)
