@@ -34,7 +34,13 @@ def rows(sentry, question, *values, at=None):
 
 
 def number(sentry, question, *values, at=None):
-    return rows(sentry, question, *values, at=at)[0][0] or 0
+    """One number; 0 as long as the journal has no tables."""
+    try:
+        return rows(sentry, question, *values, at=at)[0][0] or 0
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):
+            raise
+        return 0
 
 
 def probes_in(sentry, at=None):
