@@ -5,7 +5,7 @@ import Wire
 /// was begun.
 ///
 /// Fixed memory: 65,536 counters for address, port and kind, of the current second; 64 floods at a time, of which the one that
-/// ended first makes room.
+/// ended first makes room. Where all go on, further ports of an address are one flood of many ports (port 0).
 struct FloodWatch: ~Copyable {
   enum Kind: UInt8, CaseIterable {
     case syn
@@ -79,6 +79,8 @@ struct FloodWatch: ~Copyable {
 
   private static let counterCount = 65_536
   private static let floodCapacity = 64
+  /// A flood that is silent for so long is over.
+  private static let rest: Int64 = 60_000_000_000
   private var counters: Slab<Counter>
   private var floods: Slab<Flood>
   private let hash: KeyedHash
@@ -133,17 +135,29 @@ struct FloodWatch: ~Copyable {
 
   @inline(never)
   private mutating func note(_ kind: Kind, _ packet: Point, count: UInt64) -> Int? {
-    let port = packet.port
+    var port = packet.port
     var victim = 0
+    var wide = -1
     for index in 0..<Self.floodCapacity {
-      if floods[index].isUsed, floods[index].kind == kind, floods[index].port == port,
-        floods[index].target == packet.target,
-        packet.time.nanoseconds &- floods[index].last.nanoseconds < 60_000_000_000
+      if floods[index].isUsed, floods[index].kind == kind, floods[index].target == packet.target,
+        packet.time.nanoseconds &- floods[index].last.nanoseconds < Self.rest
       {
-        observe(index, packet, count: count)
-        return nil
+        if floods[index].port == port {
+          observe(index, packet, count: count)
+          return nil
+        }
+        if floods[index].port == 0 { wide = index }
       }
       if floods[index].last < floods[victim].last { victim = index }
+    }
+    // All are going on: more of them are one flood of many ports, or each would push out another again and again.
+    if floods[victim].isUsed, packet.time.nanoseconds &- floods[victim].last.nanoseconds < Self.rest {
+      if wide >= 0 {
+        observe(wide, packet, count: count)
+        return nil
+      }
+      if floods[victim].port == 0 { return nil }
+      port = 0
     }
     floods[victim] = Flood()
     floods[victim].isUsed = true

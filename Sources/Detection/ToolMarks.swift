@@ -185,7 +185,8 @@ struct ToolMarks: BitwiseCopyable {
     if packet.flags.subtracting(.congestion) != .syn {
       // Flags of one's own choice: nmap's windows are 1 to 4 times 1024 (drawn before 5.20, since then 1024), hping3's 512.
       // nmap adds its MSS to whatever has a SYN.
-      if packet.window == 1024, packet.synOptions.kinds == 0x12, packet.synOptions.maximumSegmentSize == 1460 { return .nmap }
+      let options = packet.synOptions
+      if packet.window == 1024, options.kinds == 0x12, options.maximumSegmentSize == 1460 { return .nmap }
       guard packet.tcpOptionsLength == 0 else { return .unknown }
       if packet.window == 512 { return .hping3 }
       return isNmapWindow(packet.window) && isNmapHopLimit(packet) ? .nmap : .unknown

@@ -83,7 +83,9 @@ public struct FrameHead: BitwiseCopyable {
     @inline(__always) get { TCPFlags(rawValue: UInt8(truncatingIfNeeded: control.bigEndian)) }
   }
   @inlinable public var isFinal: Bool { @inline(__always) get { control & UInt16(1).bigEndian != 0 } }
-  @inlinable public var doesNotFragment: Bool { @inline(__always) get { second & UInt64(0x4000_0000_0000_0000).bigEndian != 0 } }
+  @inlinable public var doesNotFragment: Bool {
+    @inline(__always) get { second & UInt64(0x4000_0000_0000_0000).bigEndian != 0 }
+  }
   /// Sequence and acknowledgement number, one xor the other.
   @inlinable public var mixedNumbers: UInt32 { @inline(__always) get { sequence ^ acknowledgment } }
   /// Bytes of TCP options; negative where the header is impossibly short.

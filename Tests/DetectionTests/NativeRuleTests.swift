@@ -292,6 +292,19 @@ extension World {
     check(flood?.port == 80 && (flood?.sources ?? 0) > 10_000)
   }
 
+  @Test func `A flood of two hundred ports is a bounded number of floods, told once each`() {
+    var world = World(sources: 1 << 14)
+    var dice = Dice(15)
+    for _ in 0..<200_000 {
+      world.send(World.tcp(stranger, dice.ephemeral(), UInt16(1000 + dice.below(200)), .ack))
+      world.now += 1_000
+    }
+    world.finish()
+    let told = world.verdicts.filter { $0.verdictClass == .flood }
+    check((2...70).contains(told.count), "\(told.count)")
+    check(world.detector.otherVerdicts().reduce(0) { $0 + Int($1.probes) } <= 330_000)
+  }
+
   @Test func `Thousands of connections a second to a busy service are no flood`() {
     var world = World(sources: 1 << 14)
     var dice = Dice(14)
