@@ -103,7 +103,7 @@ package struct Replay: ~Copyable {
     let ignored = ignored
     detector.forEachScan(suspects: suspects) { verdict, tcp, udp in
       guard !ignored.contains(verdict.source.address) else { return }
-      var finding = Finding(verdict: verdict, tcp: PortRanges(tcp), udp: PortRanges(udp))
+      var finding = Finding(verdict: verdict, tcp: tcp, udp: udp)
       finding.probesUntilVerdict = soonness[verdict.source.address]
       result.append(finding)
     }

@@ -884,7 +884,7 @@ package struct Detector: ~Copyable {
   ///
   /// - Parameter suspects: also sources that have not come to a verdict: their score is below the threshold.
   package mutating func forEachScan(
-    suspects: Bool = false, _ body: (Verdict, _ tcp: PortSet, _ udp: PortSet) -> Void
+    suspects: Bool = false, _ body: (Verdict, _ tcp: PortRanges, _ udp: PortRanges) -> Void
   ) {
     native.forEachConviction(suspects: suspects, body)
   }

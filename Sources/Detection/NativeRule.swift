@@ -326,7 +326,7 @@ struct NativeRule: ~Copyable {
   }
 
   /// The ports a convicted source touched; nil where they are not known any more.
-  private func ports(of record: SourceRecord) -> (tcp: PortSet, udp: PortSet)? {
+  private func ports(of record: SourceRecord) -> (tcp: PortRanges, udp: PortRanges)? {
     guard let tcp = portLog.ports(.tcp, record.portLog, of: record.address),
       let udp = portLog.ports(.udp, record.portLog, of: record.address)
     else { return nil }
@@ -334,14 +334,14 @@ struct NativeRule: ~Copyable {
   }
 
   /// The ports a source touched, as far as they are known.
-  func ports(of source: IPAddress) -> (tcp: PortSet, udp: PortSet) {
-    guard let index = sources.find(source) else { return (PortSet(), PortSet()) }
+  func ports(of source: IPAddress) -> (tcp: PortRanges, udp: PortRanges) {
+    guard let index = sources.find(source) else { return (PortRanges(), PortRanges()) }
     if let known = ports(of: sources[index]) { return known }
     var (tcp, udp) = (PortSet(), PortSet())
     for reason in sources[index].reasons where reason.kind == .unusedPort || reason.kind == .oddFlags {
       if reason.technique == .udp { udp.insert(reason.port) } else { tcp.insert(reason.port) }
     }
-    return (tcp, udp)
+    return (PortRanges(tcp), PortRanges(udp))
   }
 
   func isConvicted(_ source: IPAddress) -> Bool { sources.find(source).map { sources[$0].isConvicted } ?? false }
@@ -353,7 +353,7 @@ struct NativeRule: ~Copyable {
   }
 
   /// Lends everything convicted, as it stands now; with `suspects` everything that something speaks against.
-  mutating func forEachConviction(suspects: Bool, _ body: (Verdict, _ tcp: PortSet, _ udp: PortSet) -> Void) {
+  mutating func forEachConviction(suspects: Bool, _ body: (Verdict, _ tcp: PortRanges, _ udp: PortRanges) -> Void) {
     var indexes: [Int] = []
     sources.forEach { index, record in
       if record.isConvicted || (suspects && record.score > 0) { indexes.append(index) }

@@ -12,12 +12,15 @@ struct PortLog: ~Copyable {
   private var owners: Slab<IPAddress>
   /// How many ports each has.
   private var counts: Slab<UInt32>
+  /// Which sixteenths of its words are not all 0: the lower half for TCP, the upper for UDP. Most sources have few ports.
+  private var parts: Slab<UInt32>
   private var next = 0
 
   init() {
     bits = Slab(count: Self.capacity * Self.words)
     owners = Slab(count: Self.capacity)
     counts = Slab(count: Self.capacity)
+    parts = Slab(count: Self.capacity)
   }
 
   /// A place for a source: its number plus one.
@@ -28,6 +31,7 @@ struct PortLog: ~Copyable {
     if owners[place] != .unspecified { bits.clear(place * Self.words..<(place + 1) * Self.words) }
     owners[place] = source
     counts[place] = 0
+    parts[place] = 0
     return UInt16(place + 1)
   }
 
@@ -42,6 +46,7 @@ struct PortLog: ~Copyable {
     let bit = UInt64(1) << UInt64(port & 63)
     if bits[word] & bit == 0 { counts[Int(place) - 1] += 1 }
     bits[word] |= bit
+    parts[Int(place) - 1] |= 1 << (UInt32(port >> 12) + (transport == .udp ? 16 : 0))
   }
 
   /// How many ports a source has touched, of both protocols; nil when the place has another owner by now.
@@ -50,12 +55,19 @@ struct PortLog: ~Copyable {
   }
 
   /// The ports of one protocol; nil when the place has another owner by now.
-  func ports(_ transport: TransportProtocol, _ place: UInt16, of source: IPAddress) -> PortSet? {
+  func ports(_ transport: TransportProtocol, _ place: UInt16, of source: IPAddress) -> PortRanges? {
     guard isOwned(place, source) else { return nil }
     let start = (Int(place) - 1) * Self.words + (transport == .udp ? 1024 : 0)
-    var words: [UInt64] = []
-    words.reserveCapacity(1024)
-    for place in start..<start &+ 1024 { words.append(bits[place]) }
-    return PortSet(words: words)
+    var ranges = PortRanges.Builder()
+    var rest = UInt16(truncatingIfNeeded: parts[Int(place) - 1] >> (transport == .udp ? 16 : 0))
+    while rest != 0 {
+      let first = rest.trailingZeroBitCount << 6
+      for index in first..<first &+ 64 {
+        let word = bits[start &+ index]
+        if word != 0 { ranges.add(word, at: index) }
+      }
+      rest &= rest &- 1
+    }
+    return ranges.finish()
   }
 }

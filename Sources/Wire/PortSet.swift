@@ -61,25 +61,9 @@ package struct PortSet: Sendable, Equatable {
 
   /// The members as the fewest closed ranges in rising order.
   package var ranges: [ClosedRange<UInt16>] {
-    var result: [ClosedRange<UInt16>] = []
-    var start: UInt16?
-    for (index, word) in words.enumerated() {
-      // Turned around while a range is open, so that its end is the next bit that is set.
-      var rest = start == nil ? word : ~word
-      while rest != 0 {
-        let bit = rest.trailingZeroBitCount
-        let port = UInt16(index << 6 | bit)
-        if let first = start {
-          result.append(first...(port - 1))
-          start = nil
-        } else {
-          start = port
-        }
-        rest = (start == nil ? word : ~word) & ~(UInt64(2) << UInt64(bit) &- 1)
-      }
-    }
-    if let first = start { result.append(first...65535) }
-    return result
+    var ranges = PortRanges.Builder()
+    for (index, word) in words.enumerated() where word != 0 { ranges.add(word, at: index) }
+    return ranges.finish().ranges
   }
 }
 
@@ -94,6 +78,43 @@ package struct PortRanges: Sendable, Equatable, CustomStringConvertible {
 
   package init() { ranges = [] }
   package init(_ ports: PortSet) { ranges = ports.ranges }
+  private init(ranges: [ClosedRange<UInt16>]) { self.ranges = ranges }
+
+  /// Makes ranges of the words of a bitmap; those that are 0 may be left out.
+  package struct Builder {
+    private var ranges: [ClosedRange<UInt16>] = []
+    private var start: UInt16?
+    /// The word after the last that was added.
+    private var next = 0
+
+    package init() {}
+
+    /// - Parameters:
+    ///   - word: its bit 0 is port 64 × index.
+    ///   - index: 0 to 1,023, rising from call to call.
+    package mutating func add(_ word: UInt64, at index: Int) {
+      if index != next { close(before: next) }
+      next = index + 1
+      // Turned around while a range is open, so that its end is the next bit that is set.
+      var rest = start == nil ? word : ~word
+      while rest != 0 {
+        let bit = rest.trailingZeroBitCount
+        if start != nil { close(before: index, bit) } else { start = UInt16(index << 6 | bit) }
+        rest = (start == nil ? word : ~word) & ~(UInt64(2) << UInt64(bit) &- 1)
+      }
+    }
+
+    private mutating func close(before index: Int, _ bit: Int = 0) {
+      guard let first = start else { return }
+      ranges.append(first...UInt16(index << 6 + bit - 1))
+      start = nil
+    }
+
+    package mutating func finish() -> PortRanges {
+      close(before: next)
+      return PortRanges(ranges: ranges)
+    }
+  }
 
   package var isEmpty: Bool { ranges.isEmpty }
   package var count: Int { ranges.reduce(0) { $0 + $1.count } }
