@@ -167,6 +167,9 @@ private final class RecorderThread {
   /// How often a journal that cannot be written is tried again; monotonic nanoseconds, as all times here.
   private static let retryInterval: Int64 = 5_000_000_000
 
+  /// So many probes in a turn take megabytes.
+  private static let burst = 8192
+
   private let recorder: Recorder
   private var settings = Recorder.Settings()
   private var writer: JournalWriter?
@@ -178,6 +181,7 @@ private final class RecorderThread {
   private var statistics = Recorder.Statistics()
   private var nextTry: Int64 = 0
   private var isRefused = false
+  private var isSwollen = false
   private var nextChore: Int64 = 0
   private var nextSignOfLife: Int64 = 0
   private var nextLook: Int64 = 0
@@ -198,6 +202,7 @@ private final class RecorderThread {
       flush(&eve)
       if let metrics = work.metrics { write(metrics: metrics) }
       writeJournal(now)
+      giveBackMemory(after: work.probes.count)
       if work.isStopping {
         writer = nil
         recorder.publish(statistics)
@@ -209,9 +214,21 @@ private final class RecorderThread {
     }
   }
 
+  /// What a burst took goes back to the kernel once it is over: SQLite and libc would keep it.
+  private func giveBackMemory(after probes: Int) {
+    if probes > Self.burst {
+      isSwollen = true
+    } else if isSwollen {
+      isSwollen = false
+      writer?.giveBackMemory()
+      Heap.giveBack()
+    }
+  }
+
   private var waitTime: Int32 {
     let now = Clock.monotonic
     var due = min(nextChore, nextSignOfLife)
+    if isSwollen { due = min(due, now + 500_000_000) }
     if writer == nil, settings.journal != nil, !isRefused { due = min(due, nextTry) }
     return Int32(clamping: max(0, (due - now) / 1_000_000))
   }

@@ -115,7 +115,7 @@ package enum ReplayRun {
   }
 
   /// Frames of each file that are looked at to learn whose capture it is.
-  private static let surveyed = 262_144
+  private static let surveyed = 65_536
 
   private static func survey(
     _ paths: [String], key: (UInt64, UInt64), _ note: (Note) -> Void

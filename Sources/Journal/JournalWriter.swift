@@ -94,6 +94,9 @@ package final class JournalWriter {
     } catch { throw .database(error) }
   }
 
+  /// Drops what SQLite holds in memory to be faster next time.
+  package func giveBackMemory() { try? database.execute("PRAGMA shrink_memory") }
+
   private static func prepare(_ database: Database) throws(DatabaseError) {
     // Only has an effect before the first table.
     try database.execute("PRAGMA auto_vacuum = INCREMENTAL")

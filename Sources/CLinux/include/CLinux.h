@@ -5,6 +5,7 @@
 
 // No _GNU_SOURCE here: it changes types that Swift's own Glibc module knows in their plain form (fd_set, __rusage_who),
 // and the two would clash. What only it declares stands below.
+#include <malloc.h>
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>

@@ -166,6 +166,7 @@ struct Run: ParsableCommand {
   }
 
   func run() throws {
+    Heap.share()
     var options = settings.options()
     options.interfaces =
       switch interfaces.first {
