@@ -264,8 +264,12 @@ link-local addresses and bad checksums in connect mode are inferred (the kernel 
 
 @L.test("coverage")
 def coverage(lab):
-    columns = measure_all()
-    wrong = faults(columns)
+    wrong = faults(measure_all())
+    if wrong:
+        # On a busy machine nmap gives up on a connection before it is made: what is wrong is wrong again.
+        L.say("once more:", *wrong)
+        again = faults(measure_all())
+        wrong = [fault for fault in wrong if fault in again]
     L.check(not wrong, "; ".join(wrong[:60]))
     return "%d probes in %d modes, each at least as good as both predecessors" % (len(ROWS), len(MODES))
 
