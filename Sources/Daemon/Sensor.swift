@@ -405,8 +405,9 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     statistics.evictions = state.detector.evictions
     (statistics.connectionShift, statistics.otherShift) = (sampling.connections, sampling.others)
     statistics.interfaces = watched.filter(\.isUp).map(\.name)
-    statistics.servedTCP = state.detector.exposure.servedAnywhere(.tcp)
-    statistics.servedUDP = state.detector.exposure.servedAnywhere(.udp)
+    let exposure = state.detector.exposure
+    statistics.servedTCP = exposure.servedAnywhere(.tcp)
+    statistics.servedUDP = exposure.servedAnywhere(.udp)
     link.shared.withLock {
       $0.statistics = statistics
       $0.edition += 1
