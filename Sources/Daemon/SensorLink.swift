@@ -50,8 +50,6 @@ struct SensorStatistics: Sendable, Equatable {
   var probes: UInt64 = 0
   /// Connections and datagrams at our own listeners.
   var connects: UInt64 = 0
-  /// Probes lost because the response was busy and the queue full.
-  var queueDropped: UInt64 = 0
   var lookupFailures: UInt64 = 0
   /// Sources that something speaks against, and those that were forgotten to make room.
   var sources = 0

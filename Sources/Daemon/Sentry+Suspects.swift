@@ -26,9 +26,10 @@ extension Sentry {
   func weigh(_ verdict: Verdict) {
     guard verdict.verdictClass == .scan, policy.settings.rule == .native else { return }
     let source = verdict.source.address
-    let action = policy.settings.action(for: Grounds.Accusation(verdict).transport)
+    let accusation = Grounds.Accusation(verdict)
+    let action = policy.settings.action(for: accusation.transport)
     let outcome = suspects.accuse(
-      verdict.source, Grounds.Accusation(verdict), isServed: action == .block && isConnected(source), at: verdict.last,
+      verdict.source, accusation, isServed: action == .block && isConnected(source), at: verdict.last,
       demanding: policy.settings.proof)
     guard action == .block else { return }
     let mode = (verdict.transport == .tcp ? plan.tcpMode : plan.udpMode) ?? .stealth

@@ -44,7 +44,7 @@ extension NativeRule {
     let records = kept(most: most)
     let ports = rarity.counts
     var bytes: [UInt8] = []
-    bytes.reserveCapacity(Self.head + records.count * SourceRecord.encodedSize + ports.count * 6 + 16)
+    bytes.reserveCapacity(Self.head + records.count * SourceRecord.encodedSize + ports.count * 8 + 16)
     bytes.append(Self.mark)
     for word in [Self.version, UInt32(records.count), UInt32(ports.count)] { bytes.append(word) }
     for record in records { record.encode(into: &bytes) }

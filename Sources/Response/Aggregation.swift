@@ -49,7 +49,8 @@ package struct Aggregation: Sendable {
     members.filter { prefix.contains($0) && $0 != prefix }.sorted()
   }
 
-  private static func prefixes(above network: IPNetwork) -> [IPNetwork] {
+  /// The prefixes by which somebody who changes his IPv6 address is judged, the smallest first; none of an IPv4 network.
+  static func prefixes(above network: IPNetwork) -> [IPNetwork] {
     if network.isV4 { return [] }
     return steps.filter { $0.length < network.length }.compactMap { IPNetwork(network.address, length: $0.length) }
   }

@@ -22,8 +22,7 @@ package struct Offenders: Sendable {
 
   /// How often a source was blocked, by its address or by a prefix it is in.
   package func repeats(of network: IPNetwork, at now: Timestamp) -> Int {
-    let lengths = network.isV4 ? [] : [64, 56, 48].filter { $0 < network.length }
-    return ([network] + lengths.compactMap { IPNetwork(network.address, length: $0) }).compactMap { entries[$0] }
+    ([network] + Aggregation.prefixes(above: network)).compactMap { entries[$0] }
       .filter { now - $0.last <= Self.memory }.map(\.times).max() ?? 0
   }
 

@@ -126,7 +126,7 @@ package struct Suspects: Sendable {
 
   /// The address, then the prefixes by which a source that changes its address is judged.
   private func holders(of address: IPAddress) -> [IPNetwork] {
-    [IPNetwork(address)] + (address.isV4 ? [] : [64, 56, 48].compactMap { IPNetwork(address, length: $0) })
+    [IPNetwork(address)] + Aggregation.prefixes(above: IPNetwork(address))
   }
 
   private mutating func change(

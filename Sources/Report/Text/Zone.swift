@@ -45,7 +45,6 @@ package enum Zone: Sendable {
   /// 0, Monday, to 6.
   package func weekday(_ time: Timestamp) -> Int { Int(((day(time) + 3) % 7 + 7) % 7) }
 
-  package static let weekdays = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
   package static let months = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
   ]

@@ -233,6 +233,17 @@ struct NFTablesTransaction {
     message.end()
   }
 
+  /// Removes all there is by a name: the message says the table and that.
+  private mutating func remove(
+    _ kind: nf_tables_msg_types, _ tableAttribute: some RawRepresentable<UInt32>,
+    _ nameAttribute: some RawRepresentable<UInt32>, _ name: String
+  ) {
+    add(kind) { [table] in
+      $0.put(tableAttribute, string: table)
+      $0.put(nameAttribute, string: name)
+    }
+  }
+
   mutating func finish() {
     message.begin(
       UInt16(NFNL_MSG_BATCH_END), flags: NLM_F_REQUEST, sequence: lastSequence &+ 1, fixed: Self.batchHeader)
@@ -260,19 +271,11 @@ struct NFTablesTransaction {
     }
   }
 
-  mutating func deleteSet(_ name: String) {
-    add(NFT_MSG_DELSET) { [table] in
-      $0.put(NFTA_SET_TABLE, string: table)
-      $0.put(NFTA_SET_NAME, string: name)
-    }
-  }
+  mutating func deleteSet(_ name: String) { remove(NFT_MSG_DELSET, NFTA_SET_TABLE, NFTA_SET_NAME, name) }
 
   /// Removes all elements of a set that is there.
   mutating func flushSet(_ name: String) {
-    add(NFT_MSG_DELSETELEM) { [table] in
-      $0.put(NFTA_SET_ELEM_LIST_TABLE, string: table)
-      $0.put(NFTA_SET_ELEM_LIST_SET, string: name)
-    }
+    remove(NFT_MSG_DELSETELEM, NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, name)
   }
 
   mutating func addChain(_ chain: NFTablesChain) {
@@ -290,19 +293,9 @@ struct NFTablesTransaction {
   }
 
   /// Removes all rules of a chain of ours.
-  mutating func flushChain(_ name: String) {
-    add(NFT_MSG_DELRULE) { [table] in
-      $0.put(NFTA_RULE_TABLE, string: table)
-      $0.put(NFTA_RULE_CHAIN, string: name)
-    }
-  }
+  mutating func flushChain(_ name: String) { remove(NFT_MSG_DELRULE, NFTA_RULE_TABLE, NFTA_RULE_CHAIN, name) }
 
-  mutating func deleteChain(_ name: String) {
-    add(NFT_MSG_DELCHAIN) { [table] in
-      $0.put(NFTA_CHAIN_TABLE, string: table)
-      $0.put(NFTA_CHAIN_NAME, string: name)
-    }
-  }
+  mutating func deleteChain(_ name: String) { remove(NFT_MSG_DELCHAIN, NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, name) }
 
   mutating func addRule(_ rule: [RuleExpression], to chain: String) {
     add(NFT_MSG_NEWRULE, flags: NLM_F_CREATE | NLM_F_APPEND) { [table] in
