@@ -5,7 +5,7 @@ RELEASE = swift build -c release -Xswiftc -static-executable -Xswiftc -use-ld=ll
 
 CAPTURES = ../shared/captures
 
-.PHONY: run test build tools demo coverage score curve trials screenshots sanitize fuzz lint format install clean
+.PHONY: run test attack build tools demo coverage score curve trials screenshots sanitize fuzz lint format install uninstall deb tarball package-test clean
 .PHONY: bench bench-replay bench-journal bench-innocents bench-learned bench-after-ban bench-legitimate bench-kills bench-syn-flood
 
 run: build ## watch this host now, log only
@@ -28,7 +28,7 @@ demo: dependencies-test build ## two namespaces, a real nmap, an alert, a block 
 coverage: dependencies-test build ## measure docs/coverage.md anew
 	python3 Tests/System/coverage.py --binary .build/release/portsentry
 
-bench: dependencies-test build ## the README's figures, held to their limits; wants a quiet machine
+bench: dependencies-test build ## the figures of docs/figures.md, held to their limits; wants a quiet machine
 	PORTSENTRY_BENCH=1 python3 Tests/System/run.py --binary .build/release/portsentry footprint latency full_scan
 
 # What deception and proof promise, one command each, at full size, beside PortSentry 1.2 where that can do it. `make test` runs them small.
@@ -51,6 +51,11 @@ bench-kills: dependencies-test build ## kill -9 fifty times in the midst of atta
 
 bench-syn-flood: dependencies-test build ## a minute of SYN flood against decoys: memory, CPU, and the scanner in it
 	$(BENCH) flood.
+
+attack: dependencies-test build ## what somebody may try against the sentry itself: the table of docs/attacks.md, each row tried
+	python3 Tests/System/run.py --binary .build/release/portsentry attack. innocents. learned. after_ban. flood. kills. spared. page. \
+	  deception.
+	python3 Tests/System/attack.py --table > docs/attacks.md
 
 bench-journal: dependencies-test tools ## the journal: a month of 5 million probes, a flood, 100 kills, 100 power cuts; takes ten minutes
 	swift build --build-tests
@@ -87,19 +92,24 @@ format: ## mend the formatting
 	swift format --in-place --recursive Package.swift Sources Tests
 
 DESTDIR =
-install: build ## install program, manuals, example settings and service under DESTDIR
-	install -D -m 755 .build/release/portsentry $(DESTDIR)/usr/sbin/portsentry
-	strip $(DESTDIR)/usr/sbin/portsentry
-	install -D -m 644 man/portsentry.8 $(DESTDIR)/usr/share/man/man8/portsentry.8
-	install -D -m 644 man/portsentry.conf.5 $(DESTDIR)/usr/share/man/man5/portsentry.conf.5
-	install -D -m 644 etc/portsentry.service $(DESTDIR)/lib/systemd/system/portsentry.service
-	install -D -m 644 etc/portsentry.logrotate $(DESTDIR)/etc/logrotate.d/portsentry
-	[ -e $(DESTDIR)/etc/portsentry/portsentry.conf ] || install -D -m 600 etc/portsentry.conf $(DESTDIR)/etc/portsentry/portsentry.conf
-	[ -e $(DESTDIR)/etc/portsentry/portsentry.ignore ] || install -D -m 644 etc/portsentry.ignore $(DESTDIR)/etc/portsentry/portsentry.ignore
+PREFIX = /usr
+install: build ## install everything under DESTDIR, for PREFIX (/usr); settings only where there are none
+	sh scripts/layout.sh "$(DESTDIR)" $(PREFIX) .build/release/portsentry
+	[ -e $(DESTDIR)/etc/portsentry/portsentry.conf ] || install -D -m 640 etc/portsentry.conf $(DESTDIR)/etc/portsentry/portsentry.conf
+	[ -e $(DESTDIR)/etc/portsentry/portsentry.ignore ] || install -D -m 640 etc/portsentry.ignore $(DESTDIR)/etc/portsentry/portsentry.ignore
 	[ -e $(DESTDIR)/etc/default/portsentry ] || install -D -m 644 etc/portsentry.default $(DESTDIR)/etc/default/portsentry
-	install -D -m 755 -t $(DESTDIR)/usr/share/doc/portsentry/examples etc/examples/*.sh
-	install -D -m 644 etc/grafana/portsentry.json $(DESTDIR)/usr/share/doc/portsentry/examples/grafana.json
-	install -d -m 755 $(DESTDIR)/var/lib/portsentry
+
+uninstall: ## take away what `make install` put there; settings and what was seen stay
+	sh scripts/layout.sh "$(DESTDIR)" $(PREFIX)
+
+deb: dependencies-build build ## a Debian package: .build/packages/portsentry_VERSION-1_ARCH.deb
+	@sh scripts/package.sh deb
+
+tarball: dependencies-build build ## an archive to unpack over /: the same bytes at every call
+	@sh scripts/package.sh tarball
+
+package-test: dependencies-package deb tarball ## install, upgrade from 1.2, remove, purge, in roots of Debian 12 and 13
+	python3 Tests/System/package.py
 
 clean:
 	rm -rf .build

@@ -32,6 +32,8 @@ let package = Package(
     module("Wire"),
     module("Memory", ["CLinux"]),
     module("Platform", ["CLinux", "Wire"]),
+    module("Notify", ["Platform", "Wire"]),
+    module("Confinement", ["CLinux", "Platform", "Wire"]),
     module("Detection", ["Memory", "Wire"]),
     module("Capture", ["CLinux", "CZlib", "Platform", "Wire", "Detection"]),
     module("Response", ["CLinux", "Wire", "Detection", "Platform"]),
@@ -40,12 +42,12 @@ let package = Package(
     module("Journal", ["CLinux", "Wire", "Platform", "Detection", "Response", "Database"]),
     module("GeoIP", ["Wire"]),
     module("Report", ["Wire", "Platform", "GeoIP", "Detection", "Response", "EventLog", "Database", "Journal"]),
-    module("Configuration", ["Wire", "Detection", "Response", "Platform"]),
+    module("Configuration", ["Wire", "Detection", "Response", "Platform", "Notify"]),
     module(
       "Daemon",
       [
         "CLinux", "Wire", "Platform", "Capture", "Detection", "Response", "EventLog", "Database",
-        "Journal", "Report", "Configuration",
+        "Journal", "Report", "Configuration", "Notify",
       ]),
     module(
       "Page",
@@ -57,7 +59,7 @@ let package = Package(
     .executableTarget(
       name: "portsentry",
       dependencies: [
-        "Capture", "Daemon", "Configuration", "Database", "Detection", "EventLog", "GeoIP", "Journal", "Page",
+        "Capture", "Daemon", "Configuration", "Database", "Detection", "EventLog", "GeoIP", "Journal", "Notify", "Page",
         "Platform", "Report", "Response", "Watch", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
@@ -80,6 +82,8 @@ let package = Package(
       swiftSettings: settings),
     tests("WireTests", ["Wire", "CLinux"]),
     tests("PlatformTests", ["Platform", "CLinux", "Wire"]),
+    tests("NotifyTests", ["Notify", "Platform", "Wire"]),
+    tests("ConfinementTests", ["CLinux", "Confinement", "Platform"]),
     tests("DetectionTests", ["Detection", "Strangers", "Wire"]),
     tests("CaptureTests", ["Capture", "CZlib", "Wire", "Detection", "Platform", "CLinux"]),
     tests("ResponseTests", ["Response", "CLinux", "Wire", "Detection", "Platform"]),
@@ -97,12 +101,12 @@ let package = Package(
         "Page", "Report", "Journal", "Database", "Configuration", "Daemon", "Response", "Wire", "Detection", "Platform",
       ]),
     tests("WatchTests", ["Watch", "Report", "Journal", "Wire", "Detection", "Platform"]),
-    tests("ConfigurationTests", ["Configuration", "Response", "Wire", "Detection", "Platform"]),
+    tests("ConfigurationTests", ["Configuration", "Notify", "Response", "Wire", "Detection", "Platform"]),
     tests("DocumentationTests", ["Configuration", "EventLog", "Platform", "Wire", "Detection"]),
     tests(
       "DaemonTests",
       [
-        "Daemon", "CLinux", "Capture", "Configuration", "Database", "EventLog", "Journal", "Response", "Wire",
+        "Daemon", "CLinux", "Capture", "Configuration", "Database", "EventLog", "Journal", "Notify", "Response", "Wire",
         "Detection", "Platform",
       ]),
   ]

@@ -5,6 +5,7 @@ import Wire
 
 /// What a client may send over the control socket.
 func fuzzControlMessage(_ bytes: [UInt8]) {
+  if let login = LoginMessage(line: bytes) { precondition(Array(login.line.utf8) == bytes) }
   guard let message = ControlMessage(line: bytes) else { return }
   precondition(ControlMessage(line: Array(message.line.utf8)) == message)
 }
@@ -30,5 +31,5 @@ func fuzzHostsDeny(_ bytes: [UInt8]) {
   guard bytes.count >= 17, let address = IPAddress(bytes: bytes[1..<(bytes[0] % 2 == 0 ? 5 : 17)]) else { return }
   let network = IPNetwork(address, length: Int(bytes[0]) % (address.bitWidth + 1))!
   let line = HostsDeny.line(String(decoding: bytes[17...], as: UTF8.self), target: network, port: 1, mode: "tcp")
-  precondition(!line.contains("$TARGET$"))
+  precondition(!line.containsBytes("$TARGET$"))
 }

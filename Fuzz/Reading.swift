@@ -5,7 +5,7 @@ import Wire
 /// What a browser, or something that looks like one, asks the page.
 func fuzzHTTPRequest(_ bytes: [UInt8]) {
   guard case .request(let request) = HTTPRequest.parse(bytes) else { return }
-  precondition(request.path.hasPrefix("/"))
+  precondition(request.path.startsWithBytes("/"))
   precondition(bytes.count <= HTTPRequest.headLimit + HTTPRequest.bodyLimit)
 }
 

@@ -1,6 +1,8 @@
 #!/bin/sh
-# Fuzzes every parser of foreign bytes: `fuzz.sh SECONDS [TARGET...]`. One line for each target; exit 1 on a finding,
-# whose input stays in .build/fuzz/findings. What it learns is kept in .build/fuzz/learnt; the seeds are in Fuzz/corpus.
+# Fuzzes every parser of foreign bytes. One line for each target; exit 1 on a finding, whose input stays in .build/fuzz/findings.
+#   fuzz.sh SECONDS [TARGET...]   as long as that; what it learns is kept in .build/fuzz/learnt.
+#   fuzz.sh RUNSx [TARGET...]     so many inputs, the same at every start: the seeds of Fuzz/corpus, a fixed seed, nothing learnt before.
+# A finding becomes a file of Fuzz/corpus and a unit test.
 set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-8}
@@ -17,10 +19,10 @@ if [ ! -x "$out/fuzz" ] || [ -n "$(find Fuzz/*.swift Sources "$0" -newer "$out/f
   flags="-swift-version 6 -package-name portsentry -parse-as-library -O -wmo -sanitize=fuzzer,address -enable-experimental-feature Lifetimes
     -I $out -Xcc -fmodule-map-file=$out/module.modulemap -Xcc -fmodule-map-file=$out/zlib.modulemap -Xcc -ISources/CLinux/include -suppress-warnings"
   objects=""
-  for module in Wire Memory Platform Detection Capture Response EventLog Configuration GeoIP Page Daemon; do
+  for module in Wire Memory Platform Detection Capture Response EventLog Notify Configuration GeoIP Page Daemon; do
     sources=$(find "Sources/$module" -name '*.swift')
     # Of the daemon only what reads messages or captures.
-    [ "$module" = Daemon ] && sources="Sources/Daemon/ControlSocket.swift Sources/Daemon/ServiceNotifier.swift Sources/Daemon/Replay.swift"
+    [ "$module" = Daemon ] && sources="Sources/Daemon/ControlSocket.swift Sources/Daemon/LoginTickets.swift Sources/Daemon/ServiceNotifier.swift Sources/Daemon/Replay.swift"
     [ "$module" = Page ] && sources=Sources/Page/HTTPRequest.swift
     # Of capture only what reads files.
     [ "$module" = Capture ] && sources="Sources/Capture/ByteStream.swift Sources/Capture/CaptureFile.swift"
@@ -32,11 +34,17 @@ if [ ! -x "$out/fuzz" ] || [ -n "$(find Fuzz/*.swift Sources "$0" -newer "$out/f
 fi
 
 failed=0
+fresh=$out/fresh.$$
+trap 'rm -rf "$fresh"' EXIT
 for target in "$@"; do
-  mkdir -p "$out/learnt/$target"
+  case $seconds in
+    # Swift's hashes are seeded anew at each start unless told, and the order of a Set would be another.
+    *x) rm -rf "$fresh"; mkdir -p "$fresh"; learnt=$fresh; extent="-runs=${seconds%x} -seed=1"; export SWIFT_DETERMINISTIC_HASHING=1 ;;
+    *) learnt=$out/learnt/$target; mkdir -p "$learnt"; extent="-max_total_time=$seconds" ;;
+  esac
   log=$out/$target.log
-  if SWIFT_BACKTRACE=enable=no FUZZ_TARGET=$target "$out/fuzz" -max_total_time="$seconds" -rss_limit_mb=1024 -timeout=10 -max_len=4096 \
-    -artifact_prefix="$out/findings/$target-" -print_final_stats=1 "$out/learnt/$target" "Fuzz/corpus/$target" > "$log" 2>&1
+  if SWIFT_BACKTRACE=enable=no FUZZ_TARGET=$target "$out/fuzz" $extent -rss_limit_mb=1024 -timeout=10 -max_len=4096 \
+    -artifact_prefix="$out/findings/$target-" -print_final_stats=1 "$learnt" "Fuzz/corpus/$target" > "$log" 2>&1
   then
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     echo "fuzz $target: $runs executions, nothing found"

@@ -8,6 +8,22 @@ as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
+# apt-get, waiting for whoever has its locks: unattended upgrades hold them for minutes. DPkg::Lock::Timeout does not wait for that of the lists.
+apt() {
+  tries=0
+  while :; do
+    if out=$(as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q -o DPkg::Lock::Timeout=600 "$@" 2>&1); then return 0; fi
+    case $out in
+      *"Could not get lock"* | *"Unable to lock"* | *"Unable to acquire"*) ;;
+      *) printf '%s\n' "$out" >&2; return 1 ;;
+    esac
+    tries=$((tries + 1))
+    [ $tries -ne 1 ] || echo "apt is used by another program: waiting for it, up to ten minutes"
+    if [ $tries -gt 120 ]; then printf '%s\n' "$out" >&2; return 1; fi
+    sleep 5
+  done
+}
+
 missing=""
 need() { # COMMAND-OR-FILE PACKAGE
   case $1 in
@@ -48,6 +64,7 @@ if [ "${1:-build}" = test ]; then
   need strip binutils
   need valgrind valgrind
   need route net-tools
+  need systemd-analyze systemd
   need unshare util-linux
   need chromium chromium
   need promtool prometheus
@@ -57,13 +74,21 @@ if [ "${1:-build}" = test ]; then
   need faketime faketime
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 fi
+if [ "${1:-build}" = package ]; then
+  need debootstrap debootstrap
+  need systemd-nspawn systemd-container
+  need lintian lintian
+  need ip iproute2
+  need nmap nmap
+  need python3 python3
+fi
 if [ "${1:-build}" = screenshots ]; then
   need pngquant pngquant
 fi
 if [ -n "$missing" ]; then
   echo "Installing:$missing"
-  as_root apt-get update -q
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+  apt update
+  apt install -y --no-install-recommends $missing
 fi
 if [ "${1:-build}" = test ] && [ ! -x .build/portsentry-1.2/usr/sbin/portsentry ] && command -v apt-get >/dev/null; then
   # PortSentry 1.2, the program we replace, to be measured beside us. Unpacked, not installed: nothing of it starts.

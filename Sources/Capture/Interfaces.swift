@@ -49,12 +49,7 @@ package struct Interfaces: ~Copyable {
 
   package mutating func list() throws(Errno) -> [Interface] {
     var result: [Interface] = []
-    let sequence = netlink.nextSequence()
-    var message = NetlinkMessage()
-    message.begin(
-      UInt16(RTM_GETLINK), flags: NLM_F_REQUEST | NLM_F_DUMP, sequence: sequence, fixed: ifinfomsg())
-    message.end()
-    try netlink.request(message, sequence: sequence, buffer: &buffer) { reply in
+    try netlink.dump(Int(RTM_GETLINK), ifinfomsg(), buffer: &buffer) { reply in
       guard let info = reply.fixed(ifinfomsg.self) else { return }
       let attributes = reply.attributes(after: MemoryLayout<ifinfomsg>.size)
       let name = attributes[Int32(IFLA_IFNAME)].map { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
@@ -74,14 +69,10 @@ package struct Interfaces: ~Copyable {
   package mutating func localNetworks() throws(Errno) -> [IPNetwork] {
     var result: [IPNetwork] = []
     for family in [AF_INET, AF_INET6] {
-      let sequence = netlink.nextSequence()
       var request = rtmsg()
       request.rtm_family = UInt8(family)
       request.rtm_table = UInt8(RT_TABLE_LOCAL.rawValue)
-      var message = NetlinkMessage()
-      message.begin(UInt16(RTM_GETROUTE), flags: NLM_F_REQUEST | NLM_F_DUMP, sequence: sequence, fixed: request)
-      message.end()
-      try netlink.request(message, sequence: sequence, buffer: &buffer) { reply in
+      try netlink.dump(Int(RTM_GETROUTE), request, buffer: &buffer) { reply in
         guard let route = reply.fixed(rtmsg.self), route.rtm_type == UInt8(RTN_LOCAL),
           route.rtm_table == UInt8(RT_TABLE_LOCAL.rawValue), Int32(route.rtm_family) == family
         else { return }

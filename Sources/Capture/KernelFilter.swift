@@ -80,6 +80,9 @@ package struct KernelFilter: Sendable, Equatable {
     addresses = exposure.localNetworks.allSatisfy(\.address.isLoopback) ? exposure.addresses : []
   }
 
+  /// SO_MARK of the decoys' listeners, which the kernel puts on each of their SYN/ACKs: of those only the bare headers are copied, by
+  /// which `Sensor` knows them. Test packets to decoys have it as well, and are not looked at. Nobody's rule for routing or filtering is likely to ask for it.
+  package static let decoyMark: UInt32 = 0x7073_0dec
   /// How much of a packet is copied: the headers with all options, and a probe's payload.
   package static let snapLength: UInt32 = 176
   /// More addresses than this are not tested in the kernel, one after another, for each packet.
@@ -250,6 +253,9 @@ package struct KernelFilter: Sendable, Equatable {
     code.place(opening)
     unlessServedThere(
       &code, specificTCP, v4: header.isV4, at: header.target, port: { header.load(&$0, .half, 2) }, served: notWanted)
+    // A test of our own, whether decoys are reached.
+    code.load(.word, Self.ancillary(SKF_AD_MARK))
+    code.jump(.equal, Self.decoyMark, to: drop)
     header.load(&code, .half, 2)
     tree(&code, Self.coarsened(ports.ranges, to: limit), inside: accept, outside: notWanted)
     code.place(notWanted)
@@ -348,19 +354,22 @@ package struct KernelFilter: Sendable, Equatable {
     code.load(.half, 6)
     code.jump(.set, 0x1fff, to: drop)
     code.load(.byte, 9)
-    sent(&code, header, servedUDPv4, limit, accept: accept, drop: drop)
+    sent(&code, header, servedUDPv4, tcpV4, limit, accept: accept, drop: drop)
   }
 
   private func sentV6(_ code: inout Assembler, _ limit: Int, accept: Label, drop: Label) {
     let header = Transport(isV4: false)
     localV6(&code, at: header.source, drop: drop)
     code.load(.byte, 6)
-    sent(&code, header, servedUDPv6, limit, accept: accept, drop: drop)
+    sent(&code, header, servedUDPv6, tcpV6, limit, accept: accept, drop: drop)
   }
 
   /// The protocol number is loaded.
+  ///
+  /// - Parameter judged: ports of which it is wanted what this host answers: whether something serves them is known by that.
   private func sent(
-    _ code: inout Assembler, _ header: Transport, _ served: PortSet, _ limit: Int, accept: Label, drop: Label
+    _ code: inout Assembler, _ header: Transport, _ served: PortSet, _ judged: PortSet, _ limit: Int, accept: Label,
+    drop: Label
   ) {
     let tcp = code.label()
     let udp = code.label()
@@ -375,14 +384,36 @@ package struct KernelFilter: Sendable, Equatable {
     header.load(&code, .byte, 13)
     code.and(0x16)
     code.jump(.equal, 0x02, to: accept)
-    // Whoever acknowledges the number in a SYN/ACK has received it.
-    if judgesConnections { code.jump(.equal, 0x12, to: sampled.connections) }
+    let accepts = code.label()
+    let refuses = code.label()
+    let isDecoys = code.label()
+    let answers = code.label()
+    code.jump(.equal, 0x12, to: accepts)
+    code.jump(.equal, 0x14, to: refuses)
     code.jump(to: drop)
+    code.place(accepts)
+    code.load(.word, Self.ancillary(SKF_AD_MARK))
+    code.jump(.equal, Self.decoyMark, to: isDecoys)
+    // Whoever acknowledges the number in a SYN/ACK has received it.
+    code.jump(to: answers)
+    code.place(refuses)
+    // The RST that answers a SYN has the sequence number 0 (RFC 9293 section 3.10.7.1); that of a connection has not.
+    header.load(&code, .word, 4)
+    code.jump(.unequal, 0, to: drop)
+    code.place(answers)
+    // Coarse, as what passes too much is a service's SYN/ACK.
+    header.load(&code, .half, 0)
+    tree(
+      &code, Self.coarsened(judged.ranges, to: max(limit / 8, 2)), inside: accept,
+      outside: judgesConnections ? sampled.connections : drop)
+    code.place(isDecoys)
+    if header.isV4 { code.returnsIndex(plus: 20) } else { code.returns(60) }
     sample(&code, sampled, by: header.isV4 ? 16 : 28, accept: accept, drop: drop)
     code.place(sctp)
-    // INIT ACK: something serves that port.
+    // INIT ACK: something serves that port; ABORT: nothing does.
     header.load(&code, .byte, 12)
     code.jump(.equal, 2, to: accept)
+    code.jump(.equal, 6, to: accept)
     code.jump(to: drop)
     code.place(udp)
     unlessServedThere(
@@ -552,6 +583,11 @@ private struct Assembler {
   mutating func multiply(_ factor: UInt32) { emit(0x24, factor) }
   mutating func shiftRight(_ bits: UInt32) { emit(0x74, bits) }
   mutating func returns(_ value: UInt32) { emit(0x06, value) }
+  mutating func returnsIndex(plus value: UInt32) {
+    emit(0x87, 0)  // TXA
+    emit(0x04, value)  // ADD
+    emit(0x16, 0)  // RET A
+  }
 
   mutating func jump(to label: Label) {
     fixups.append((code.count, label.index))

@@ -15,6 +15,8 @@ package struct PacketRing: ~Copyable {
     package let isOutgoing: Bool
     /// The transport checksum is right by the device's word, or is still to be filled in by it.
     package let checksumVouched: Bool
+    /// The filter wanted less than there was: of a SYN/ACK that it is a decoy's (`KernelFilter.decoyMark`).
+    package let isCut: Bool
   }
 
   package struct Statistics: Sendable, Equatable {
@@ -102,7 +104,8 @@ package struct PacketRing: ~Copyable {
     lastTime = time
     let frame = Frame(
       time: time, interface: link.sll_ifindex, isOutgoing: link.sll_pkttype == UInt8(PACKET_OUTGOING),
-      checksumVouched: status & UInt32(TP_STATUS_CSUMNOTREADY | TP_STATUS_CSUM_VALID) != 0)
+      checksumVouched: status & UInt32(TP_STATUS_CSUMNOTREADY | TP_STATUS_CSUM_VALID) != 0,
+      isCut: header.tp_snaplen < header.tp_len)
     let offset = Int(header.tp_net)
     let length = min(Int(header.tp_snaplen), max(Self.frameSize - offset, 0))
     body(unsafe RawSpan(_unsafeStart: UnsafeRawPointer(start + offset), byteCount: length), frame)

@@ -37,6 +37,17 @@ package struct SocketTable: ~Copyable {
     return true
   }
 
+  /// The same for what a detector asks about: a SYN or a datagram.
+  package mutating func serves(_ question: Detector.Question) -> Bool {
+    if case .nothing = find(
+      question.transport, question.source, question.sourcePort, question.target, question.targetPort,
+      question.interface, listenersOnly: question.transport == .tcp)
+    {
+      return false
+    }
+    return true
+  }
+
   /// Whether a TCP connection exists, or existed a moment ago; a handshake that nobody has completed is none. When the kernel
   /// does not tell, there is one.
   package mutating func hasConnection(
@@ -162,27 +173,48 @@ package struct SocketTable: ~Copyable {
     return result
   }
 
-  /// The peers of established connections to ports that something here listens on, in which both sides have said something:
-  /// whom we serve at this moment. A scanner's connection says nothing.
+  /// The peers of established connections in which both sides have said something.
+  package struct Peers: Sendable, Equatable {
+    /// Of ports that something here listens on: whom we serve at this moment.
+    package var served: Set<IPAddress> = []
+    /// Of other ports: whom we have asked ourselves, or whose listener has gone.
+    package var asked: Set<IPAddress> = []
+
+    package init() {}
+  }
+
+  /// Who is in conversation with this host over TCP. A scanner's connection says nothing, and a decoy's is transparent.
   ///
   /// - Parameter traps: ports whose listeners are ours, for scanners to find.
-  package mutating func establishedPeers(except traps: PortSet) throws(Errno) -> Set<IPAddress> {
+  package mutating func establishedPeers(except traps: PortSet) throws(Errno) -> Peers {
     var exposure = Exposure()
     try readServices(into: &exposure)
-    let services = exposure.servedAnywhere(.tcp).subtracting(traps)
-    var result: Set<IPAddress> = []
+    let listening = exposure.servedAnywhere(.tcp)
+    let services = listening.subtracting(traps)
+    var result = Peers()
     for family in [AF_INET, AF_INET6] {
       try dump(family, .tcp, states: 1 << UInt32(TCP_ESTABLISHED), wanting: INET_DIAG_INFO) { message, attributes in
         // tcpi_bytes_acked and tcpi_bytes_received, 64 bits each at 120 of `tcp_info`; kernels before 4.1 have neither.
         let info = attributes[Int32(INET_DIAG_INFO)] ?? []
-        guard services.contains(UInt16(bigEndian: message.id.idiag_sport)),
-          info.value(at: 120, as: UInt64.self) ?? 1 > 0, info.value(at: 128, as: UInt64.self) ?? 1 > 0
-        else { return }
-        result.insert(Self.address(message.id.idiag_dst, message.idiag_family))
+        guard info.value(at: 120, as: UInt64.self) ?? 1 > 0, info.value(at: 128, as: UInt64.self) ?? 1 > 0 else {
+          return
+        }
+        let port = UInt16(bigEndian: message.id.idiag_sport)
+        let peer = Self.address(message.id.idiag_dst, message.idiag_family)
+        if services.contains(port) {
+          result.served.insert(peer)
+        } else if !listening.contains(port), let options = attributes[Int32(INET_DIAG_SOCKOPT)]?.first,
+          options & Self.isTransparent == 0
+        {
+          result.asked.insert(peer)
+        }
       }
     }
     return result
   }
+
+  /// `transparent` in the first byte of `struct inet_diag_sockopt` (5.10; without it nobody counts as asked). It is a bit field.
+  private static let isTransparent: UInt8 = UInt16(1).littleEndian == 1 ? 0x20 : 0x04
 
   /// Whom programs of this host ask over UDP, by connected sockets to these ports.
   package mutating func askedPeers(ports: Set<UInt16>) throws(Errno) -> [(peer: IPAddress, port: UInt16)] {
@@ -200,17 +232,13 @@ package struct SocketTable: ~Copyable {
     _ family: Int32, _ transport: TransportProtocol, states: UInt32, wanting extension: Int = 0,
     _ body: (inet_diag_msg, [Int32: ArraySlice<UInt8>]) -> Void
   ) throws(Errno) {
-    let sequence = netlink.nextSequence()
     var request = inet_diag_req_v2()
     request.sdiag_family = UInt8(family)
     request.sdiag_protocol = transport.rawValue
     if `extension` > 0 { request.idiag_ext = 1 << UInt8(`extension` - 1) }
     request.idiag_states = states
     request.id.idiag_cookie = (.max, .max)
-    var message = NetlinkMessage()
-    message.begin(Self.SOCK_DIAG_BY_FAMILY, flags: NLM_F_REQUEST | NLM_F_DUMP, sequence: sequence, fixed: request)
-    message.end()
-    try netlink.request(message, sequence: sequence, buffer: &buffer) { reply in
+    try netlink.dump(Int(Self.SOCK_DIAG_BY_FAMILY), request, buffer: &buffer) { reply in
       guard let found = reply.fixed(inet_diag_msg.self) else { return }
       body(found, reply.attributes(after: MemoryLayout<inet_diag_msg>.size))
     }

@@ -1,3 +1,4 @@
+import Notify
 import Response
 import Wire
 
@@ -75,7 +76,7 @@ private struct ConfigurationReader {
       return
     }
     guard entry.quoting != .missing else {
-      let shown = quoted(entry.value).dropFirst().dropLast()
+      let shown = Substring(quoted(entry.valueWithoutForeignQuotes).utf8.dropFirst().dropLast())
       diagnostics.add(
         strictness, entry.line, "Quotes missing from \(name): write \(name)=\"\(shown)\". Option skipped")
       return
@@ -149,10 +150,7 @@ private struct ConfigurationReader {
         .warning, entry.line,
         "\(quoted(entry.rest)) after the closing quote of \(name) is ignored; a value cannot contain a quote")
     }
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-      diagnostics.add(strictness, entry.line, "the value of \(name) is not UTF-8; option skipped")
-      return nil
-    }
+    let text = String(preservingBytes: bytes)
     if isClassic, bytes.contains(where: { $0 >= 0x80 }) {
       diagnostics.add(
         .warning, entry.line, "1.2 ended the value of \(name) at its first letter outside ASCII; it is used whole here")
@@ -199,21 +197,28 @@ private struct ConfigurationReader {
     case .ignoreFile: configuration.ignoreFile = path(key, setting)
     case .historyFile: configuration.historyFile = path(key, setting)
     case .historyFormat: configuration.historyFormat = historyFormat(setting)
+    case .fileSize: configuration.fileSize = fileLimit(key, setting) ?? configuration.fileSize
+    case .fileRate: configuration.fileRate = fileLimit(key, setting) ?? configuration.fileRate
     case .blockedFile: configuration.blockedFile = path(key, setting)
     case .resolveHost: configuration.resolveHost = flag(key, setting)
+    case .logFormat: configuration.logFormat = logFormat(setting)
+    case .logProbes: configuration.logsProbes = strictFlag(key, setting)
+    case .logLimit: configuration.logLimit = number(key, setting, in: 0...1_000_000) ?? configuration.logLimit
     case .portBanner: configuration.portBanner = setting.value.isEmpty ? nil : setting.value
     case .blockTCP: configuration.response.tcp = action(key, setting)
     case .blockUDP: configuration.response.udp = action(key, setting)
     case .proof: configuration.response.proof = choice(key, setting) ?? configuration.response.proof
     case .rule: configuration.response.rule = choice(key, setting) ?? configuration.response.rule
     case .doubtTime: configuration.response.doubtTime = doubtTime(setting)
-    case .blockMethod: configuration.response.methods = methods(setting)
+    case .blockMethod: configuration.response.methods = words(key, setting) ?? configuration.response.methods
     case .blockTime: configuration.response.duration = blockTime(setting)
     case .blockTimeMax: configuration.response.longest = longest(setting)
     case .blockMax:
       configuration.response.maximum = number(key, setting, in: 1...1_000_000) ?? configuration.response.maximum
     case .blockRate:
       configuration.response.perMinute = number(key, setting, in: 0...1_000_000) ?? configuration.response.perMinute
+    case .blockPrefixIPv6:
+      configuration.response.widestPrefix = prefix(setting) ?? configuration.response.widestPrefix
     case .killRoute: configuration.response.killRoute = template(key, setting, needsTarget: true)
     case .unkillRoute: configuration.response.unkillRoute = template(key, setting, needsTarget: true)
     case .killHostsDeny: configuration.response.killHostsDeny = template(key, setting, needsTarget: true)
@@ -222,19 +227,28 @@ private struct ConfigurationReader {
     case .killRunCommand: configuration.response.killRunCommand = template(key, setting, needsTarget: false)
     case .killRunCommandFirst: configuration.response.runCommandFirst = flag(key, setting)
     case .commandTimeout:
-      configuration.response.commandTimeout = commandTimeout(setting) ?? configuration.response.commandTimeout
+      configuration.response.commandTimeout =
+        time(key, setting, in: 1...3600, "from 1s to 1h, as 30s or 5m") ?? configuration.response.commandTimeout
     case .stateDirectory:
       configuration.stateDirectory = absolutePath(key, setting) ?? configuration.stateDirectory
     case .controlSocket:
       configuration.controlSocket = socketPath(key, setting) ?? configuration.controlSocket
     case .journal: configuration.recording.keepsJournal = strictFlag(key, setting)
-    case .journalKeep: configuration.recording.keep = journalKeep(setting)
+    case .journalKeep:
+      configuration.recording.keep =
+        time(key, setting, in: 86_400...315_360_000, "from 1d to 3650d, as 30d or 12w") ?? configuration.recording.keep
     case .journalSize: configuration.recording.size = journalSize(setting)
     case .eventsFile: configuration.recording.eventsFile = absolutePath(key, setting)
     case .eveFile: configuration.recording.eveFile = absolutePath(key, setting)
     case .metricsFile: configuration.recording.metricsFile = absolutePath(key, setting)
     case .geoIPFile: configuration.recording.geoIPFiles = geoIPFiles(setting)
     case .consoleListen: configuration.recording.consoleListen = consoleListen(setting)
+    case .notify: configuration.recording.notify.target = notifyTarget(setting)
+    case .notifyEvents:
+      configuration.recording.notify.kinds = words(key, setting) ?? configuration.recording.notify.kinds
+    case .notifyPerHour:
+      configuration.recording.notify.perHour =
+        number(key, setting, in: 1...1000) ?? configuration.recording.notify.perHour
     }
   }
 
@@ -416,28 +430,28 @@ private struct ConfigurationReader {
   /// A path that a predecessor took as it stood.
   private mutating func path(_ key: ConfigurationKey, _ setting: Setting) -> String? {
     // 2.x's manual asks for this, although its parser refuses it.
-    guard !setting.isEmpty else { return nil }
-    if !setting.value.hasPrefix("/") {
+    guard !setting.isEmpty, isText(key, setting) else { return nil }
+    if !setting.value.startsWithBytes("/") {
       diagnostics.add(
         .warning, setting.line,
         "\(key.rawValue): \(quoted(setting.value)) depends on the directory we are started in; write it with a leading /"
       )
     }
-    if Self.isShared(setting.value) {
-      diagnostics.add(
-        .warning, setting.line,
-        "\(key.rawValue) lies in a directory where every user may put a file first; /var/lib/portsentry is safe")
-    }
     return setting.value
   }
 
-  /// Whether every user of the host may write where `path` lies.
-  private static func isShared(_ path: String) -> Bool {
-    ["/tmp/", "/var/tmp/", "/dev/shm/"].contains(where: path.hasPrefix)
+  /// Whether a path is UTF-8: names of files are shown and compared as text here.
+  private mutating func isText(_ key: ConfigurationKey, _ setting: Setting) -> Bool {
+    guard setting.value.holdsPreservedBytes else { return true }
+    diagnostics.add(
+      strictness, setting.line,
+      "\(key.rawValue): \(quoted(setting.value)) is not UTF-8; give the file a name in ASCII or UTF-8. Option skipped")
+    return false
   }
 
   private mutating func absolutePath(_ key: ConfigurationKey, _ setting: Setting) -> String? {
-    guard setting.value.hasPrefix("/") else {
+    guard isText(key, setting) else { return nil }
+    guard setting.value.startsWithBytes("/") else {
       diagnostics.add(.error, setting.line, "\(key.rawValue) must begin with /, unlike \(quoted(setting.value))")
       return nil
     }
@@ -458,7 +472,7 @@ private struct ConfigurationReader {
   /// A command or a line with tokens.
   private mutating func template(_ key: ConfigurationKey, _ setting: Setting, needsTarget: Bool) -> String? {
     guard !setting.isEmpty else { return nil }
-    guard !needsTarget || setting.value.contains("$TARGET$") else {
+    guard !needsTarget || setting.value.containsBytes("$TARGET$") else {
       diagnostics.add(
         .warning, setting.line,
         "\(key.rawValue) does not contain $TARGET$, so it cannot name the source, and is skipped")
@@ -481,7 +495,7 @@ private struct ConfigurationReader {
 
   /// A decimal number from 0.5 to 50, in thousandths.
   private mutating func nats(_ key: ConfigurationKey, _ setting: Setting) -> Int32? {
-    if let value = Double(setting.value), (0.5...50).contains(value), !setting.value.contains(where: \.isLetter) {
+    if let value = Double(setting.value), (0.5...50).contains(value), !setting.value.utf8.contains(where: \.isLetter) {
       return Int32((value * 1000).rounded())
     }
     diagnostics.add(
@@ -491,7 +505,7 @@ private struct ConfigurationReader {
 
   /// BLOCK_TIME; nil is for ever.
   private mutating func blockTime(_ setting: Setting) -> Duration? {
-    let value = setting.value.lowercased()
+    let value = setting.value.asciiLowercased
     if value == "0" || value == "forever" { return nil }
     // Ten years: further than any clock we count on, and "forever" is there for more.
     guard let seconds = seconds(value.utf8), (1...315_360_000).contains(seconds) else {
@@ -506,7 +520,7 @@ private struct ConfigurationReader {
 
   /// DOUBT_TIME; nil is never.
   private mutating func doubtTime(_ setting: Setting) -> Duration? {
-    guard let seconds = seconds(setting.value.lowercased().utf8), (0...3600).contains(seconds) else {
+    guard let seconds = seconds(setting.value.asciiLowercased.utf8), (0...3600).contains(seconds) else {
       diagnostics.add(
         .error, setting.line, "DOUBT_TIME must be from 1s to 1h, or 0 for never, not \(quoted(setting.value))")
       return configuration.response.doubtTime
@@ -514,8 +528,18 @@ private struct ConfigurationReader {
     return seconds == 0 ? nil : .seconds(seconds)
   }
 
+  /// BLOCK_PREFIX_IPV6.
+  private mutating func prefix(_ setting: Setting) -> Int? {
+    if let length = Int(setting.value), length == 128 || Aggregation.steps.contains(where: { $0.length == length }) {
+      return length
+    }
+    diagnostics.add(
+      .error, setting.line, "BLOCK_PREFIX_IPV6 must be 64, 56, 48, or 128 for none, not \(quoted(setting.value))")
+    return nil
+  }
+
   private mutating func longest(_ setting: Setting) -> Duration {
-    guard let seconds = seconds(setting.value.lowercased().utf8), (1...315_360_000).contains(seconds) else {
+    guard let seconds = seconds(setting.value.asciiLowercased.utf8), (1...315_360_000).contains(seconds) else {
       diagnostics.add(
         .error, setting.line,
         "BLOCK_TIME_MAX must be a number with s, m, h, d or w (30d; at most 3650d), not \(quoted(setting.value))")
@@ -528,20 +552,19 @@ private struct ConfigurationReader {
   private mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(
     _ key: ConfigurationKey, _ setting: Setting
   ) -> Choice? {
-    if let choice = Choice(rawValue: setting.value.lowercased()) { return choice }
+    if let choice = Choice(rawValue: setting.value.asciiLowercased) { return choice }
     let words = Choice.allCases.map(\.rawValue)
     diagnostics.add(
       .error, setting.line, "\(key.rawValue) must be \(words.joined(separator: " or ")), not \(quoted(setting.value))")
     return nil
   }
 
-  private mutating func commandTimeout(_ setting: Setting) -> Duration? {
-    guard let seconds = seconds(setting.value.lowercased().utf8), (1...3600).contains(seconds) else {
-      diagnostics.add(
-        .error, setting.line, "COMMAND_TIMEOUT must be from 1s to 1h, as 30s or 5m, not \(quoted(setting.value))")
-      return nil
-    }
-    return .seconds(seconds)
+  private mutating func time(
+    _ key: ConfigurationKey, _ setting: Setting, in range: ClosedRange<Int>, _ words: String
+  ) -> Duration? {
+    if let seconds = seconds(setting.value.asciiLowercased.utf8), range.contains(seconds) { return .seconds(seconds) }
+    diagnostics.add(.error, setting.line, "\(key.rawValue) must be \(words), not \(quoted(setting.value))")
+    return nil
   }
 
   /// A key of ours that is `"0"` or `"1"`, whatever the dialect.
@@ -555,13 +578,22 @@ private struct ConfigurationReader {
     }
   }
 
-  private mutating func journalKeep(_ setting: Setting) -> Duration {
-    guard let seconds = seconds(setting.value.lowercased().utf8), (86_400...315_360_000).contains(seconds) else {
+  /// FILE_SIZE, FILE_RATE: a number with K, M or G, or 0.
+  private mutating func fileLimit(_ key: ConfigurationKey, _ setting: Setting) -> Int? {
+    if setting.value.isSameBytes(as: "0") { return 0 }
+    var digits = Array(setting.value.utf8)[...].trimmingBlanks
+    let units: [UInt8: Int] = [UInt8(ascii: "K"): 1 << 10, UInt8(ascii: "M"): 1 << 20, UInt8(ascii: "G"): 1 << 30]
+    let unit = digits.last.flatMap { units[$0 & ~0x20] }
+    if unit != nil { digits.removeLast() }
+    let (number, isWhole) = leadingNumber(digits)
+    guard isWhole, digits.first?.isDigit == true, let unit, (1...1_048_576).contains(number), number * unit >= 65_536
+    else {
       diagnostics.add(
-        .error, setting.line, "JOURNAL_KEEP must be from 1d to 3650d, as 30d or 12w, not \(quoted(setting.value))")
-      return configuration.recording.keep
+        .error, setting.line,
+        "\(key.rawValue) must be 64K or more, as 512K or 64M, or 0 for no limit, not \(quoted(setting.value))")
+      return nil
     }
-    return .seconds(seconds)
+    return number * unit
   }
 
   private mutating func journalSize(_ setting: Setting) -> Int {
@@ -582,13 +614,13 @@ private struct ConfigurationReader {
   }
 
   private mutating func geoIPFiles(_ setting: Setting) -> [String] {
-    let paths = setting.value.split(separator: ",").map {
+    let paths = setting.value.splitBytes(",").map {
       String(decoding: Array($0.utf8)[...].trimmingBlanks, as: UTF8.self)
     }
-    for path in paths where !path.hasPrefix("/") {
+    for path in paths where !path.startsWithBytes("/") {
       diagnostics.add(.error, setting.line, "GEOIP_FILE must name files that begin with /, unlike \(quoted(path))")
     }
-    return paths.filter { $0.hasPrefix("/") }
+    return paths.filter { $0.startsWithBytes("/") }
   }
 
   private mutating func consoleListen(_ setting: Setting) -> ListenAddress? {
@@ -613,6 +645,21 @@ private struct ConfigurationReader {
     }
   }
 
+  /// What is wrong with it is said without its words: one of them may be a secret.
+  private mutating func notifyTarget(_ setting: Setting) -> NotifyTarget? {
+    guard !setting.isEmpty else { return nil }
+    do throws(NotifyTarget.Fault) {
+      let target = try NotifyTarget(setting.value)
+      if target.isUnencrypted {
+        diagnostics.add(.warning, setting.line, "NOTIFY: messages and secrets are sent unencrypted; use https://")
+      }
+      return target
+    } catch {
+      diagnostics.add(.error, setting.line, "NOTIFY: \(error.text)")
+      return nil
+    }
+  }
+
   private mutating func historyFormat(_ setting: Setting) -> [Dialect] {
     if setting.value == "both" { return [.classic, .modern] }
     if let dialect = Dialect(rawValue: setting.value) { return [dialect] }
@@ -620,23 +667,32 @@ private struct ConfigurationReader {
     return [dialect]
   }
 
-  private mutating func methods(_ setting: Setting) -> [BlockMethod] {
-    var result: [BlockMethod] = []
-    let names = BlockMethod.allCases.map(\.rawValue)
-    for word in setting.value.split(whereSeparator: { $0 == "," || $0 == " " || $0 == "\t" }) {
-      if let method = BlockMethod(rawValue: word.lowercased()) {
-        if !result.contains(method) { result.append(method) }
+  private mutating func logFormat(_ setting: Setting) -> LogDialect? {
+    if let format = LogDialect(rawValue: setting.value) { return format }
+    diagnostics.add(.error, setting.line, "LOG_FORMAT must be native, 1.2 or 2, not \(quoted(setting.value))")
+    return nil
+  }
+
+  /// Some of a few words; nil where one of them is none, or there is none.
+  private mutating func words<Choice: RawRepresentable<String> & CaseIterable & Equatable>(
+    _ key: ConfigurationKey, _ setting: Setting
+  ) -> [Choice]? {
+    var result: [Choice] = []
+    let names = Choice.allCases.map(\.rawValue)
+    for word in setting.value.splitBytes(", \t") {
+      if let choice = Choice(rawValue: word.asciiLowercased) {
+        if !result.contains(choice) { result.append(choice) }
       } else {
         let hint = nearestName(to: String(word), among: names).map { "; did you mean \($0)?" } ?? ""
         diagnostics.add(
           .error, setting.line,
-          "BLOCK_METHOD: \(quoted(word)) is none of \(names.joined(separator: ", "))\(hint)")
+          "\(key.rawValue): \(quoted(word)) is none of \(names.joined(separator: ", "))\(hint)")
       }
     }
-    if setting.isEmpty || setting.value.allSatisfy({ $0 == "," || $0 == " " || $0 == "\t" }) {
-      diagnostics.add(.error, setting.line, "BLOCK_METHOD must name some of \(names.joined(separator: ", "))")
+    if setting.isEmpty || setting.value.splitBytes(", \t").isEmpty {
+      diagnostics.add(.error, setting.line, "\(key.rawValue) must name some of \(names.joined(separator: ", "))")
     }
-    return result.isEmpty ? configuration.response.methods : result
+    return result.isEmpty ? nil : result
   }
 }
 

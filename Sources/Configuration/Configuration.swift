@@ -1,3 +1,4 @@
+import Notify
 import Response
 import Wire
 
@@ -26,10 +27,20 @@ package struct Configuration: Sendable, Equatable {
   package var historyFile: String?
   /// Whose lines go into the history; never empty.
   package var historyFormat: [Dialect] = [.classic]
+  /// How large the history and each file of events may become (`FILE_SIZE`), and how much of each is written in a minute
+  /// (`FILE_RATE`), in bytes; 0: no limit.
+  package var fileSize = 64 << 20
+  package var fileRate = 1 << 20
   /// In the classic dialect the stem to which `.tcp` and the like are added. nil: none is kept, and in the modern
   /// dialect every touch is then responded to.
   package var blockedFile: String?
   package var resolveHost = false
+  /// Whose words the log has; nil: as the sentry was started, 1.2's or 2.x's.
+  package var logFormat: LogDialect?
+  /// Whether the log for people has a line for every probe too.
+  package var logsProbes = false
+  /// How many lines about probes one source may cause in a minute, in 1.2's and 2.x's words; 0: no limit.
+  package var logLimit = 100
   /// The touch of a source that triggers; 0 and 1 both mean the first.
   package var scanTrigger = 0
   /// What the native rule asks for, in thousandths of a nat; 500 to 50,000.
@@ -48,7 +59,7 @@ package struct Configuration: Sendable, Equatable {
 
   package init() {}
 
-  /// What is kept of what was seen, and where it is shown.
+  /// What is kept of what was seen, where it is shown, and who is told.
   package struct Recording: Sendable, Equatable {
     /// Whether there is a journal (`JOURNAL`): `STATE_DIR`/journal.db.
     package var keepsJournal = true
@@ -65,6 +76,7 @@ package struct Configuration: Sendable, Equatable {
     package var geoIPFiles: [String] = []
     /// nil: there is no page.
     package var consoleListen: ListenAddress?
+    package var notify = NotifySettings()
 
     package init() {}
   }
@@ -84,6 +96,7 @@ package struct Configuration: Sendable, Equatable {
     configuration.advancedExcludeUDP = defaultExcludeUDP
     // Nobody asked for it.
     configuration.advancedDecoy = false
+    configuration.logFormat = .native
     configuration.ignoreFile = defaultIgnoreFile
     configuration.historyFile = defaultHistoryFile
     configuration.blockedFile = defaultBlockedFile

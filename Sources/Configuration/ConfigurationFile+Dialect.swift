@@ -1,4 +1,5 @@
 import Response
+import Wire
 
 extension ConfigurationFile {
   /// For which predecessor this file was written; nil when both would read it alike.
@@ -6,7 +7,7 @@ extension ConfigurationFile {
   /// An `ADVANCED_` key settles it, but for the one that is ours: only 1.2 had them. Otherwise forms that only one of the two accepts decide, unless
   /// there are forms of both. A misspelt key says nothing (1.2 overlooked it, 2.x refused it), and nor do our own.
   package var dialect: Dialect? {
-    if entries.contains(where: { $0.name.hasPrefix("ADVANCED_") && $0.key != .advancedDecoy }) { return .classic }
+    if entries.contains(where: { $0.name.startsWithBytes("ADVANCED_") && $0.key != .advancedDecoy }) { return .classic }
     let known = entries.filter { $0.key != nil }
     let onlyClassic = !junk.isEmpty || known.contains(where: \.isOnlyClassic)
     let onlyModern = known.contains(where: \.isOnlyModern)

@@ -32,6 +32,30 @@ package struct ConfigurationFile: Sendable, Equatable {
     /// What follows the closing quote, without its outer blanks.
     package var rest: [UInt8]
 
+    /// What to write between quotes where there are none: `value` without typographic or single quotes around it, and
+    /// without a comment after it.
+    package var valueWithoutForeignQuotes: [UInt8] {
+      for (open, close) in Self.foreignQuotes where value.starts(with: open) {
+        let inside = value.dropFirst(open.count)
+        let end = inside.indices.first { inside[$0...].starts(with: close) } ?? inside.endIndex
+        return Array(inside[..<end].trimmingBlanks)
+      }
+      let comment = value.indices.first { value[$0] == .hash && $0 > 0 && value[$0 - 1].isBlank }
+      return Array(value[..<(comment ?? value.endIndex)].trimmingBlanks)
+    }
+
+    /// What people and their editors write for `"`: in UTF-8, and in the code page of Windows.
+    private static let foreignQuotes: [(open: [UInt8], close: [UInt8])] =
+      [
+        ("'", "'"), ("\u{201c}", "\u{201d}"), ("\u{201d}", "\u{201d}"), ("\u{201e}", "\u{201c}"),
+        ("\u{201f}", "\u{201d}"),
+        ("\u{2018}", "\u{2019}"), ("\u{2019}", "\u{2019}"), ("\u{201a}", "\u{2018}"), ("\u{ab}", "\u{bb}"),
+        ("\u{bb}", "\u{ab}"),
+        ("\u{2039}", "\u{203a}"), ("`", "`"), ("\u{b4}", "\u{b4}"), ("\u{ff02}", "\u{ff02}"), ("\u{2033}", "\u{2033}"),
+      ].map { (Array($0.utf8), Array($1.utf8)) } + [
+        ([0x93], [0x94]), ([0x84], [0x93]), ([0x91], [0x92]), ([0xab], [0xbb]),
+      ]
+
     package var key: ConfigurationKey? { ConfigurationKey(rawValue: name) }
   }
 

@@ -16,8 +16,13 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
   case ignoreFile = "IGNORE_FILE"
   case historyFile = "HISTORY_FILE"
   case historyFormat = "HISTORY_FORMAT"
+  case fileSize = "FILE_SIZE"
+  case fileRate = "FILE_RATE"
   case blockedFile = "BLOCKED_FILE"
   case resolveHost = "RESOLVE_HOST"
+  case logFormat = "LOG_FORMAT"
+  case logProbes = "LOG_PROBES"
+  case logLimit = "LOG_LIMIT"
   case portBanner = "PORT_BANNER"
   case blockTCP = "BLOCK_TCP"
   case blockUDP = "BLOCK_UDP"
@@ -29,6 +34,7 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
   case blockTimeMax = "BLOCK_TIME_MAX"
   case blockMax = "BLOCK_MAX"
   case blockRate = "BLOCK_RATE"
+  case blockPrefixIPv6 = "BLOCK_PREFIX_IPV6"
   case killRoute = "KILL_ROUTE"
   case unkillRoute = "UNKILL_ROUTE"
   case killHostsDeny = "KILL_HOSTS_DENY"
@@ -46,6 +52,9 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
   case metricsFile = "METRICS_FILE"
   case geoIPFile = "GEOIP_FILE"
   case consoleListen = "CONSOLE_LISTEN"
+  case notify = "NOTIFY"
+  case notifyEvents = "NOTIFY_EVENTS"
+  case notifyPerHour = "NOTIFY_PER_HOUR"
 
   /// What the manual, the example file and messages say of a key.
   package struct Facts: Sendable {
@@ -89,12 +98,24 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
         dialects: [.classic, .modern], defaultText: Configuration.defaultHistoryFile,
         summary: "file that keeps a line for every scan")
     case .historyFormat: Facts(dialects: [], defaultText: "1.2", summary: "whose lines the history file gets")
+    case .fileSize:
+      Facts(dialects: [], defaultText: "64M", summary: "the largest size of the history and of each file of events")
+    case .fileRate:
+      Facts(dialects: [], defaultText: "1M", summary: "how much is written to each of these files in a minute")
     case .blockedFile:
       Facts(
         dialects: [.classic, .modern], defaultText: Configuration.defaultBlockedFile,
         summary: "file of the sources that were responded to")
     case .resolveHost:
       Facts(dialects: [.classic, .modern], defaultText: "0", summary: "whether log lines show the source's host name")
+    case .logFormat:
+      Facts(dialects: [], defaultText: "", summary: "whose words the log has: for people, 1.2's or 2.x's")
+    case .logProbes:
+      Facts(dialects: [], defaultText: "0", summary: "whether the log for people has a line for every probe")
+    case .logLimit:
+      Facts(
+        dialects: [], defaultText: "100",
+        summary: "how many lines one source may cause in a minute, in 1.2's and 2.x's words")
     case .portBanner:
       Facts(dialects: [.classic, .modern], defaultText: "", summary: "text sent to whoever connects to a trigger port")
     case .blockTCP: Facts(dialects: [.classic, .modern], defaultText: "0", summary: "what is done about a TCP scan")
@@ -110,6 +131,8 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
       Facts(dialects: [], defaultText: "30d", summary: "how long the block of a repeat offender lasts at most")
     case .blockMax: Facts(dialects: [], defaultText: "131072", summary: "the largest number of blocks in force")
     case .blockRate: Facts(dialects: [], defaultText: "1000", summary: "the largest number of new blocks in a minute")
+    case .blockPrefixIPv6:
+      Facts(dialects: [], defaultText: "64", summary: "the widest IPv6 prefix that is blocked as a whole")
     case .killRoute:
       Facts(dialects: [.classic, .modern], defaultText: "", summary: "command that shuts a source out")
     case .unkillRoute: Facts(dialects: [], defaultText: "", summary: "command that undoes KILL_ROUTE")
@@ -139,6 +162,10 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
       Facts(dialects: [], defaultText: "", summary: "MaxMind-format files that tell countries and networks")
     case .consoleListen:
       Facts(dialects: [], defaultText: "", summary: "where the web page is served: loopback or a socket")
+    case .notify: Facts(dialects: [], defaultText: "", summary: "who is told of blocks, losses and the like, and how")
+    case .notifyEvents:
+      Facts(dialects: [], defaultText: "block loss hidden-decoys flood", summary: "what somebody is told of")
+    case .notifyPerHour: Facts(dialects: [], defaultText: "12", summary: "the largest number of messages in an hour")
     }
   }
 

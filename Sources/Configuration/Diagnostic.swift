@@ -70,6 +70,10 @@ func quoted(_ text: some StringProtocol, limit: Int = 60) -> String {
   for scalar in text.unicodeScalars {
     if count == limit { return "'\(result)...'" }
     count += 1
+    if scalar.isPreservedByte {
+      result += "\\x" + String(scalar.value & 0xff, radix: 16)
+      continue
+    }
     switch scalar.properties.generalCategory {
     case .control, .format, .lineSeparator, .paragraphSeparator, .unassigned, .privateUse, .surrogate:
       result += "\\u{\(String(scalar.value, radix: 16))}"
@@ -81,5 +85,5 @@ func quoted(_ text: some StringProtocol, limit: Int = 60) -> String {
 
 func quoted(_ bytes: some Collection<UInt8>) -> String {
   // Four bytes are the longest scalar, and one more shows that something was left out.
-  quoted(String(decoding: bytes.prefix(244), as: UTF8.self))
+  quoted(String(preservingBytes: bytes.prefix(244)))
 }

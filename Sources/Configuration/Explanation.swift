@@ -64,7 +64,7 @@ package enum Explanation {
   }
 
   private static func left(_ c: Configuration, _ networks: Int) -> String {
-    let own = "this host's own addresses, its gateways and resolvers, peers of established connections"
+    let own = "this host's own addresses, its gateways and resolvers, peers of connections that this host opened"
     guard let file = c.ignoreFile else { return "Never acted on: \(own). There is no ignore file." }
     let count = networks == 1 ? "1 address or network" : "\(networks) addresses and networks"
     return "Never acted on: \(own), and \(count) named in \(quoted(file))."
@@ -177,6 +177,11 @@ package enum Explanation {
     if let listen = recording.consoleListen {
       lines.append(
         "Page: served on \(listen) to whoever has the token in \(quoted("\(c.stateDirectory)/console.token")).")
+    }
+    if let target = recording.notify.target {
+      let kinds = recording.notify.kinds.map(\.rawValue).joined(separator: ", ")
+      lines.append(
+        "Notifications: by \(target.summary), of \(kinds); at most \(recording.notify.perHour) messages an hour.")
     }
     return lines
   }

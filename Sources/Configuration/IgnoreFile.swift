@@ -22,8 +22,7 @@ package enum IgnoreFile {
       let text = bytes.trimmingBlanks
       guard let first = text.first, first != .hash else { continue }
       // 1.2's rule: the entry ends at the first byte that cannot be part of one.
-      let entry = text.prefix(while: \.isAddressPart)
-      let rest = text[entry.endIndex...]
+      let (entry, rest) = split(text)
       switch network(String(decoding: entry, as: UTF8.self)) {
       case .failure(let problem):
         let word = text.prefix { !$0.isBlank && $0 != .hash }
@@ -41,21 +40,37 @@ package enum IgnoreFile {
     return (IPNetworkSet(networks), diagnostics.sorted)
   }
 
+  /// The entry, and what follows it. A zone before the mask, `fe80::1%lan0/64` (RFC 4007 section 11.7), leaves the entry
+  /// `fe80::1/64` and goes before the rest.
+  private static func split(_ text: ArraySlice<UInt8>) -> (entry: ArraySlice<UInt8>, rest: ArraySlice<UInt8>) {
+    let entry = text.prefix(while: \.isAddressPart)
+    let rest = text[entry.endIndex...]
+    guard rest.first == UInt8(ascii: "%") else { return (entry, rest) }
+    let zone = rest.prefix { !$0.isBlank && $0 != .hash && $0 != .slash }
+    let mask = rest[zone.endIndex...].prefix(while: \.isAddressPart)
+    guard mask.first == .slash, !entry.contains(.slash) else { return (entry, rest) }
+    return ((entry + mask)[...], (zone + rest[mask.endIndex...])[...])
+  }
+
   struct Problem: Error {
     var reason: String
   }
 
   private static func network(_ entry: String) -> Result<IPNetwork, Problem> {
-    let slash = entry.firstIndex(of: "/")
+    let slash = entry.firstByte("/")
     guard let address = IPAddress(entry[..<(slash ?? entry.endIndex)]) else {
+      let isOctal = AddressText.fault(entry, shown: "").containsBytes("leading zero")
       return .failure(
-        Problem(reason: "is no address (10.0.0.1, 10.0.0.0/8, 2001:db8::/32; host names do not work here)"))
+        Problem(
+          reason: isOctal
+            ? String(Substring(AddressText.fault(entry, shown: "").utf8.dropFirst()))
+            : "is no address (10.0.0.1, 10.0.0.0/8, 2001:db8::/32; host names do not work here)"))
     }
     guard let slash else { return .success(IPNetwork(address)) }
-    let mask = entry[entry.index(after: slash)...]
-    let isMapped = address.isV4 && entry[..<slash].contains(":")
+    let mask = entry[entry.utf8.index(after: slash)...]
+    let isMapped = address.isV4 && entry[..<slash].containsBytes(":")
     var length: Int?
-    if mask.contains(".") {
+    if mask.containsBytes(".") {
       length = address.isV4 && !isMapped ? IPAddress(mask).flatMap(prefixLength) : nil
     } else if (1...3).contains(mask.utf8.count), mask.utf8.allSatisfy(\.isDigit) {
       // ::ffff:10.0.0.0/104 counts its mask from the front of the IPv6 form.
@@ -94,6 +109,8 @@ package enum IgnoreFile {
 }
 
 extension UInt8 {
+  fileprivate static let slash = UInt8(ascii: "/")
+
   /// Digits, hex letters of either case, and `. : /`.
   fileprivate var isAddressPart: Bool {
     isDigit || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(self | 0x20) || self == UInt8(ascii: ".")

@@ -16,7 +16,7 @@ package enum ListenAddress: Sendable, Equatable, CustomStringConvertible {
 
   /// Reads `127.0.0.1:8087`, `[::1]:8087`, `8087` (on 127.0.0.1) or `/run/portsentry/console.sock`.
   package init(_ text: String) throws(Fault) {
-    if text.hasPrefix("/") {
+    if text.startsWithBytes("/") {
       // sun_path has 108 bytes with its final NUL, unix(7).
       guard text.utf8.count <= 107 else { throw .pathTooLong(text.utf8.count) }
       self = .unix(text)
@@ -24,17 +24,17 @@ package enum ListenAddress: Sendable, Equatable, CustomStringConvertible {
     }
     let host: Substring
     let digits: Substring
-    if let colon = text.lastIndex(of: ":") {
+    if let colon = text.lastByte(":") {
       host = text[..<colon]
-      digits = text[text.index(after: colon)...]
+      digits = text[text.utf8.index(after: colon)...]
     } else {
       host = "127.0.0.1"
       digits = text[...]
     }
-    let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+    let isBracketed = host.startsWithBytes("[") && host.endsWithBytes("]") && host.utf8.count >= 2
     guard digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = UInt16(digits), port > 0,
-      let address = host == "localhost"
-        ? IPAddress("127.0.0.1") : IPAddress(isBracketed ? host.dropFirst().dropLast() : host),
+      let address = host.isSameBytes(as: "localhost")
+        ? IPAddress("127.0.0.1") : IPAddress(isBracketed ? Substring(host.utf8.dropFirst().dropLast()) : host),
       address.isV4 != isBracketed
     else { throw .form }
     guard address.isLoopback else { throw .notLoopback(address) }

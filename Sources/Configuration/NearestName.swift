@@ -1,3 +1,5 @@
+import Wire
+
 /// The one of `names` that `word` was most likely meant to be; nil when none is near.
 ///
 /// Case and `-` for `_` do not count as differences. The distance is the number of letters added, left out, changed,
@@ -5,10 +7,10 @@
 func nearestName(to word: String, among names: [String]) -> String? {
   // Longer words are no misspelling of ours, and the work grows with the square of the length.
   guard (1...40).contains(word.utf8.count) else { return nil }
-  let folded = Array(word.uppercased().utf8.map { $0 == UInt8(ascii: "-") ? UInt8(ascii: "_") : $0 })
+  let folded = Array(word.asciiLowercased.utf8.map { $0 == UInt8(ascii: "-") ? UInt8(ascii: "_") : $0 })
   var best: (name: String, distance: Int)?
   for name in names {
-    let distance = editDistance(folded, Array(name.uppercased().utf8))
+    let distance = editDistance(folded, Array(name.asciiLowercased.utf8))
     // A third of the letters: more would suggest names that have nothing in common with the word.
     guard distance <= max(1, min(name.utf8.count, folded.count) / 3) else { continue }
     if best.map({ distance < $0.distance }) ?? true { best = (name, distance) }

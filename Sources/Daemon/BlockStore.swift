@@ -7,6 +7,8 @@ import Wire
 /// nothing; written anew when it is mostly history.
 struct BlockStore: ~Copyable {
   let path: String
+  /// Whether there is a file: not in a folder where anybody else can write.
+  private let isKept: Bool
   /// Open for appending while nothing has gone wrong.
   private var file: FileDescriptor?
   private var pending: [UInt8] = []
@@ -14,10 +16,15 @@ struct BlockStore: ~Copyable {
   /// Something could not be written: the next success must write the whole.
   private(set) var isBehind = false
 
-  init(directory: String) { path = "\(directory)/blocks" }
+  /// - Parameter directory: nil: nothing is read, and nothing written.
+  init(directory: String?) {
+    path = "\(directory ?? "")/blocks"
+    isKept = directory != nil
+  }
 
   /// Reads what was in force; nothing when there is no file.
   mutating func load() throws(Errno) -> BlockFile.Contents {
+    guard isKept else { return BlockFile.Contents() }
     do throws(Errno) {
       let contents = BlockFile.parse(try Files.read(path, limit: 1 << 30))
       lines = contents.lines
@@ -36,6 +43,10 @@ struct BlockStore: ~Copyable {
   /// Writes what has changed.
   mutating func flush(_ table: BlockTable) throws(Errno) {
     guard isDirty else { return }
+    guard isKept else {
+      pending = []
+      return
+    }
     lines += pending.count(where: { $0 == 0x0a })
     if isBehind || lines > 2 * table.count + 1000 {
       try rewrite(table)
@@ -56,6 +67,7 @@ struct BlockStore: ~Copyable {
   /// Writes the whole table in place of the file.
   mutating func rewrite(_ table: BlockTable) throws(Errno) {
     pending = []
+    guard isKept else { return }
     file = nil
     var bytes = Array(BlockFile.header(bootID: Self.bootID).utf8)
     for block in table.unordered { BlockFile.append(block.record, to: &bytes) }

@@ -52,7 +52,7 @@ struct Blocker: ~Copyable {
   /// Removes our table; for the end, when nothing in it is in force.
   mutating func removeTable() throws(ResponderError) { try tables?.value.deleteTable() }
 
-  mutating func barriers() throws(ResponderError) -> [String] { try tables?.value.barriers() ?? [] }
+  mutating func inputChains() throws(ResponderError) -> [String] { try tables?.value.inputChains() ?? [] }
 
   mutating func doubtsLost() throws(ResponderError) -> UInt64 { try tables?.value.doubtsLost() ?? 0 }
 
@@ -107,7 +107,7 @@ struct Blocker: ~Copyable {
 
   /// The line for hosts.deny; nil when the template names no target.
   func hostsDenyLine(_ network: IPNetwork, port: UInt16, mode: String) -> String? {
-    guard let template = settings.killHostsDeny, template.contains("$TARGET$") else { return nil }
+    guard let template = settings.killHostsDeny, template.containsBytes("$TARGET$") else { return nil }
     return HostsDeny.line(template, target: network, port: port, mode: mode)
   }
 }

@@ -135,7 +135,7 @@ struct ConnectListeners: ~Copyable {
     unsafe CLinux_getsockname(connection.raw, &local, &size)
     let target = SocketAddress.endpoint(local)?.address ?? .unspecifiedV4
     if let banner, deserves(source) {
-      let bytes = Array(banner.utf8)
+      let bytes = banner.preservedBytes
       unsafe bytes.withUnsafeBytes { bytes in
         _ = unsafe send(connection.raw, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
       }
@@ -161,7 +161,7 @@ struct ConnectListeners: ~Copyable {
     }
     if let banner, bannersLeft > 0, deserves(source) {
       bannersLeft -= 1
-      let bytes = Array(banner.utf8)
+      let bytes = banner.preservedBytes
       unsafe bytes.withUnsafeBytes { bytes in
         _ = unsafe CLinux_sendto(fd, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT), &peer, size)
       }

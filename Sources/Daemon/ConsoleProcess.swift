@@ -1,5 +1,6 @@
 import CLinux
 import Platform
+import Wire
 
 /// The process that serves the page, started by the sentry when CONSOLE_LISTEN is set, and started anew when it ends. For the
 /// sentry's poll loop: no call waits. Times are monotonic nanoseconds.
@@ -30,10 +31,7 @@ final class ConsoleProcess {
   }
 
   /// To be polled.
-  var descriptors: [Int32] {
-    guard let child else { return [] }
-    return child.outputEnded ? [child.pidfd] : [child.pidfd, child.output]
-  }
+  var descriptors: [Int32] { child?.descriptors ?? [] }
 
   /// When `advance` has something to do, whatever the descriptors say; nil while the process runs.
   var due: Int64? { child == nil ? nextTry : nil }
@@ -50,7 +48,7 @@ final class ConsoleProcess {
       if now - startedAt > Self.longestPause { (pause, isSaid) = (1_000_000_000, false) }
       return nil
     }
-    let text = child.outputText.split(whereSeparator: \.isNewline).first.map { SafeText.line(String($0), limit: 300) }
+    let text = child.outputText.byteLines.first.map { SafeText.line(String($0), limit: 300) }
     self.child = nil
     nextTry = now + pause
     pause = min(2 * pause, Self.longestPause)
@@ -83,7 +81,7 @@ final class ConsoleProcess {
     guard count > 0 else { return nil }
     let path = String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
     // An upgrade has put another in its place: this one runs on until it is restarted, and so does its page.
-    return path.hasSuffix(" (deleted)") ? "/proc/self/exe" : path
+    return path.endsWithBytes(" (deleted)") ? "/proc/self/exe" : path
   }
 
   /// Asks it to end. It also ends by itself when we do.

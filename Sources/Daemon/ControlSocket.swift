@@ -1,11 +1,13 @@
 import CLinux
 import Platform
+import Wire
 
 /// The words a command line may say to a running sentry: one line of words parted by tabs, at most 4 KiB. The answer
 /// is a line with an exit code, then the text to print. No word runs a command.
 package enum ControlMessage: Equatable, Sendable {
   case status(json: Bool)
-  case blocked(json: Bool)
+  /// The blocks in force, as JSON.
+  case blocked
   /// A few counts, at once and for little: what is shown every second.
   case pulse
   /// Counts for Prometheus.
@@ -14,6 +16,9 @@ package enum ControlMessage: Equatable, Sendable {
   case block(target: String, seconds: Int64?, reason: String)
   case unblock(target: String)
   case unblockAll
+  /// Do nothing to an address or network; seconds nil: until it is taken back.
+  case allow(target: String, seconds: Int64?)
+  case endAllowance(target: String)
   /// What is known of an address: what was seen, who it was, what was done, and whether the evidence still holds.
   case why(target: String, json: Bool)
   /// Keep what a trial blocked, and go on blocking.
@@ -25,13 +30,15 @@ package enum ControlMessage: Equatable, Sendable {
   package var line: String {
     switch self {
     case .status(let json): json ? "status\tjson" : "status"
-    case .blocked(let json): json ? "blocked\tjson" : "blocked"
+    case .blocked: "blocked\tjson"
     case .pulse: "pulse"
     case .metrics: "metrics"
     case .block(let target, let seconds, let reason):
       "block\t\(target)\t\(seconds.map(String.init) ?? "-")\t\(reason)"
     case .unblock(let target): "unblock\t\(target)"
     case .unblockAll: "unblock-all"
+    case .allow(let target, let seconds): "allow\t\(target)\t\(seconds.map(String.init) ?? "-")"
+    case .endAllowance(let target): "allow-end\t\(target)"
     case .why(let target, let json): "why\t\(target)\t\(json ? "json" : "text")"
     case .confirm: "confirm"
     case .watch(let mode): "watch\t\(mode)"
@@ -41,27 +48,35 @@ package enum ControlMessage: Equatable, Sendable {
   /// Reads a line; nil for anything it does not know.
   package init?(line: [UInt8]) {
     guard line.count <= 4096, line.allSatisfy({ $0 >= 0x20 || $0 == 0x09 }) else { return nil }
-    let words = String(decoding: line, as: UTF8.self).split(separator: "\t", omittingEmptySubsequences: false)
+    let words = String(decoding: line, as: UTF8.self).splitBytes("\t", omittingEmptySubsequences: false)
     switch (words.first, words.count) {
     case ("status", 1): self = .status(json: false)
     case ("status", 2) where words[1] == "json": self = .status(json: true)
     case ("pulse", 1): self = .pulse
     case ("metrics", 1): self = .metrics
-    case ("blocked", 1): self = .blocked(json: false)
-    case ("blocked", 2) where words[1] == "json": self = .blocked(json: true)
+    case ("blocked", 2) where words[1] == "json": self = .blocked
     case ("block", 4):
-      guard let seconds = words[2] == "-" ? .some(nil) : Int64(words[2]).map(Optional.some),
-        (seconds ?? 0) >= 0, (seconds ?? 0) <= 4_000_000_000
-      else { return nil }
+      guard let seconds = Self.seconds(words[2]) else { return nil }
       self = .block(target: String(words[1]), seconds: seconds, reason: String(words[3]))
     case ("unblock", 2): self = .unblock(target: String(words[1]))
     case ("unblock-all", 1): self = .unblockAll
+    case ("allow", 3):
+      guard let seconds = Self.seconds(words[2]), seconds != 0 else { return nil }
+      self = .allow(target: String(words[1]), seconds: seconds)
+    case ("allow-end", 2): self = .endAllowance(target: String(words[1]))
     case ("why", 3) where words[2] == "json" || words[2] == "text":
       self = .why(target: String(words[1]), json: words[2] == "json")
     case ("confirm", 1): self = .confirm
     case ("watch", 2): self = .watch(mode: String(words[1]))
     default: return nil
     }
+  }
+
+  /// `-` for none; nil for what is no such word.
+  private static func seconds(_ word: Substring) -> Int64?? {
+    if word.isSameBytes(as: "-") { return .some(nil) }
+    guard let seconds = Int64(word), (0...4_000_000_000).contains(seconds) else { return nil }
+    return .some(seconds)
   }
 }
 
@@ -79,63 +94,6 @@ package struct ControlReply: Equatable, Sendable {
   static func notFound(_ text: String) -> ControlReply { ControlReply(exitCode: 1, text + "\n") }
   /// The words could not be understood.
   static func usage(_ text: String) -> ControlReply { ControlReply(exitCode: 64, text + "\n") }
-}
-
-/// The sentry's end: a Unix socket that only its own user (and root) can open.
-struct ControlServer: ~Copyable {
-  private let listener: FileDescriptor
-  private let path: String
-
-  /// - Throws: `EADDRINUSE` when another sentry answers there.
-  init(path: String) throws(Errno) {
-    guard let address = UnixAddress(path) else { throw Errno(ENAMETOOLONG, "bind", path) }
-    if let slash = path.lastIndex(of: "/"), slash > path.startIndex { try Files.createFolder(String(path[..<slash])) }
-    if ControlClient.isAnswering(path) { throw Errno(EADDRINUSE, "bind", path) }
-    unsafe unlink(path)
-    let listener = try FileDescriptor.socket(AF_UNIX, CLinux_SOCK_STREAM | CLinux_SOCK_NONBLOCK, 0)
-    // The permissions are there from the first moment, so that nobody slips in between.
-    let mask = umask(0o177)
-    let result = unsafe address.withPointer { unsafe CLinux_bind(listener.raw, $0, $1) }
-    let code = CLinux_errno()
-    umask(mask)
-    guard result == 0 else { throw Errno(code, "bind", path) }
-    try check("listen", path) { listen(listener.raw, 16) }
-    self.listener = listener
-    self.path = path
-  }
-
-  deinit { unsafe unlink(path) }
-
-  var descriptor: Int32 { listener.raw }
-
-  /// Answers at most eight waiting clients. One that says nothing within 200 ms, or too much, is dropped; one that
-  /// does not read its answer is left to a thread of its own.
-  func serve(_ answer: (ControlMessage) -> ControlReply) {
-    for _ in 0..<8 {
-      let raw = CLinux_accept(listener.raw, nil, nil, CLinux_SOCK_CLOEXEC)
-      guard raw >= 0 else { return }
-      let client = FileDescriptor(owning: raw)
-      var line: [UInt8] = []
-      while !line.contains(0x0a), line.count <= 4096, Poll.readable([raw], milliseconds: 200).contains(raw) {
-        guard let part = try? client.read(upTo: 4097), !part.isEmpty else { break }
-        line += part
-      }
-      guard let end = line.firstIndex(of: 0x0a) else { continue }
-      let reply =
-        ControlMessage(line: Array(line[..<end])).map(answer)
-        ?? .usage("The running sentry does not understand this request: is it of another version?")
-      let bytes = Array("\(reply.exitCode)\n\(reply.text)".utf8)
-      var timeout = timeval(tv_sec: 5, tv_usec: 0)
-      unsafe setsockopt(raw, SOL_SOCKET, SO_SNDTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
-      if bytes.count < 65_536 {
-        try? client.writeAll(bytes)
-      } else {
-        let fd = client.release()
-        let thread = try? Thread.start(name: "answer") { try? FileDescriptor(owning: fd).writeAll(bytes) }
-        if thread == nil { close(fd) }
-      }
-    }
-  }
 }
 
 /// The command line's end.
@@ -164,8 +122,17 @@ package enum ControlClient {
   package static func ask(
     _ path: String, _ message: ControlMessage, patience: Int? = nil
   ) throws(Errno) -> ControlReply {
+    try ask(path, line: message.line, patience: patience)
+  }
+
+  /// The same about the page's door.
+  package static func ask(_ path: String, _ message: LoginMessage, patience: Int? = nil) throws(Errno) -> ControlReply {
+    try ask(path, line: message.line, patience: patience)
+  }
+
+  private static func ask(_ path: String, line: String, patience: Int?) throws(Errno) -> ControlReply {
     let socket = try connect(path, patience: patience)
-    try socket.writeAll(Array((message.line + "\n").utf8))
+    try socket.writeAll(Array((line + "\n").utf8))
     var bytes: [UInt8] = []
     while true {
       let part = try socket.read(upTo: 1 << 16)

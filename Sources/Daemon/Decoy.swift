@@ -1,4 +1,5 @@
 import CLinux
+import Capture
 import Platform
 import Response
 import Synchronization
@@ -86,6 +87,9 @@ struct Decoy: ~Copyable, @unchecked Sendable {
   /// Where the trap has to steer.
   let v4: NFTablesTrap.Door?
   let v6: NFTablesTrap.Door?
+  /// nil where it is not to be had, and then why.
+  private let yield: PortYield?
+  let yieldFailure: Errno?
   private let contacts: BoundedQueue<Contact>.Producer
   private let link: DecoyLink
   private let sentry: SensorLink
@@ -126,15 +130,22 @@ struct Decoy: ~Copyable, @unchecked Sendable {
     }
     if listeners.isEmpty, let failure { throw failure }
     try watch(epoll, link.wake.fd, EPOLLIN.rawValue)
+    var yield: PortYield?
+    var yieldFailure: Errno?
+    do throws(Errno) { yield = try PortYield.open(socket: listeners[0]) } catch { yieldFailure = error }
     return Decoy(
-      epoll: epoll, listeners: listeners, anchors: anchors, v4: doors[0], v6: doors[1], contacts: contacts, link: link,
+      yield: yield, yieldFailure: yieldFailure, epoll: epoll, listeners: listeners, anchors: anchors, v4: doors[0],
+      v6: doors[1], contacts: contacts, link: link,
       sentry: sentry)
   }
 
   private init(
-    epoll: consuming FileDescriptor, listeners: [Int32], anchors: [Int32], v4: NFTablesTrap.Door?,
+    yield: consuming PortYield?, yieldFailure: Errno?, epoll: consuming FileDescriptor, listeners: [Int32],
+    anchors: [Int32], v4: NFTablesTrap.Door?,
     v6: NFTablesTrap.Door?, contacts: consuming BoundedQueue<Contact>.Producer, link: DecoyLink, sentry: SensorLink
   ) {
+    self.yield = yield
+    self.yieldFailure = yieldFailure
     self.epoll = epoll
     self.listeners = listeners
     self.anchors = anchors
@@ -152,6 +163,10 @@ struct Decoy: ~Copyable, @unchecked Sendable {
   /// A socket on loopback that may have connections which were meant for other addresses.
   private static func transparent(_ family: Int32, _ type: Int32) throws(Errno) -> FileDescriptor {
     let file = try FileDescriptor.socket(family, type | CLinux_SOCK_NONBLOCK, 0)
+    // By this the sensor knows our SYN/ACKs from a service's.
+    try file.setOption(SOL_SOCKET, SO_MARK, Int32(KernelFilter.decoyMark))
+    // Its connections have it, too: a service may bind their port.
+    if type == CLinux_SOCK_STREAM { try file.setOption(SOL_SOCKET, SO_REUSEADDR, 1) }
     if family == AF_INET {
       try file.setOption(Int32(IPPROTO_IP), IP_TRANSPARENT, 1)
       var address = sockaddr_in()
@@ -251,6 +266,7 @@ struct Decoy: ~Copyable, @unchecked Sendable {
         close(fd)
         continue
       }
+      try? yield?.yield(port)
       contacts.push(Contact(time: Clock.now, source: source, sourcePort: sourcePort, target: target, port: port))
       // The sentry starts on the first while we take the rest.
       if count == 0 { sentry.toSentry.signal() }
@@ -265,7 +281,7 @@ struct Decoy: ~Copyable, @unchecked Sendable {
     var smallest: Int32 = 0
     unsafe setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &smallest, 4)
     let opening =
-      settings.banner.map { Array($0.utf8) }
+      settings.banner.map { $0.preservedBytes }
       ?? DecoyGreeting.opening(port, random: (0..<28).map { _ in UInt8.random(in: 0...255) })
     if let opening { say(fd, opening) }
     let owner = source.isV4 ? IPNetwork(source) : IPNetwork(source, length: 64)!

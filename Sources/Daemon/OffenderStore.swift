@@ -8,12 +8,18 @@ import Wire
 /// full by then.
 struct OffenderStore: ~Copyable {
   let path: String
+  private let isKept: Bool
   private var pending: [UInt8] = []
   private var lines = 0
 
-  init(directory: String) { path = "\(directory)/offenders" }
+  /// - Parameter directory: nil: nothing is read, and nothing written.
+  init(directory: String?) {
+    path = "\(directory ?? "")/offenders"
+    isKept = directory != nil
+  }
 
   mutating func load(now: Timestamp) throws(Errno) -> Offenders {
+    guard isKept else { return Offenders() }
     do throws(Errno) {
       let bytes = try Files.read(path, limit: 64 << 20)
       lines = bytes.count(where: { $0 == 0x0a })
@@ -26,7 +32,7 @@ struct OffenderStore: ~Copyable {
 
   mutating func add(_ line: String) {
     // A mebibyte that cannot be written is enough.
-    if pending.count < 1 << 20 { pending += Array(line.utf8) }
+    if isKept, pending.count < 1 << 20 { pending += Array(line.utf8) }
   }
 
   mutating func flush(_ offenders: Offenders) {

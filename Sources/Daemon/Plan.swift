@@ -12,13 +12,14 @@ package struct Plan: Sendable {
   package var tcpMode: Mode?
   package var udpMode: Mode?
   /// Whose words the log speaks.
-  package var logDialect: Dialect
+  package var logDialect: LogDialect
   /// The configuration file that was read; nil for built-in settings.
   package var configurationPath: String?
   /// Where the modes come from, in words.
   package var modesFrom: String
   package var ignored = IPNetworkSet()
   package var diagnostics: [Diagnostic] = []
+  package var foreign = Foreign()
 
   package var hasErrors: Bool { diagnostics.contains { $0.severity == .error } }
 
@@ -48,9 +49,15 @@ package struct Plan: Sendable {
       configuration: configuration, logDialect: .modern, configurationPath: foundPath, modesFrom: "",
       diagnostics: diagnostics)
     let usedDefaults = plan.chooseModes(options)
-    plan.logDialect = options.logFormat ?? (options.isClassicCall || usedDefaults ? .classic : .modern)
+    // Without a configuration the way of starting tells whose words are expected.
+    let startsAsBefore = options.isClassicCall || options.modernMode != nil || usedDefaults
+    let chosen = foundPath == nil && startsAsBefore ? nil : configuration.logFormat
+    plan.logDialect =
+      options.logFormat ?? chosen ?? (options.isClassicCall || usedDefaults ? .classic : .modern)
     plan.readIgnoreFile()
     plan.checkPorts()
+    if let user = options.commandUser { plan.checkCommands(runBy: user) }
+    plan.checkFolders(options.trust)
     return plan
   }
 
@@ -155,6 +162,31 @@ package struct Plan: Sendable {
     }
   }
 
+  /// What 1.2 did as root, and a sentry that is not root cannot do.
+  private mutating func checkCommands(runBy user: String) {
+    let response = configuration.response
+    let actions = [response.tcp, response.udp]
+    var keys: [String] = []
+    if actions.contains(.block) {
+      // 1.2's own route is made through netlink, which CAP_NET_ADMIN is enough for.
+      if response.methods.contains(.command), let template = response.killRoute,
+        !CommandTemplate.isClassicReject(template)
+      {
+        keys.append("KILL_ROUTE")
+      }
+      if response.methods.contains(.hostsDeny) { keys.append("KILL_HOSTS_DENY") }
+    }
+    if actions.contains(where: { $0 != .logOnly }), response.killRunCommand != nil { keys.append("KILL_RUN_CMD") }
+    guard !keys.isEmpty else { return }
+    diagnostics.append(
+      Diagnostic(
+        severity: .warning, file: configurationPath ?? "built-in settings", line: 0,
+        message:
+          "\(keys.joined(separator: ", ")): the sentry runs as user \(user), not as root as 1.2 did, so that commands for firewalls and "
+          + "hosts.deny fail: copy portsentry-classic.conf to /etc/systemd/system/portsentry.service.d/, then systemctl daemon-reload "
+          + "and restart; or block with BLOCK_METHOD=\"nftables\", which needs no root"))
+  }
+
   /// The ports watched in a mode, services or not.
   package func ports(_ transport: TransportProtocol) -> PortSet {
     guard let mode = transport == .tcp ? tcpMode : udpMode else { return PortSet() }
@@ -176,6 +208,11 @@ package struct Plan: Sendable {
       trap.udp = udpMode == .connect ? PortSet() : ports(.udp)
       if !trap.tcp.isEmpty || !trap.udp.isEmpty { trap.doubt = configuration.response.doubtTime }
     }
+    if tcpMode == .advanced {
+      // What is closed to a stranger's first probe is closed to his last: no port changes its answer.
+      trap.closed4 = configuration.advancedExcludeTCP
+      trap.closed6 = configuration.advancedExcludeTCP
+    }
     if case .named(let names) = options.interfaces { trap.interfaces = names }
     return trap.decoy.isEmpty && trap.doubt == nil ? nil : trap
   }
@@ -183,15 +220,19 @@ package struct Plan: Sendable {
   /// Where the journal of these settings is.
   package var journalPath: String { "\(configuration.stateDirectory)/journal.db" }
 
+  /// What the history and the files of events may take.
+  var fileLimits: FileLimits { FileLimits(size: configuration.fileSize, perMinute: configuration.fileRate) }
+
   /// What is to be kept of what happens.
   var recorderSettings: Recorder.Settings {
     let recording = configuration.recording
     var settings = Recorder.Settings()
     settings.version = Version.text
+    settings.fileLimits = fileLimits
     settings.eventsFile = recording.eventsFile
     settings.eveFile = recording.eveFile
     settings.metricsFile = recording.metricsFile
-    if recording.keepsJournal {
+    if recording.keepsJournal, foreign.state == nil {
       var journal = JournalWriter.Settings(path: journalPath)
       journal.keep = recording.keep
       journal.size = recording.size

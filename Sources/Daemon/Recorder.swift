@@ -12,6 +12,8 @@ import Wire
 final class Recorder: Sendable {
   struct Settings: Sendable, Equatable {
     var journal: JournalWriter.Settings?
+    /// Of each file of events.
+    var fileLimits = FileLimits.standard
     /// EVENTS_FILE and EVE_FILE.
     var eventsFile: String?
     var eveFile: String?
@@ -255,13 +257,13 @@ private final class RecorderThread {
 
   private func change(_ new: Recorder.Settings) {
     ecs = ECSLines(version: new.version)
-    if new.eventsFile != settings.eventsFile {
+    if new.eventsFile != settings.eventsFile || new.fileLimits != settings.fileLimits {
       flush(&events)
-      events = new.eventsFile.map { Owned(LineFile(path: $0, capacity: 4 << 20)) }
+      events = new.eventsFile.map { Owned(LineFile(path: $0, capacity: 4 << 20, limits: new.fileLimits)) }
     }
-    if new.eveFile != settings.eveFile {
+    if new.eveFile != settings.eveFile || new.fileLimits != settings.fileLimits {
       flush(&eve)
-      eve = new.eveFile.map { Owned(LineFile(path: $0, capacity: 4 << 20)) }
+      eve = new.eveFile.map { Owned(LineFile(path: $0, capacity: 4 << 20, limits: new.fileLimits)) }
     }
     if new.journal != settings.journal {
       writer = nil

@@ -26,12 +26,16 @@ package struct RunOptions: Sendable, Equatable {
   /// Not `-S`.
   package var checksServices = true
   /// `--log-format`.
-  package var logFormat: Dialect?
+  package var logFormat: LogDialect?
   /// `--trial`: blocks made are lifted, and no more are made, unless confirmed within this time.
   package var trial: Duration?
   package var stateDirectory: String?
   package var controlSocket: String?
   package var defaultsPath = "/etc/default/portsentry"
+  /// As whom commands of the configuration would run, where that is known not to be root; nil otherwise.
+  package var commandUser: String?
+  /// Whose folders are the sentry's own.
+  package var trust = FolderTrust.sentry
 
   package init() {}
 

@@ -135,7 +135,10 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       var descriptors = [link.toSensor.fd, interfaces.descriptor, ring.descriptor]
       if !listeners.isEmpty { descriptors.append(listeners.descriptor) }
       if let fd = monitor?.descriptor { descriptors.append(fd) }
-      let wait = (nextRefresh - Clock.monotonic + 999_999) / 1_000_000
+      var wait = (nextRefresh - Clock.monotonic + 999_999) / 1_000_000
+      if state.detector.answersDue < .max {
+        wait = min(wait, (state.detector.answersDue - Clock.now.nanoseconds + 999_999) / 1_000_000)
+      }
       let ready = Poll.readable(descriptors, milliseconds: Int32(min(max(wait, 0), 1000)))
       let now = Clock.monotonic
       if ready.contains(link.toSensor.fd) {
@@ -152,8 +155,11 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       if now >= nextRefresh { refreshOrSay() }
       let before = state.found
       if !listeners.isEmpty, ready.contains(listeners.descriptor) { acceptAll() }
-      drain()
+      let seen = drain()
+      if ready.contains(link.toSensor.fd) { takeContacts() }
+      judgeUnanswered(seen)
       judgeWaiting()
+      if state.detector.hasCustomers { link.tell(customersOf: &state.detector) }
       if state.found != before {
         link.toSentry.signal()
       } else if ready.contains(ring.descriptor) {
@@ -230,12 +236,18 @@ struct Sensor: ~Copyable, @unchecked Sendable {
   // MARK: Packets
 
   /// Takes everything out of the ring, but comes up for air every 4,096 packets so that the other end starts early.
-  private mutating func drain() {
-    for count in 1... {
+  ///
+  /// - Returns: up to when all packets have been seen.
+  private mutating func drain() -> Timestamp {
+    let now = Clock.now
+    var count = 0
+    while true {
+      count += 1
       let isThere = ring.next { bytes, frame in
         state.packet.time = frame.time
         state.packet.interface = frame.interface
         state.packet.isOutgoing = frame.isOutgoing
+        state.packet.isOfDecoy = frame.isCut && frame.isOutgoing
         let outcome = state.decoder.decode(bytes, checksumVouched: frame.checksumVouched, into: &state.packet)
         guard outcome.isDecoded else {
           state.undecoded[Int(outcome.rawValue)] &+= 1
@@ -251,17 +263,43 @@ struct Sensor: ~Copyable, @unchecked Sendable {
         case .dismissed: return
         case .candidate: break
         }
-        if state.settings.detector.checksServices, sockets.serves(state.packet) {
-          state.detector.learnService(state.packet)
-          state.isSnapshotStale = true
-          return
+        if state.settings.detector.checksServices {
+          if state.detector.awaitAnswer(&state.packet) { return }
+          if sockets.serves(state.packet) {
+            state.detector.learnService(state.packet)
+            state.isSnapshotStale = true
+            return
+          }
         }
         state.detector.accuse(&state.packet)
       }
       if state.detector.hasFound { state.passOn() }
-      if !isThere { return }
+      if !isThere { return now }
       if count % 64 == 0 { link.toSentry.signal() }
-      if count % 4096 == 0 { return }
+      if count % 4096 == 0 { return state.packet.time }
+    }
+  }
+
+  /// Looks into what nothing has answered in time. Where packets were lost, the answer may be one of them: then nobody is accused.
+  private mutating func judgeUnanswered(_ seen: Timestamp) {
+    guard seen.nanoseconds >= state.detector.answersDue else { return }
+    let before = ring.statistics.dropped
+    ring.updateStatistics()
+    let isComplete = ring.statistics.dropped == before
+    let hasService = state.detector.takeUnanswered(at: seen) { isComplete ? sockets.serves($0) : nil }
+    if hasService { state.isSnapshotStale = true }
+  }
+
+  /// Connections that decoys took: after the packets that opened them.
+  private mutating func takeContacts() {
+    let contacts = link.shared.withLock {
+      let contacts = $0.contacts
+      $0.contacts.removeAll(keepingCapacity: true)
+      return contacts
+    }
+    for contact in contacts {
+      state.detector.noteContact(
+        Segment(contact.source, contact.sourcePort, contact.target, contact.port, contact.time))
     }
   }
 
@@ -408,6 +446,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     let exposure = state.detector.exposure
     statistics.servedTCP = exposure.servedAnywhere(.tcp)
     statistics.servedUDP = exposure.servedAnywhere(.udp)
+    (statistics.everywhere4, statistics.everywhere6) = (exposure.wildcardTCPv4, exposure.wildcardTCPv6)
     link.shared.withLock {
       $0.statistics = statistics
       $0.edition += 1

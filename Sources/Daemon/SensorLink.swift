@@ -59,6 +59,9 @@ struct SensorStatistics: Sendable, Equatable {
   var otherShift: UInt8 = 0
   var interfaces: [String] = []
   var servedTCP = PortSet()
+  /// TCP ports served on all addresses of a family.
+  var everywhere4 = PortSet()
+  var everywhere6 = PortSet()
   var servedUDP = PortSet()
 }
 
@@ -69,7 +72,11 @@ final class SensorLink: Sendable {
     /// Sources that get no banner.
     var ignored = IPNetworkSet()
     var isStopping = false
+    /// Connections that decoys took, for the detector; at most 1,024 unread, as each of theirs was seen as a packet too.
+    var contacts: [Contact] = []
     var statistics = SensorStatistics()
+    /// IPv6 addresses that used a service properly; at most 1,024 unread, further ones are left out until they do so again.
+    var customers: [IPAddress] = []
     /// What is to be kept over a restart, when it is time to write it (`Detector.memory`).
     var memory: [UInt8]?
     /// Raised by one each time the statistics were published.
@@ -94,10 +101,29 @@ final class SensorLink: Sendable {
     toSensor.signal()
   }
 
+  /// A decoy took a connection.
+  func tell(_ contact: Contact) { update { if $0.contacts.count < 1024 { $0.contacts.append(contact) } } }
+
   func notify(_ notice: SensorNotice) {
     // A hundred unread notices say enough; the main thread reads them within milliseconds.
     shared.withLock { if $0.notices.count < 100 { $0.notices.append(notice) } }
     toSentry.signal()
+  }
+
+  /// Hands over whoever used a service properly.
+  func tell(customersOf detector: inout Detector) {
+    shared.withLock { shared in
+      detector.takeCustomers { if shared.customers.count < 1024 { shared.customers.append($0) } }
+    }
+    toSentry.signal()
+  }
+
+  func takeCustomers() -> [IPAddress] {
+    shared.withLock {
+      let customers = $0.customers
+      $0.customers.removeAll(keepingCapacity: true)
+      return customers
+    }
   }
 
   func takeNotices() -> [SensorNotice] {

@@ -52,8 +52,10 @@ extension Sentry {
       if suspects.entry(for: probe.source)?.wasServed ?? true, isConnected(probe.source) {
         throw .safe("the peer of an established connection")
       }
+      // Mail, IRC and database servers look back at who connects to them.
+      if isAsked(probe.source) { throw .safe("the peer of a connection that this host opened") }
       block = try policy.decide(
-        probe, grounds, modeName: mode, repeats: repeats, inForce: table.count, now: now)
+        probe, grounds, modeName: mode, repeats: repeats, inForce: table.budget, now: now)
     } catch {
       refuse(probe, error)
       return
@@ -67,22 +69,29 @@ extension Sentry {
 
   private func refuse(_ probe: Probe, _ refusal: ResponsePolicy.Refusal) {
     counters.refused += 1
-    let now = Clock.monotonic
-    // Once a minute for a source, and once a minute for all when a limit is the reason.
+    // Once a minute for a source, and once a minute for a family when a limit is the reason.
     let isLimit =
       switch refusal {
       case .tableFull, .tooFast, .trialOver: true
-      case .safe, .ignored: false
+      case .safe, .ignored, .hasUser: false
       }
-    let key = isLimit ? IPAddress.unspecified : probe.source
-    if (refusals[key] ?? 0) <= now {
-      refusals[key] = now + 60_000_000_000
+    let key = isLimit ? (probe.source.isV4 ? IPAddress(v4: 0) : .unspecified) : probe.source
+    if isNews(of: key) {
       keep(.refused(probe.source, because: "\(refusal)", at: Clock.now))
       say(.refused(probe.source, because: "\(refusal)", in: dialect), after: probe)
     }
     suspects.refuse(probe.source, because: "\(refusal)")
     unproven[probe.source] = nil
     record(probe, .failed)
+  }
+
+  /// Whether it may be said of an address that it is not blocked: once a minute. Asking is saying. Beyond 10,000 all are forgotten
+  /// within a second, and may be said again.
+  func isNews(of address: IPAddress) -> Bool {
+    let now = Clock.monotonic
+    guard (refusals[address] ?? 0) <= now else { return false }
+    refusals[address] = now + 60_000_000_000
+    return true
   }
 
   private func steps(_ block: Block, _ action: BlockAction) -> [Job.Step] {
@@ -138,7 +147,7 @@ extension Sentry {
           } catch {
             failed(&job, "route: \(error)")
           }
-        } else if !template.contains("$TARGET$") {
+        } else if !template.containsBytes("$TARGET$") {
           say(.noTarget(in: "KILL_ROUTE", dialect), after: job.probe)
           failed(&job, nil)
         } else if !job.block.network.isV4, let problem = CommandTemplate.ipv6Problem(template) {
@@ -281,7 +290,7 @@ extension Sentry {
   }
 
   /// Writes down a block that took effect, and lets go of what its source holds.
-  private func inForce(_ block: Block, repeats: Int) {
+  func inForce(_ block: Block, repeats: Int) {
     table.insert(block)
     store.add(block)
     keep(.blocked(block.record, repeats: repeats))
@@ -290,32 +299,6 @@ extension Sentry {
     offenderStore.add(offenders.note(block.network, at: block.record.since))
     aggregation.insert(block.network)
     widen(block)
-  }
-
-  /// Blocks the prefix in place of its members, where there are enough.
-  private func widen(_ newest: Block) {
-    guard trial == nil, let prefix = aggregation.prefix(for: newest.network) else { return }
-    let members = aggregation.members(of: prefix).compactMap { table[$0] }.sorted { $0.record.since < $1.record.since }
-    let now = Clock.now
-    let repeats = offenders.repeats(of: prefix, at: now)
-    guard let block = policy.widen(to: prefix, members: members, repeats: repeats, now: now) else { return }
-    do throws(ResponderError) {
-      if block.methods.contains(.nftables) { try blocker.addToTable([(prefix, block.remaining(at: now))]) }
-      if block.methods.contains(.route) { try blocker.addRoute(prefix, .blackhole) }
-    } catch {
-      note("\(prefix) could not be blocked as a whole: \(error); its members are", isError: true)
-      return
-    }
-    say(
-      .blocked(
-        prefix,
-        by: block.methods.contains(.nftables)
-          ? .nftables(set: "inet portsentry banned6net", block.until.map { $0 - now })
-          : .blackholeRoute(block.until.map { $0 - now }), in: dialect))
-    counters.blocks += 1
-    // First the whole, then the parts: nobody slips through in between.
-    release(members, .widened(prefix))
-    inForce(block, repeats: repeats)
   }
 
   // MARK: Releasing
@@ -328,9 +311,11 @@ extension Sentry {
 
   func release(_ block: Block, _ reason: ReleaseReason) { release([block], reason) }
 
-  /// Undoes blocks in every way they are in force.
-  func release(_ blocks: [Block], _ reason: ReleaseReason) {
-    let inSets = blocks.filter { $0.methods.contains(.nftables) }.map(\.network)
+  func release(_ blocks: [Block], _ reason: ReleaseReason) { release(blocks.map(\.record), reason) }
+
+  /// Undoes blocks in every way they are in force. What is written down of one is enough: only making one has to be proven.
+  func release(_ records: [Block.Record], _ reason: ReleaseReason) {
+    let inSets = records.filter { $0.methods.contains(.nftables) }.map(\.network)
     if !inSets.isEmpty {
       do throws(ResponderError) {
         try blocker.removeFromTable(inSets)
@@ -339,7 +324,7 @@ extension Sentry {
         nextReconcile = 0
       }
     }
-    for block in blocks {
+    for block in records {
       table.remove(block.network)
       store.remove(block.network)
       aggregation.remove(block.network)
@@ -362,12 +347,11 @@ extension Sentry {
   }
 
   /// Undoes one way of blocking; says what stands in the way.
-  private func undo(_ block: Block, _ method: BlockMethod) -> String? {
-    let record = block.record
+  private func undo(_ record: Block.Record, _ method: BlockMethod) -> String? {
     do throws(ResponderError) {
       switch method {
       case .nftables: break
-      case .route: try blocker.removeRoute(block.network)
+      case .route: try blocker.removeRoute(record.network)
       case .hostsDeny:
         if let line = blocker.hostsDenyLine(record.network, port: record.port, mode: record.modeName) {
           try blocker.hostsDeny.remove(line)
@@ -375,15 +359,15 @@ extension Sentry {
       case .command:
         let settings = policy.settings
         if let template = settings.killRoute, settings.unkillRoute == nil, CommandTemplate.isClassicReject(template) {
-          try blocker.removeRoute(block.network)
+          try blocker.removeRoute(record.network)
           break
         }
         guard
           let undo = settings.unkillRoute.map(CommandTemplate.init)
             ?? settings.killRoute.flatMap({ CommandTemplate($0).undo })
         else { return "it is not known how to undo KILL_ROUTE: set UNKILL_ROUTE, and undo this one by hand" }
-        let command = undo.command(target: block.network, port: record.port, mode: record.modeName)
-        if !submit(command, .release(block.network)) { return "too many commands wait already" }
+        let command = undo.command(target: record.network, port: record.port, mode: record.modeName)
+        if !submit(command, .release(record.network)) { return "too many commands wait already" }
       }
       return nil
     } catch {
@@ -397,7 +381,7 @@ extension Sentry {
   func restoreBlocks() {
     let now = Clock.now
     do throws(Errno) {
-      try Files.createFolder(plan.configuration.stateDirectory, mode: 0o755)
+      if let directory = plan.keptDirectory { try Files.createFolder(directory, mode: 0o755) }
       offenders = try offenderStore.load(now: now)
       let contents = try store.load()
       if contents.damagedLines > 0 {
@@ -416,7 +400,8 @@ extension Sentry {
           over.append(record)
         }
       }
-      endWhileAway(over)
+      // Over, or become forbidden, while no sentry ran: what does not end by itself is undone.
+      if !over.isEmpty { release(over, .expired) }
       if contents.bootID == nil, contents.records.isEmpty { takeOverPredecessor() }
       if contents.bootID == nil || isReboot || !over.isEmpty || contents.damagedLines > 0
         || contents.lines > 2 * table.count + 1000
@@ -449,21 +434,9 @@ extension Sentry {
     }
   }
 
-  /// Blocks whose time ended, or which became forbidden, while no sentry ran: what does not end by itself is undone.
-  private func endWhileAway(_ records: [Block.Record]) {
-    let blocks = records.compactMap { record in
-      // The policy refuses to make them; for undoing, a block of the same shape that has not ended is needed.
-      ResponsePolicy(policy.settings).restore(
-        Block.Record(
-          network: record.network, since: record.since, until: nil, methods: record.methods, port: record.port,
-          transport: record.transport, modeName: record.modeName, reason: record.reason), now: Clock.now)
-    }
-    if !blocks.isEmpty { release(blocks, .expired) }
-  }
-
   /// The first start after a predecessor: its blocked hosts become blocks of ours.
   private func takeOverPredecessor() {
-    guard let path = plan.configuration.blockedFile else { return }
+    guard let path = plan.configuration.blockedFile, plan.foreign.blockedFile == nil else { return }
     var taken = 0
     for transport in TransportProtocol.allCases {
       let action = policy.settings.action(for: transport)
@@ -478,7 +451,7 @@ extension Sentry {
         guard
           let block = try? policy.order(
             IPNetwork(entry.address), duration: policy.settings.duration, reason: "taken over from \(file)",
-            inForce: table.count, now: Clock.now)
+            inForce: table.budget, now: Clock.now)
         else { continue }
         table.insert(block)
         recallEntry(block.record)
@@ -493,7 +466,6 @@ extension Sentry {
   func reconcile() {
     nextReconcile = Clock.monotonic + 60_000_000_000
     if deception.state != .off, deception.state != .active { refreshTrap() }
-    noteBarriers()
     let wantsTable =
       blocker.hasTable || table.unordered.contains { $0.methods.contains(.nftables) }
       || (policy.settings.methods.contains(.nftables)
@@ -604,7 +576,7 @@ extension Sentry {
 
   private func writeBlockedFile(_ path: String, _ entries: [BlockedFile.Entry]) {
     writing(path) { () throws(Errno) in
-      if let slash = path.lastIndex(of: "/") { try Files.createFolder(String(path[..<slash])) }
+      if let slash = path.lastByte("/") { try Files.createFolder(String(path[..<slash])) }
       try Files.replace(path, with: BlockedFile.encode(entries, plan.configuration.dialect), mode: 0o644)
     }
   }
@@ -624,7 +596,7 @@ extension Sentry {
 
   /// 1.2's way to re-arm: a line deleted by hand from its blocked file. The host is released.
   func rereadBlockedFiles() {
-    guard plan.configuration.dialect == .classic else { return }
+    guard plan.configuration.dialect == .classic, plan.foreign.blockedFile == nil else { return }
     for transport in TransportProtocol.allCases {
       guard let path = blockedPath(transport), let known = blockedStamps[path], let stamp = Files.stamp(path),
         stamp != known, let bytes = try? Files.read(path, limit: 256 << 20)

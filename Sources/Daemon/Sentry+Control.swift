@@ -11,7 +11,7 @@ extension Sentry {
   func answer(_ message: ControlMessage) -> ControlReply {
     switch message {
     case .status(let json): return ControlReply(json ? statusJSON().text + "\n" : statusText())
-    case .blocked(let json): return ControlReply(json ? blockedJSON().text + "\n" : blockedText())
+    case .blocked: return ControlReply(blockedJSON().text + "\n")
     case .pulse: return ControlReply(pulse().text + "\n")
     case .metrics: return ControlReply(Metrics.text(metrics()))
     case .block(let target, let seconds, let reason): return order(target, seconds, reason)
@@ -21,6 +21,8 @@ extension Sentry {
       release(all, .byOperator)
       for block in all { suspects.forget(within: block.network) }
       return ControlReply("\(all.count) released\n")
+    case .allow(let target, let seconds): return allow(target, seconds)
+    case .endAllowance(let target): return endAllowance(target)
     case .why(let target, let json): return why(target, json: json)
     case .confirm: return confirmTrial()
     case .watch(let mode): return watch(mode)
@@ -28,7 +30,9 @@ extension Sentry {
   }
 
   private func order(_ target: String, _ seconds: Int64?, _ reason: String) -> ControlReply {
-    guard let network = IPNetwork(target) else { return .usage("\(target) is neither an address nor a network") }
+    guard let network = IPNetwork(target) else {
+      return .usage(AddressText.fault(target, shown: SafeText.line(target)))
+    }
     if let block = table[network] ?? (network.isHost ? table.block(covering: network.address) : nil), seconds == nil {
       return ControlReply("\(network) is blocked already (\(term(block)))\n")
     }
@@ -36,7 +40,7 @@ extension Sentry {
     do throws(ResponsePolicy.Refusal) {
       let block = try policy.order(
         network, duration: duration, reason: reason.isEmpty ? "by operator" : SafeText.line(reason),
-        inForce: table.count,
+        inForce: table.budget,
         now: Clock.now)
       let probe = Probe(
         time: Clock.now, source: network.address, sourcePort: 0, target: .unspecified, targetPort: 0, transport: .tcp,
@@ -63,11 +67,20 @@ extension Sentry {
   }
 
   private func releaseOrdered(_ target: String) -> ControlReply {
-    guard let network = IPNetwork(target) else { return .usage("\(target) is neither an address nor a network") }
+    guard let network = IPNetwork(target) else {
+      return .usage(AddressText.fault(target, shown: SafeText.line(target)))
+    }
+    // Whoever lets in one of a prefix calls him honest: the prefix is opened, its other members stay blocked.
+    let opened =
+      network.isHost ? noteHonest(network.address, .memberReleased(network), at: Clock.now).map { "\($0)" } : []
+    let tail = opened.isEmpty ? "" : "; so is \(opened.joined(separator: ", ")), but for its other scanners"
     if let block = table[network] {
-      release(block, .byOperator)
+      release([block] + members(of: network), .byOperator)
       suspects.forget(within: network)
-      return ControlReply("\(network) is released\n")
+      return ControlReply("\(network) is released\(tail)\n")
+    }
+    if network.isHost, table.block(covering: network.address) == nil, !opened.isEmpty {
+      return ControlReply("\(network) is released\(tail)\n")
     }
     if network.isHost, let block = table.block(covering: network.address) {
       return .notFound("\(network) is not blocked by itself, but as part of \(block.network): unblock that")
@@ -140,8 +153,9 @@ extension Sentry {
         "blocks",
         "\(table.count) in force, \(c.blocks) made, \(c.releases) released, \(c.refused) refused, \(c.failed) failed"
       ),
-      ("ignored", "\(plan.ignored.count) networks of the ignore file"),
+      ("ignored", "\(ignoring.file.count) networks of the ignore file"),
     ]
+    rows += allowedRows
     if let trial {
       rows.append(
         (
@@ -201,7 +215,7 @@ extension Sentry {
     case .active: break
     }
     guard let trap = deception.trap else { return "none" }
-    var parts: [String] = []
+    var parts = [hiddenText].compactMap(\.self)
     if !trap.decoy.isEmpty { parts.append("\(trap.decoy.count) unused ports look open to everybody") }
     if let doubt = trap.doubt {
       parts.append("whoever touches a watched port sees every port open for \(Term.text(doubt))")
@@ -210,9 +224,6 @@ extension Sentry {
     }
     let held = deception.link.shared.withLock { $0.statistics.held }
     if held > 0 { parts.append("\(held) connections held") }
-    if !deception.barriers.isEmpty {
-      parts.append("HIDDEN by the firewall of this host (\(deception.barriers.joined(separator: ", "))), see the log")
-    }
     return parts.joined(separator: "; ")
   }
 
@@ -229,7 +240,7 @@ extension Sentry {
       members += [
         ("decoy_ports", .string(trap.decoy.description)),
         ("doubt_seconds", trap.doubt.map { JSON(Int($0.components.seconds)) } ?? .null),
-        ("gate", .bool(deception.gate != nil)), ("hidden_by", .array(deception.barriers.map(JSON.string))),
+        ("gate", .bool(deception.gate != nil)), ("hidden", .array(hiddenWays.map(JSON.string))),
         ("spared_networks", JSON(trap.spared.count)),
       ]
     }
@@ -278,6 +289,10 @@ extension Sentry {
         "ring_full": JSON(s.ringDropped), "queue_full": JSON(probesRefused), "history": JSON(historyLost),
         "log": JSON(log.lost), "journal": JSON(recorder?.statistics.lost ?? 0),
       ]),
+      "log": .object([
+        "format": .string(dialect.rawValue), "written": JSON(log.written), "waiting": JSON(log.waiting),
+        "lost": JSON(log.lost),
+      ]),
       "journal": journalJSON(),
       "probes": .object([
         "seen": JSON(c.probes), "alerts": JSON(c.alerts), "below_trigger": JSON(c.untriggered),
@@ -288,7 +303,8 @@ extension Sentry {
       ]),
       "blocks": .object([
         "in_force": JSON(table.count), "made": JSON(c.blocks), "released": JSON(c.releases), "refused": JSON(c.refused),
-        "failed": JSON(c.failed), "latency_ns_p50": percentile(50), "latency_ns_p99": percentile(99),
+        "failed": JSON(c.failed), "enforced": .bool(!reconcileFailed), "latency_ns_p50": percentile(50),
+        "latency_ns_p99": percentile(99),
       ]),
       "proof": .string(policy.settings.proof.rawValue),
       "rule": .string(policy.settings.rule.rawValue),
@@ -300,7 +316,7 @@ extension Sentry {
       "trial": trial.map {
         .object(["ends": JSON(Int($0.end.seconds)), "is_over": .bool($0.isOver)])
       } ?? .null,
-      "ignored_networks": JSON(plan.ignored.count),
+      "ignored_networks": JSON(ignoring.file.count), "allowed": ignoring.json,
       "never_blocked": .array(
         policy.safe.entries.map { .object(["network": .string("\($0.network)"), "reason": .string($0.reason)]) }),
     ])
@@ -317,28 +333,6 @@ extension Sentry {
   }
 
   var historyLost: UInt64 { counters.historyLost + UInt64(history?.value.lostLines ?? 0) }
-
-  private func blockedText() -> String {
-    let blocks = table.all
-    if blocks.isEmpty { return "nothing is blocked\n" }
-    let rows =
-      [["ADDRESS", "SINCE", "ENDS", "BY", "BECAUSE"]]
-      + blocks.map { block in
-        [
-          "\(block.network)", LocalTime.short(block.record.since),
-          block.until.map { "in \(Term.text($0 - Clock.now))" } ?? "never",
-          block.methods.map(\.rawValue).joined(separator: ","), block.record.reason,
-        ]
-      }
-    let widths = (0..<5).map { column in rows.map { $0[column].count }.max() ?? 0 }
-    return rows.map { row in
-      var line = ""
-      for (column, text) in row.enumerated() {
-        line += column == 4 ? text : text + String(repeating: " ", count: widths[column] - text.count + 2)
-      }
-      return line + "\n"
-    }.joined()
-  }
 
   private func blockedJSON() -> JSON {
     .array(

@@ -30,8 +30,7 @@ struct Deception {
   /// Closes before a block does; nil where it is not needed, or not to be had.
   var gate: Owned<HandshakeGate>?
   var hasTriedGate = false
-  /// Chains of others that hide the decoys.
-  var barriers: [String] = []
+  var rest = PortRest()
   var reportedContactDrops: UInt64 = 0
   var reportedDoubtsLost: UInt64 = 0
 
@@ -58,6 +57,10 @@ extension Sentry {
       return
     }
     (trap.v4, trap.v6) = (doors.v4, doors.v6)
+    let now = Clock.monotonic
+    trap.closed4.formUnion(deception.rest.ports(v4: true, at: now))
+    trap.closed6.formUnion(deception.rest.ports(v4: false, at: now))
+    trap.bridges = DecoyWay.filteredBridges().filter { trap.interfaces.isEmpty || trap.interfaces.contains($0) }
     trap.spared = IPNetworkSet(policy.safe.entries.map(\.network) + plan.ignored.sorted)
     guard trap != deception.trap || deception.state != .active else { return }
     do throws(ResponderError) {
@@ -66,22 +69,20 @@ extension Sentry {
       if case .failed = deception.state { note("strangers are deceived again") }
       deception.state = .active
       refreshGate()
-      noteBarriers()
+      decoysChanged()
     } catch {
       failDeception("\(error)")
     }
   }
 
-  /// Says when the firewall of this host hides what we show, and how to mend it: then scanners prove nothing, and nobody
-  /// is blocked.
-  func noteBarriers() {
-    guard deception.state == .active, let found = try? blocker.barriers(), found != deception.barriers else { return }
-    let news = found.filter { !deception.barriers.contains($0) }
-    deception.barriers = found
-    for chain in news {
-      note(
-        "DECOYS ARE HIDDEN by the firewall of this host: the chain `\(chain)` drops what it does not accept, so scanners cannot connect to them and prove nothing. To let them: nft insert rule \(chain) socket transparent 1 accept (with iptables or ufw: iptables -I INPUT -m socket --transparent -j ACCEPT, likewise ip6tables)"
-      )
+  /// No decoy stands in at once for a service that has ended: monitors and balancers would be told that it is there.
+  func restPorts() {
+    let statistics = link.shared.withLock { $0.statistics }
+    if deception.rest.update(
+      served: statistics.servedTCP, everywhere4: statistics.everywhere4, everywhere6: statistics.everywhere6,
+      at: Clock.monotonic), deception.state == .active
+    {
+      refreshTrap()
     }
   }
 
@@ -136,6 +137,11 @@ extension Sentry {
       let decoy = try Decoy.open(contacts: deception.queue.makeProducer(), link: deception.link, sentry: link)
       deception.doors = (decoy.v4, decoy.v6)
       deception.listeners = decoy.listeners
+      if let failure = decoy.yieldFailure {
+        note(
+          "\(failure): a service that does not set SO_REUSEADDR cannot take a port while a stranger holds a connection to its decoy"
+        )
+      }
       let box = Mutex<Decoy?>(decoy)
       let cell = DecoyCell(box)
       deception.thread.value = try Thread.start(name: "decoy") { cell.take()?.run() }

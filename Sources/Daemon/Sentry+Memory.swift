@@ -32,7 +32,10 @@ extension Sentry {
   ///
   /// - Parameter isLast: wait until it is on disk.
   func keepMemory(isLast: Bool = false) {
-    let path = Self.path(plan.configuration.stateDirectory)
+    guard let path = plan.keptDirectory.map(Self.path) else {
+      _ = link.shared.withLock { $0.memory.take() }
+      return
+    }
     if isLast {
       memoryWriter.take()?.join()
       guard let memory = link.shared.withLock({ $0.memory.take() }) else { return }

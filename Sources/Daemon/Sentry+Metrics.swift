@@ -45,10 +45,13 @@ extension Sentry {
           ("ring", s.ringDropped), ("queue", queueDrops), ("history", historyLost), ("log", UInt64(log.lost)),
           ("journal", recorder?.statistics.lost ?? 0),
         ]),
+      Metric("log_lines_total", .counter, "Log lines handed to the outputs.", log.written),
+      Metric(
+        "log_lines_waiting", .gauge, "Log lines that syslog or journald has not taken yet.", UInt64(log.waiting)),
       Metric("journal_bytes", .gauge, "Size of the journal in use.", UInt64(recorder?.statistics.bytes ?? 0)),
       Metric(
         "journal_failing", .gauge, "1 while the journal cannot be written.",
         recorder?.statistics.isFailing == true ? 1 : 0),
-    ]
+    ] + companions.metrics(protection)
   }
 }

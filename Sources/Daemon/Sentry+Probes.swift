@@ -6,14 +6,16 @@ import Response
 import Wire
 
 extension Sentry {
-  /// Takes one probe through the order of compat b.3 and c: ignored, trigger, own address, setting, already blocked,
+  /// Takes one probe through the order of the predecessors: ignored, trigger, own address, setting, already blocked,
   /// response.
   func handle(_ seen: Probe) {
     if isAnnounced(seen) { return }
     var probe = seen
     counters.probes += 1
     probe.isIgnored = plan.ignored.contains(probe.source)
+    noteTouch(probe)
     keep(.probe(probe))
+    if dialect == .native, !probe.isIgnored { scanLog.count(probe) }
     // What no mode watches is for the journal alone.
     guard probe.isWatched else { return }
     if probe.isIgnored {
@@ -42,7 +44,7 @@ extension Sentry {
       }
       return
     }
-    if probe.isOwnAddress, !options.actsOnOwnAddress, dialect == .modern {
+    if probe.isOwnAddress, !options.actsOnOwnAddress, dialect != .classic {
       record(probe, .ownAddress)
       return
     }
@@ -52,7 +54,7 @@ extension Sentry {
       respondByLog(probe, key)
     } else if isDone(probe, key) {
       alert(probe)
-      say(probe) { .alreadyBlocked(probe, name: $0, in: self.dialect) }
+      sayAlreadyBlocked(probe)
       record(probe, .blocked)
     } else {
       alert(probe)
@@ -65,15 +67,19 @@ extension Sentry {
     if verdict.source.isHost, plan.ignored.contains(verdict.source.address) { return }
     keep(.verdict(verdict))
     weigh(verdict)
-    // What reads 1.2's log (logwatch) lists every line it does not know as a fault.
-    if dialect == .modern { tell(verdict) }
+    if dialect == .native {
+      let line = scanLog.take(verdict, at: Clock.now)
+      for line in scanLog.takeHeld() + [line].compactMap(\.self) { say(line) }
+    } else {
+      tell(verdict)
+    }
   }
 
   /// Writes a verdict into the log: of one source once an hour, and no more than 60 in a minute.
   private func tell(_ verdict: Verdict) {
     let now = Clock.monotonic
     if now >= verdictsTold.until {
-      if verdictsTold.left > 0 { say(.moreVerdicts(verdictsTold.left)) }
+      if verdictsTold.left > 0 { say(.moreVerdicts(verdictsTold.left, in: dialect)) }
       verdictsTold.until = now + 60_000_000_000
       (verdictsTold.count, verdictsTold.left) = (0, 0)
     }
@@ -87,7 +93,7 @@ extension Sentry {
     if verdictsTold.times.count >= 10_000 { verdictsTold.times = [:] }
     verdictsTold.times[key] = now
     verdictsTold.count += 1
-    say(.verdict(verdict))
+    say(.verdict(verdict, in: dialect))
   }
 
   struct ToldVerdict: Hashable {
@@ -95,8 +101,11 @@ extension Sentry {
     let verdictClass: Verdict.Class
   }
 
-  /// Hands an event to whoever keeps it. Never waits.
-  func keep(_ event: Event) { recorder?.keep(event) }
+  /// Hands an event to whoever keeps it, and to whoever tells of it. Never waits.
+  func keep(_ event: Event) {
+    recorder?.keep(event)
+    companions.notify?.take(event, now: Clock.monotonic)
+  }
 
   func recordedKey(_ probe: Probe) -> RecordedSource {
     RecordedSource(address: probe.source, transport: dialect == .classic ? probe.transport : nil)
@@ -114,7 +123,7 @@ extension Sentry {
     }
     alert(probe)
     if recorded[key] != nil {
-      say(probe) { .alreadyBlocked(probe, name: $0, in: self.dialect) }
+      sayAlreadyBlocked(probe)
     } else {
       say(.ignoringResponse(probe.transport), after: probe)
       remember(probe, key)
@@ -141,18 +150,41 @@ extension Sentry {
 
   /// 1.2's line for a detection; 2.x has its event line instead, after the response.
   func alert(_ probe: Probe) {
-    guard dialect == .classic else { return }
+    guard dialect == .classic, lineLimit.admits(probe.source, at: Clock.monotonic) else { return }
     say(probe) { .scan(probe, name: $0) }
     if probe.hasIPOptions, probe.source.isV4 { say(probe) { .ipOptions(probe, name: $0) } }
   }
 
+  /// A probe of a source that is shut out. The log for people has the block and the end of the scan.
+  private func sayAlreadyBlocked(_ probe: Probe) {
+    guard dialect != .native, lineLimit.admits(probe.source, at: Clock.monotonic) else { return }
+    say(probe) { .alreadyBlocked(probe, name: $0, in: self.dialect) }
+  }
+
+  /// Whether a probe gets its event line.
+  private func logsEvent(of probe: Probe) -> Bool {
+    switch dialect {
+    case .classic: false
+    case .modern: lineLimit.admits(probe.source, at: Clock.monotonic)
+    case .native: plan.configuration.logsProbes || options.level < .notice
+    }
+  }
+
+  /// Scans that have ended, and what was left out of the last minute.
+  func sayLimits(isLast: Bool = false) {
+    for line in scanLog.due(at: Clock.now, isLast: isLast) { say(line) }
+    for (source, count) in lineLimit.due(at: Clock.monotonic, isLast: isLast) {
+      say(.moreOfSource(source, count, in: dialect))
+    }
+  }
+
   /// 2.x's event line, in the log where that is spoken and in the history where it is kept.
   func record(_ probe: Probe, _ result: ScanEvent.Result?) {
-    let isLogged = dialect == .modern
+    let isLogged = logsEvent(of: probe)
     guard isLogged || history != nil else { return }
     whenNamed(probe) { name in
       let event = ScanEvent(probe, name: name, result: result)
-      if isLogged { self.say(.event(event)) }
+      if isLogged { self.say(.event(event, in: self.dialect)) }
       self.history?.value.append(event, at: probe.time)
     }
   }

@@ -37,9 +37,17 @@ extension Sentry {
       time: verdict.last, source: source, sourcePort: 0, target: .unspecified, targetPort: verdict.port,
       transport: verdict.transport, mode: mode, technique: verdict.evidence.last?.technique ?? .syn)
     switch outcome {
+    case .ban where !verdict.source.isHost:
+      for member in suspects.provenMembers(of: verdict.source, near: verdict.last) {
+        follow(
+          suspects.outcome(
+            for: member, at: verdict.last, demanding: policy.settings.proof, isUser: isConnected(member)),
+          probe, action)
+      }
     case .ban: follow(outcome, probe, action)
     // The probes behind it have been written down.
     case .unproven: waitForProof(source)
+    case .spared: sayUser(source)
     case .noVerdict: break
     }
   }
@@ -56,10 +64,12 @@ extension Sentry {
 
   private func meet(_ contact: Contact) {
     counters.contacts += 1
+    link.tell(contact)
     let source = contact.source
     // A job whose command still runs goes on; the block is in force, or refused, or not asked for otherwise.
     defer { if jobs[source] == nil { openGate(source) } }
     if plan.ignored.contains(source) { return }
+    visibility.sight.touch(from: source, isAnswered: true)
     var outcome = prove(source, Grounds.Origin(.decoy, port: contact.port, at: contact.time))
     let probe = Probe(
       time: contact.time, source: source, sourcePort: contact.sourcePort, target: contact.target,
@@ -77,7 +87,11 @@ extension Sentry {
       }
       if case .ban = outcome { announce(probe) }
     }
-    if case .ban = outcome { follow(outcome, probe, .block) }
+    switch outcome {
+    case .ban: follow(outcome, probe, .block)
+    case .spared: sayUser(source)
+    case .unproven, .noVerdict: break
+    }
   }
 
   private var blocksAnybody: Bool { policy.settings.tcp == .block || policy.settings.udp == .block }
@@ -110,7 +124,8 @@ extension Sentry {
       ? suspects.accuse(
         IPNetwork(probe.source), accusation(probe), isServed: isConnected(probe.source), at: probe.time,
         demanding: demand)
-      : suspects.outcome(for: probe.source, at: probe.time, demanding: demand)
+      : suspects.outcome(
+        for: probe.source, at: probe.time, demanding: demand, isUser: isConnected(probe.source))
     follow(outcome, probe, action)
   }
 
@@ -132,6 +147,9 @@ extension Sentry {
     case .unproven:
       waitForProof(probe.source)
       record(probe, .waiting)
+    case .spared:
+      sayUser(probe.source)
+      record(probe, .waiting)
     case .noVerdict:
       record(probe, .waiting)
     }
@@ -142,11 +160,20 @@ extension Sentry {
   /// Only the proof is missing. Whoever has proven nothing two seconds later is named as not blocked; a connect scan has by
   /// then.
   private func waitForProof(_ source: IPAddress) {
-    if unproven[source] != nil { return }
+    if unproven[source] != nil || table.block(covering: source) != nil { return }
     let now = Clock.monotonic
     if let muted = refusals[source], muted > now { return }
     if unproven.count < 4096 { unproven[source] = now + 2_000_000_000 } else { furtherUnproven += 1 }
     try? deception.gate?.value.want(source)
+  }
+
+  /// Once a minute for each source.
+  private func sayUser(_ source: IPAddress) {
+    guard isNews(of: source) else { return }
+    let reason =
+      "it works with a service here and connected to fewer than \(Suspects.contactsOfUser) ports that nothing serves; the rest may be forged"
+    suspects.refuse(source, because: reason)
+    say(.refused(source, because: reason, in: dialect))
   }
 
   /// At most ten lines a second; of more sources their number.
@@ -154,7 +181,9 @@ extension Sentry {
     let now = Clock.monotonic
     let due = unproven.filter { $0.value <= now }
     let lied = deception.state == .active ? "; until something does, it is lied to" : ""
-    for (source, _) in due.prefix(10) {
+    // Whoever has been blocked meanwhile is: by a contact, an operator, or as part of a prefix.
+    for (source, _) in due.prefix(10) where table.block(covering: source) == nil {
+      if dialect == .native, scanLog.noteUnverified(source) { continue }
       say(.refused(source, because: "nothing proves that it sent this (PROOF)\(lied)", in: dialect))
     }
     for source in due.keys {
@@ -172,6 +201,7 @@ extension Sentry {
     counters.probes += 1
     counters.alerts += 1
     keep(.probe(probe))
+    if dialect == .native { scanLog.count(probe) }
     alert(probe)
     let now = Clock.monotonic
     if announced.count >= 1024 { announced = announced.filter { $0.value.until > now } }

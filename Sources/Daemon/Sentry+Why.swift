@@ -49,7 +49,7 @@ extension Sentry {
   private func rows(_ account: Account) -> [(String, String)] {
     var rows = [("address", "\(account.address)")]
     if let reason = account.safe { rows.append(("never blocked", "it is \(reason)")) }
-    if account.isIgnored { rows.append(("never blocked", "the ignore file names it")) }
+    if let reason = ignoring.reason(for: account.address) { rows.append(("never blocked", reason)) }
     if let grounds = account.grounds {
       rows.append(("seen", grounds.accusation.summary))
       switch grounds.accusation {
@@ -66,7 +66,7 @@ extension Sentry {
           rows.append(
             (
               index == 0 ? "evidence" : "",
-              "\(Self.nats(Int(reason.weight), sign: true))  \(reason.kind.name), \(reason.technique.name) to port \(reason.port)"
+              "\(Self.nats(Int(reason.weight), sign: true))  \(reason.sentence)"
             ))
         }
         let sum = Grounds.Accusation.sum(evidence)
@@ -184,7 +184,7 @@ extension Sentry {
       ))
     members.append(("doubted_seconds", account.doubt.map { JSON(Int($0.components.seconds)) } ?? .null))
     members.append(("refused", JSON(account.entry?.refusal)))
-    members.append(("never_blocked", JSON(account.safe ?? (account.isIgnored ? "the ignore file names it" : nil))))
+    members.append(("never_blocked", JSON(account.safe ?? ignoring.reason(for: account.address))))
     members.append(("is_served", .bool(account.isServed)))
     members.append(("blocked_before", JSON(account.repeats)))
     return .members(members)

@@ -53,6 +53,7 @@ package final class Sentry {
   var store: BlockStore
   var offenderStore: OffenderStore
   var deception: Deception
+  var visibility = DecoyVisibility()
   /// `--trial`; nil where there is none, or it was confirmed.
   var trial: Trial?
   var resolver: NameResolver?
@@ -66,11 +67,10 @@ package final class Sentry {
   /// Keeps what happens; nil where nothing is to be kept.
   var recorder: Recorder?
   private var countedEvictions: UInt64 = 0
-  /// Serves the page; nil where there is none.
-  private var console: ConsoleProcess?
-  private let connections = try? Owned(SocketTable())
-  private var connectedPeers: Set<IPAddress> = []
-  private var connectedPeersUntil: Int64 = 0
+  var companions = Companions()
+  let connections = try? Owned(SocketTable())
+  var connectedPeers = SocketTable.Peers()
+  var connectedPeersUntil: Int64 = 0
   /// Names of servers that files mention, and servers that were seen to be asked: at most 256; further ones are not spared.
   private let serverNames = ServerNames()
   private var askedServers: [IPAddress: String] = [:]
@@ -109,12 +109,15 @@ package final class Sentry {
   var blockedAppends: [BlockedFile.Entry] = []
   private var nextBlockedWrite: Int64 = 0
   var blockedStamps: [String: Files.Stamp] = [:]
-  private var ignoreStamp: Files.Stamp?
-  private var nextIgnoreLook: Int64 = 0
+  var ignoring: IgnoreList
   private var nextTick: Int64 = 0
   private var nextWatchdog: Int64 = .max
   var nextReconcile: Int64 = 0
   private var nextSafeList: Int64 = 0
+  /// Not before this time, even if addresses or routes change: a router may change its routes all the time.
+  private var soonestSafeList: Int64 = 0
+  /// Nil where the kernel does not tell of changes: then the list is read every 30 s.
+  private let networkMonitor = Owned(try? NetworkMonitor())
   private var nextMetrics: Int64 = 0
   var reconcileFailed = false
   /// The blocks of before are in force; before that everything is missing, which is nobody's doing.
@@ -123,6 +126,9 @@ package final class Sentry {
   private var storeFailed = false
   /// Verdicts in the log: when each was told last, and how many of this minute were told and left out.
   var verdictsTold: (times: [ToldVerdict: Int64], until: Int64, count: Int, left: Int) = ([:], 0, 0, 0)
+  /// Scans for the log for people, and how many lines about probes the others get.
+  var scanLog = ScanLog()
+  var lineLimit: ProbeLineLimit
   /// Writes what the detector keeps.
   var memoryWriter: Thread?
   let isMemoryBusy = SharedFlag()
@@ -159,7 +165,7 @@ package final class Sentry {
   }
 
   /// The dialect of the log.
-  var dialect: Dialect { plan.logDialect }
+  var dialect: LogDialect { plan.logDialect }
 
   // MARK: Start
 
@@ -180,11 +186,12 @@ package final class Sentry {
       options.outputs ?? [options.goesToBackground ? .syslog : .stdout], level: options.level)
     policy = ResponsePolicy(plan.configuration.response, ignored: plan.ignored)
     blocker = Blocker(plan.configuration.response)
-    store = BlockStore(directory: plan.configuration.stateDirectory)
-    offenderStore = OffenderStore(directory: plan.configuration.stateDirectory)
+    store = BlockStore(directory: plan.keptDirectory)
+    offenderStore = OffenderStore(directory: plan.keptDirectory)
     trial = options.trial.map { Trial(duration: $0, now: Clock.now) }
     history = Self.history(plan)
-    ignoreStamp = plan.configuration.ignoreFile.flatMap(Files.stamp)
+    lineLimit = ProbeLineLimit(perMinute: plan.configuration.logLimit)
+    ignoring = IgnoreList(plan)
   }
 
   /// Starts, changes or ends the keeping of what happens, as the settings say.
@@ -196,29 +203,6 @@ package final class Sentry {
       do throws(Errno) { recorder = try Recorder(settings) } catch {
         note("\(error): nothing is kept in the journal", isError: true)
       }
-    }
-  }
-
-  /// Starts or ends the page, as the settings say.
-  private func setUpConsole() {
-    console?.stop()
-    console = nil
-    guard let listen = plan.configuration.recording.consoleListen else { return }
-    var arguments = [
-      "console", "--listen", "\(listen)", "--journal", plan.journalPath, "--control-socket",
-      plan.configuration.controlSocket, "--parent", String(Version.processID),
-    ]
-    if let path = plan.configurationPath { arguments += ["-c", path] }
-    console = ConsoleProcess(arguments: arguments)
-  }
-
-  private func advanceConsole() {
-    guard let console, let notice = console.advance(now: Clock.monotonic) else { return }
-    let place = plan.configuration.recording.consoleListen.map { "\($0)" } ?? ""
-    switch notice {
-    case .started: note("The page is served on \(place); `portsentry console --url` shows the way in")
-    case .ended(let why):
-      note("the page on \(place) is not served: \(why); it is tried again, and watching goes on", isError: true)
     }
   }
 
@@ -240,7 +224,7 @@ package final class Sentry {
       let verdicts = BoundedQueue<Verdict>(capacity: 4096)
       var sensor = try Sensor.open(
         plan.sensorSettings(options), queue: queue.makeProducer(), verdicts: verdicts.makeProducer(), link: link)
-      let memory = Self.restore(&sensor, plan.configuration.stateDirectory)
+      let memory = plan.keptDirectory.flatMap { Self.restore(&sensor, $0) }
       let control = try ControlServer(path: plan.configuration.controlSocket)
       sentry = Sentry(
         plan, options, link: link, probes: queue.makeConsumer(), verdicts: verdicts.makeConsumer(), control: control,
@@ -277,21 +261,24 @@ package final class Sentry {
     guard let path = plan.configuration.historyFile else { return nil }
     let forms = plan.configuration.historyFormat
     let form: HistoryFile.Form = forms.count > 1 ? .both : forms.first == .modern ? .modern : .classic
-    return Owned(HistoryFile(path: path, form: form))
+    return Owned(HistoryFile(path: path, form: form, limits: plan.fileLimits))
   }
 
   /// The start lines, the blocks of before, and the word that all is well.
   private func announce() throws(StartError) {
     say(.starting(version: dialect == .classic ? "1.2" : version, in: dialect))
     setUpRecorder()
+    setUpNotify()
     keep(.started(at: started))
     for problem in plan.diagnostics { note("\(problem)", isError: problem.severity == .error) }
     if plan.configuration.resolveHost { openResolver() }
     refreshSafeList()
     let failed = takeNotices()
     for transport in TransportProtocol.allCases { try announce(transport, failed) }
+    restoreAllowed()
     restoreBlocks()
     refreshTrap()
+    testDecoysIfDue()
     announceTrial()
     say(.active(in: dialect))
     notifyReady()
@@ -305,22 +292,25 @@ package final class Sentry {
     let statistics = link.shared.withLock { $0.statistics }
     let served = transport == .tcp ? statistics.servedTCP : statistics.servedUDP
     let ports = plan.ports(transport)
+    if dialect == .native { announceInOneLine(mode, transport, ports, served, failed) }
     switch mode {
     case .connect:
       let closed = PortSet(failed.filter { $0.transport == transport }.map(\.port))
       let open = ports.subtracting(closed)
-      for port in open.ports { say(.listening(mode, transport, port: port, in: dialect)) }
+      if dialect != .native { for port in open.ports { say(.listening(mode, transport, port: port, in: dialect)) } }
       if open.isEmpty { throw .noPort(transport) }
     case .stealth:
       for port in ports.ports {
         // 1.2 forgot a port in use for ever; here it is watched again as soon as nothing serves it.
         if served.contains(port) {
+          if dialect == .native { continue }
           note("\(transport.name) port \(port) is in use and will not be monitored while it is")
         } else if dialect == .classic {
           say(.listening(mode, transport, port: port, in: dialect))
         }
       }
     case .advanced:
+      if dialect == .native { break }
       let configuration = plan.configuration
       say(
         .advancedMonitors(
@@ -334,6 +324,19 @@ package final class Sentry {
     }
   }
 
+  private func announceInOneLine(
+    _ mode: Mode, _ transport: TransportProtocol, _ ports: PortSet, _ served: PortSet, _ failed: [Endpoint]
+  ) {
+    let configuration = plan.configuration
+    let out = mode == .connect ? PortSet(failed.filter { $0.transport == transport }.map(\.port)) : served
+    let open = ports.subtracting(out)
+    say(
+      .watching(
+        mode, transport, ports: open.count, served: ports.count - open.count,
+        excluded: mode != .advanced
+          ? PortSet() : transport == .tcp ? configuration.advancedExcludeTCP : configuration.advancedExcludeUDP))
+  }
+
   // MARK: The loop
 
   private var isEnding = false
@@ -343,12 +346,13 @@ package final class Sentry {
       var descriptors = [signals.raw, link.toSentry.fd, control.descriptor] + blocker.runner.pollDescriptors
       if let fd = blocker.monitorDescriptor { descriptors.append(fd) }
       if let resolver { descriptors.append(resolver.fd) }
+      if let fd = networkMonitor.value?.descriptor { descriptors.append(fd) }
       if let recorder { descriptors.append(recorder.toSentry.fd) }
-      if let console { descriptors += console.descriptors }
+      descriptors += companions.descriptors
       let now = Clock.monotonic
       var due = min(nextTick, nextWatchdog)
       if let deadline = blocker.runner.nextDeadline { due = min(due, Int64(clamping: deadline)) }
-      if let next = console?.due { due = min(due, next) }
+      if let next = companions.due { due = min(due, next) }
       if log.isWaiting { due = min(due, now + 100_000_000) }
       let milliseconds = Int32(clamping: max(0, (due - now + 999_999) / 1_000_000))
       let ready = Poll.readable(descriptors, milliseconds: milliseconds)
@@ -364,7 +368,11 @@ package final class Sentry {
         nextReconcile = min(nextReconcile, Clock.monotonic + 100_000_000)
         nextTick = min(nextTick, nextReconcile)
       }
-      advanceConsole()
+      if let fd = networkMonitor.value?.descriptor, ready.contains(fd), networkMonitor.value?.drain() == true {
+        nextSafeList = min(nextSafeList, max(soonestSafeList, Clock.monotonic))
+        nextTick = min(nextTick, nextSafeList)
+      }
+      advanceCompanions()
       if let recorder, ready.contains(recorder.toSentry.fd) { takeNotices(of: recorder) }
       if ready.contains(control.descriptor) { control.serve { self.answer($0) } }
       tick()
@@ -375,6 +383,7 @@ package final class Sentry {
   /// Proofs and verdicts.
   private func takeEvidence() {
     takeContacts()
+    takeCustomers()
     while let verdict = verdicts.pop() { take(verdict) }
   }
 
@@ -409,6 +418,8 @@ package final class Sentry {
     nextTick = now + 1_000_000_000
     if now >= nextSafeList {
       refreshSafeList()
+      // At most a tenth of the time, at most twice a second.
+      soonestSafeList = Clock.monotonic + max(500_000_000, 10 * (Clock.monotonic - now))
       nextSafeList = now + 30_000_000_000
     }
     if retries.count > 10_000 { retries = [:] }
@@ -416,11 +427,16 @@ package final class Sentry {
     if now >= nextReconcile { reconcile() }
     endTrial()
     sayUnproven()
+    sayLimits()
+    restPorts()
+    testDecoysIfDue()
     reportLostDoubts()
     keepMemory()
     expireBlocks()
+    expireAllowed()
     rereadBlockedFiles()
     noteEvictions()
+    observeProtection()
     if now >= nextMetrics, plan.configuration.recording.metricsFile != nil {
       nextMetrics = now + 15_000_000_000
       recorder?.publish(metrics: Metrics.text(metrics()))
@@ -443,7 +459,7 @@ package final class Sentry {
     while unsafe read(signals.raw, &info, MemoryLayout<signalfd_siginfo>.size) == MemoryLayout<signalfd_siginfo>.size {
       switch Int32(bitPattern: info.ssi_signo) {
       case SIGHUP: reload()
-      case SIGUSR1: for line in statusText().split(separator: "\n") { note(String(line)) }
+      case SIGUSR1: for line in statusText().byteLines { note(String(line)) }
       default: isEnding = true
       }
     }
@@ -452,12 +468,13 @@ package final class Sentry {
   private func finish() {
     notifier.stopping()
     endDeception()
-    console?.stop()
+    companions.stop()
     for _ in 0..<64 { takeProbes() }
     // What is running is given its grace and left behind; what it was for stays recorded.
     blocker.runner.stop(now: UInt64(Clock.monotonic))
     for (_, lines) in waiting { for line in lines { line(nil) } }
     waiting = [:]
+    sayLimits(isLast: true)
     for line in LogLine.shuttingDown(in: dialect) { say(line) }
     nextBlockedWrite = 0
     if let recorder {
@@ -467,7 +484,7 @@ package final class Sentry {
     }
     flush()
     keepMemory(isLast: true)
-    log.flush()
+    log.flush(at: Clock.now)
   }
 
   // MARK: Saying and writing
@@ -482,10 +499,9 @@ package final class Sentry {
 
   /// Writes everything that has collected.
   private func flush() {
-    log.flush()
+    log.flush(at: Clock.now)
     if let history, let change = history.value.flush() {
-      if case .recovered(let lost) = change { counters.historyLost += UInt64(lost) }
-      if case .overflowed(let lost) = change { counters.historyLost += UInt64(lost) }
+      counters.historyLost += change.lost
       say(.history(history.value.path, change, in: dialect))
     }
     if blockedFilesDirty {
@@ -593,24 +609,26 @@ package final class Sentry {
   /// The ignore file counts from the moment it is changed.
   func refreshIgnoreFile() {
     let now = Clock.monotonic
-    guard let path = plan.configuration.ignoreFile, now >= nextIgnoreLook else { return }
-    nextIgnoreLook = now + 20_000_000
+    guard let path = plan.configuration.ignoreFile, now >= ignoring.nextLook else { return }
+    ignoring.nextLook = now + 20_000_000
     let stamp = Files.stamp(path)
-    guard stamp != ignoreStamp else { return }
-    ignoreStamp = stamp
+    guard stamp != ignoring.stamp else { return }
+    ignoring.stamp = stamp
     do throws(Errno) {
       let (networks, problems) = IgnoreFile.parse(try Files.read(path, limit: 16 << 20), path: path)
       for problem in problems { note("\(problem)", isError: problem.severity == .error) }
-      plan.ignored = networks
+      ignoring.file = networks
     } catch {
       // As 1.2: an ignore file that is gone ignores nobody. The safe list still holds.
-      plan.ignored = IPNetworkSet()
+      ignoring.file = IPNetworkSet()
       say(.cannotOpenIgnoreFile(in: dialect))
     }
     takeIgnored()
   }
 
-  private func takeIgnored() {
+  /// Takes what the ignore file and the command line name. `plan.ignored` holds both from here on.
+  func takeIgnored() {
+    plan.ignored = ignoring.all
     policy.ignored = plan.ignored
     link.update { $0.ignored = plan.ignored }
     for block in table.all where plan.ignored.network(overlapping: block.network) != nil {
@@ -624,23 +642,18 @@ package final class Sentry {
       let safe = try SafeNetworks.discover(also: neededServers())
       if safe == policy.safe { return }
       policy.safe = safe
+      releaseSafe()
       if hasStarted { refreshTrap() }
     } catch {
       note("cannot find out gateways and addresses: \(error); what was known before stays protected", isError: true)
     }
   }
 
-  /// Whether an address is in conversation with a service of this host, over TCP. Looked up at most once a second.
-  func isConnected(_ address: IPAddress) -> Bool {
-    let now = Clock.monotonic
-    if now >= connectedPeersUntil, let connections {
-      connectedPeersUntil = now + 1_000_000_000
-      // When the kernel does not tell, the safe list is one reason shorter; that is no reason to block nobody.
-      connectedPeers =
-        (try? connections.value.establishedPeers(
-          except: plan.tcpMode == .connect ? plan.ports(.tcp) : PortSet())) ?? []
+  /// Whoever has become gateway, resolver or one of our own addresses is let in again, as after an edit of the ignore file.
+  private func releaseSafe() {
+    for block in table.all {
+      if let what = policy.safe.reason(protecting: block.network) { release(block, .nowSafe(what)) }
     }
-    return connectedPeers.contains(address)
   }
 
   /// Time and DHCP servers: those that files name, by address or by a name looked up, and those that are being asked.
@@ -695,21 +708,26 @@ package final class Sentry {
         note("STATE_DIR is taken over at the next start only", isError: true)
         next.configuration.stateDirectory = plan.configuration.stateDirectory
       }
+      next.foreign.state = plan.foreign.state
       if next.configuration.historyFile != plan.configuration.historyFile
-        || next.configuration.historyFormat != plan.configuration.historyFormat
+        || next.configuration.historyFormat != plan.configuration.historyFormat || next.fileLimits != plan.fileLimits
       {
         flush()
         history = Self.history(next)
       }
       let hadConsole = plan.configuration.recording.consoleListen
       plan = next
+      lineLimit.perMinute = plan.configuration.logLimit
       setUpRecorder()
+      setUpNotify()
       if plan.configuration.recording.consoleListen != hadConsole { setUpConsole() }
       policy.settings = plan.configuration.response
       blocker.reconfigure(plan.configuration.response)
       if plan.configuration.resolveHost { openResolver() } else { resolver = nil }
-      ignoreStamp = plan.configuration.ignoreFile.flatMap(Files.stamp)
+      ignoring.file = plan.ignored
+      ignoring.stamp = plan.configuration.ignoreFile.flatMap(Files.stamp)
       refreshSafeList()
+      releaseTooWide()
       takeIgnored()
       let settings = plan.sensorSettings(options)
       link.update { $0.settings = settings }

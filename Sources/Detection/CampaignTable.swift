@@ -67,6 +67,9 @@ struct CampaignTable: ~Copyable {
   private static let groupCapacity = 16_384
   /// Members further apart than this have nothing to do with each other.
   static let window: Int64 = 86_400 * 1_000_000_000
+  /// Fewer of one prefix than this have to come within the shorter time.
+  private static let fewNeighbours = 12
+  private static let shortWindow: Int64 = 3_600 * 1_000_000_000
 
   private var members: Slab<Member>
   private var next = 0
@@ -215,6 +218,10 @@ struct CampaignTable: ~Copyable {
   ) -> Campaign? {
     let family = Tool.Family(rawValue: sample.family) ?? .unknown
     var found = crowd.filter { abs($0.time.nanoseconds &- sample.time.nanoseconds) <= Self.window }
+    // A handful of neighbours with a wrong port each within a day are neighbours; within an hour they are one.
+    if bond != .marks, found.count < Self.fewNeighbours {
+      found.removeAll { abs($0.time.nanoseconds &- sample.time.nanoseconds) > Self.shortWindow }
+    }
     if bond == .marks, !Self.drawsHopLimits(family) {
       guard let hopLimit = Self.commonHopLimit(found) else { return nil }
       found.removeAll { $0.hopLimit != hopLimit }

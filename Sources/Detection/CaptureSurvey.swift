@@ -59,10 +59,21 @@ package struct CaptureSurvey: Sendable {
   private mutating func noteFlow(_ packet: Packet) {
     let (back, backTag) = place(packet, reversed: true)
     if flows[back] & ~1 == backTag {
-      if flows[back] & 1 == 0 {
-        flows[back] |= 1
-        tally(packet.source) { $0.answered &+= 1 }
+      guard flows[back] & 1 == 0 else { return }
+      if packet.transport == .tcp, packet.flags.subtracting(.congestion) == .syn {
+        // Captures of several queues or taps have answers before their questions: a SYN is never the answer.
+        flows[back] = 0
+        let (index, tag) = place(packet, reversed: false)
+        flows[index] = tag | 1
+        if tallies[packet.source] != nil, packet.source.isPossiblePeer { tally(packet.source) { $0.opened &-= 1 } }
+        tally(packet.target) {
+          $0.opened &+= 1
+          $0.answered &+= 1
+        }
+        return
       }
+      flows[back] |= 1
+      tally(packet.source) { $0.answered &+= 1 }
       return
     }
     let (index, tag) = place(packet, reversed: false)

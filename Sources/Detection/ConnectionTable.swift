@@ -48,6 +48,16 @@ struct ConnectionTable: ~Copyable {
 
   /// Remembers a connection by its SYN; one that is there already stays as it is.
   mutating func begin(_ key: UInt64, _ segment: Segment, _ ends: inout HandshakeEnds) {
+    begin(
+      key, HandshakeEnds.index(segment.source.low, segment.sourcePort), segment.sequence, segment.time, &ends)
+  }
+
+  /// - Parameters:
+  ///   - end: the client's end, as `HandshakeEnds.index` numbers it.
+  ///   - sequence: that of the SYN.
+  mutating func begin(
+    _ key: UInt64, _ end: UInt16, _ sequence: UInt32, _ time: Timestamp, _ ends: inout HandshakeEnds
+  ) {
     let start = Int(truncatingIfNeeded: key) & mask
     let tag = Self.tag(key)
     var victim = start
@@ -57,11 +67,10 @@ struct ConnectionTable: ~Copyable {
       if entries[place].began < entries[victim].began { victim = place }
     }
     uncount(victim, &ends)
-    let end = HandshakeEnds.index(segment.source.low, segment.sourcePort)
     entries[victim] = Entry()
-    entries[victim].began = segment.time
+    entries[victim].began = time
     entries[victim].tag = tag
-    entries[victim].handshake.sequence = segment.sequence
+    entries[victim].handshake.sequence = sequence
     entries[victim].end = end
     entries[victim].isCounted = true
     ends.add(end, isAnswered: true)

@@ -50,8 +50,14 @@ extension Detector {
     /// How many first packets may wait for what becomes of them, about 150 bytes each; a power of two up to 65,536. In a
     /// capture all of three seconds; of a live host's only those to services.
     package var flowCapacity = 4096
-    /// Whether the kernel can be asked if a connection to a service exists (`Detector.takeQuestions`). Not of a capture.
+    /// Whether the kernel can be asked if a connection to a service exists (`Detector.takeQuestions`), and what serves a port
+    /// (`Detector.takeUnanswered`). Not of a capture.
     package var asksForConnections = false
+    /// How long a live host may take over an answer before the kernel is asked, in nanoseconds. Its own TCP answers within
+    /// microseconds; what is silent is a firewall, or a service behind a translation that is further away.
+    package static let answerPatience: Int64 = 4_000_000
+    /// How many questions may wait for that. Of more, each is looked into at once.
+    package static let answerCapacity = 4096
     /// Ports that our own listeners hold open for scanners (connect mode): services that nobody has business with.
     package var traps = PortSet()
 

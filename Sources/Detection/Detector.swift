@@ -28,6 +28,8 @@ package struct Detector: ~Copyable {
   private var triggers: TriggerTable
   private var connections: ConnectionTable
   private var pending: PendingFlows
+  /// Live: questions that this host has not answered yet.
+  private var asking: PendingFlows
   private var ends = HandshakeEnds()
   private let flowHash: KeyedHash
   var native: NativeRule
@@ -35,6 +37,8 @@ package struct Detector: ~Copyable {
   private var floods: FloodWatch
   /// When each TCP port was last seen served, in seconds; 0: never. For stragglers only.
   private var lastServed: Slab<UInt32>
+  /// Since when it is, by and large: a gap of less than two days does not count.
+  private var servedSince: Slab<UInt32>
   /// SYNs to services that no ordinary system sends, which nothing has followed that was seen: at most 256 wait to be asked
   /// about. Of more nothing is held against anybody.
   private var questions: [PendingFlows.Flow] = []
@@ -54,11 +58,14 @@ package struct Detector: ~Copyable {
     triggers = TriggerTable(key: (key.1, key.0))
     connections = ConnectionTable(capacity: settings.flowCapacity)
     pending = PendingFlows(capacity: settings.flowCapacity)
+    asking = PendingFlows(
+      capacity: settings.asksForConnections ? Settings.answerCapacity : 8, patience: Settings.answerPatience)
     flowHash = KeyedHash(key: (key.0 ^ 0x7065_6e64, key.1))
     native = NativeRule(settings, key: (key.0, key.1 ^ 0x736f_7572))
     oddities = OddityTable(key: (key.1 ^ 0x6f64_6469, key.0))
     floods = FloodWatch(key: (key.1, key.0 ^ 0x666c_6f6f))
     lastServed = Slab(count: 65536)
+    servedSince = Slab(count: 65536)
     probes.reserveCapacity(256)
     others.reserveCapacity(64)
     questions.reserveCapacity(Self.questionCapacity)
@@ -303,7 +310,13 @@ package struct Detector: ~Copyable {
 
   /// An ACK or FIN/ACK to a port that nothing serves.
   private mutating func acknowledgmentDismissal(_ packet: inout Packet, _ bytes: RawSpan) -> Dismissal? {
-    if ends.mayAsk(packet.source.low, packet.sourcePort), progress(Segment(packet)) { return .served }
+    // The end of a connection, or what completes its handshake; to a service that is translated, or that has stopped.
+    if packet.flags.contains(.fin) || ends.mayAsk(packet.source.low, packet.sourcePort)
+      || ends.mayComplete(packet.source.low, packet.sourcePort),
+      progress(Segment(packet))
+    {
+      return .served
+    }
     // A scanner's bare ACK comes from no connection: no data, no options. A real stack's last words mostly carry
     // timestamps (RFC 7323), and go to a port that was served or was ours a moment ago.
     let isEphemeral = settings.ephemeralPorts.contains(packet.targetPort)
@@ -337,6 +350,7 @@ package struct Detector: ~Copyable {
     let interest = interests[.udp, packet.targetPort]
     if interest.isEmpty { return .notWatched }
     if flows.contains(.udp, localPort: packet.targetPort, peer: packet.source, at: packet.time) { return .ownFlow }
+    if flows.hasCalled(localPort: packet.targetPort, at: packet.time) { return .ownFlow }
     if isImpossible(&packet) { return .impossibleSource }
     if Reflection.isAnswer(packet) {
       tell(oddities.count(.udpAnswer, Segment(packet)))
@@ -379,29 +393,30 @@ package struct Detector: ~Copyable {
 
   private mutating func noteOutgoing(_ packet: inout Packet) {
     if packet.transport == .udp {
-      if !pending.isEmpty,
-        let position = pending.find(
-          flowHash(packet.target, packet.targetPort, packet.source, packet.sourcePort, 17))
-      {
+      let key = flowHash(packet.target, packet.targetPort, packet.source, packet.sourcePort, 17)
+      if !asking.isEmpty, let position = asking.find(key) { return settleAsServed(position) }
+      if !pending.isEmpty, let position = pending.find(key) {
         // That a datagram is answered speaks for nobody: scanners ask what services answer.
         serve(.udp, packet.source, packet.sourcePort)
         pending.settle(position, &ends)
       }
       guard !landscape.serves(.udp, packet.source, packet.sourcePort) else { return }
+      if packet.target.isMulticast || Self.mayBeBroadcast(packet.target) {
+        flows.insertCall(localPort: packet.sourcePort, at: packet.time)
+      }
       flows.insert(.udp, localPort: packet.sourcePort, peer: packet.target, at: packet.time)
       flows.insertFriend(packet.target, at: packet.time)
       return
     }
     let flags = packet.flags
     if flags.contains(.rst) {
-      guard !pending.isEmpty,
-        let position = pending.find(
-          flowHash(packet.target, packet.targetPort, packet.source, packet.sourcePort, 6))
-      else { return }
+      let key = flowHash(packet.target, packet.targetPort, packet.source, packet.sourcePort, 6)
+      if !asking.isEmpty, let position = asking.find(key) { return settleAsUnused(position, .reset) }
+      guard !pending.isEmpty, let position = pending.find(key) else { return }
       if pending[position].state == .asked { settle(position) }
       return
     }
-    if flags.isSuperset(of: .synAck) { return noteOurAnswer(Segment(packet)) }
+    if flags.isSuperset(of: .synAck) { return noteOurAnswer(Segment(packet), isOfDecoy: packet.isOfDecoy) }
     if flags.contains(.syn) { flows.insertFriend(packet.target, at: packet.time) }
     // What a service says need not be remembered: its port is known.
     guard !landscape.serves(.tcp, packet.source, packet.sourcePort) else { return }
@@ -414,16 +429,32 @@ package struct Detector: ~Copyable {
     flows.insert(.tcp, localPort: packet.sourcePort, peer: packet.target, at: packet.time)
   }
 
-  /// A service of ours takes a connection.
-  private mutating func noteOurAnswer(_ segment: Segment) {
+  /// Whether a datagram to there may go to everybody in a network: all ones in as many bits as even a small one has. Which
+  /// networks there are is not known here.
+  private static func mayBeBroadcast(_ target: IPAddress) -> Bool { target.isV4 && target.v4Bits & 15 == 15 }
+
+  /// A service of ours takes a connection, or a decoy.
+  private mutating func noteOurAnswer(_ segment: Segment, isOfDecoy: Bool = false) {
     let key = segment.reverseKey(flowHash)
+    if !asking.isEmpty, let position = asking.find(key) {
+      if isOfDecoy { return settleAsUnused(position, .decoy) }
+      let flow = asking[position]
+      settleAsServed(position)
+      connections.begin(
+        key, HandshakeEnds.index(flow.source.low, flow.sourcePort), flow.handshake.sequence, flow.time, &ends)
+    }
+    if isOfDecoy { return }
     if let place = connections.find(key) {
       connections[place].handshake.answer = segment.sequence
       connections[place].handshake.knowsAnswer = true
+      flows.insertUser(segment.target, port: segment.sourcePort, at: segment.time)
     } else if let position = pending.find(key) {
       pending.answer(position, &ends)
       pending[position].handshake.answer = segment.sequence
       pending[position].handshake.knowsAnswer = true
+      if !pending[position].mark.isRaw {
+        flows.insertUser(segment.target, port: segment.sourcePort, at: segment.time)
+      }
     }
     // On a live host the kernel says what is served, and a decoy answers likewise.
     if !settings.asksForConnections { serve(.tcp, segment.source, segment.sourcePort) }
@@ -440,6 +471,7 @@ package struct Detector: ~Copyable {
   /// Remembers the first packet of a flow until it is known what came of it.
   private mutating func begin(_ packet: inout Packet, _ state: PendingFlows.State) {
     guard let position = begin(Segment(packet), packet.transport, state) else { return }
+    pending[position].interface = packet.interface
     pending[position].mark = ToolMark(packet)
     guard state == .asked else { return }
     pending[position].flags = packet.flags
@@ -463,6 +495,166 @@ package struct Detector: ~Copyable {
     return pending.insert(key, segment, transport, state, &ends)
   }
 
+  // MARK: The answer judges
+
+  /// Live: a candidate waits for what this host answers. A RST or a decoy's SYN/ACK make it a probe at once, a service's
+  /// SYN/ACK or datagram makes it none; of those that nothing answers `takeUnanswered` asks.
+  ///
+  /// - Returns: false where no answer says anything, and where there is no room: the caller looks who serves it.
+  package mutating func awaitAnswer(_ packet: inout Packet) -> Bool {
+    guard settings.asksForConnections, packet.transport == .udp || packet.flags.subtracting(.congestion) == .syn else {
+      return false
+    }
+    return ask(&packet, packet.transport.rawValue)
+  }
+
+  private mutating func ask(_ packet: inout Packet, _ number: UInt8) -> Bool {
+    let segment = Segment(packet)
+    let key = flowHash(segment.source, segment.sourcePort, segment.target, segment.targetPort, number)
+    if let position = asking.find(key) {
+      asking[position].repeats &+= asking[position].repeats == .max ? 0 : 1
+      return true
+    }
+    guard !asking.isFull, let position = asking.insert(key, segment, packet.transport, .asked, &ends) else {
+      return false
+    }
+    asking[position].mark = ToolMark(packet)
+    asking[position].flags = packet.flags
+    asking[position].hasIPOptions = packet.hasIPOptions
+    asking[position].interface = packet.interface
+    asking[position].isSCTP = number == 132
+    guard number != 132 else { return true }
+    asking[position].isWeightless = packet.transport == .udp && Reflection.isAnswer(packet)
+    asking[position].isWatched = interests[packet.transport, packet.targetPort].contains(.watched)
+    return true
+  }
+
+  private mutating func settleAsUnused(_ position: Int, _ answer: Probe.Answer) {
+    let flow = asking[position]
+    asking.settle(position, &ends)
+    accuse(flow, answer)
+  }
+
+  /// Something served it: a listener that is newer than what is known or gone again, or another host to which it was translated.
+  private mutating func settleAsServed(_ position: Int) {
+    let flow = asking[position]
+    asking.settle(position, &ends)
+    learnService(flow)
+  }
+
+  private mutating func learnService(_ flow: PendingFlows.Flow) {
+    dismissals[Int(Dismissal.served.rawValue)] &+= 1
+    if flow.isSCTP { return }
+    if flow.transport == .tcp { noteService(flow.targetPort, flow.time) }
+    flows.insert(flow.transport, localPort: flow.targetPort, peer: flow.source, at: flow.time)
+  }
+
+  /// When the oldest question without an answer is due, in nanoseconds since 1970; `max` when there is none.
+  package var answersDue: Int64 { asking.due }
+
+  /// Judges the questions that nothing has answered in time.
+  ///
+  /// - Parameters:
+  ///   - time: up to when all packets have been seen.
+  ///   - isServed: whether the kernel would hand it to a socket; nil where it is not to be held against anybody.
+  /// - Returns: whether one was served.
+  package mutating func takeUnanswered(at time: Timestamp, _ isServed: (Question) -> Bool?) -> Bool {
+    var found = false
+    while time.nanoseconds >= asking.due, let flow = asking.takeOldest(&ends) {
+      guard flow.state == .asked else { continue }
+      let answer = flow.isSCTP ? false : isServed(Question(flow))
+      if answer == false {
+        if !waitsOn(flow) { accuse(flow, .silence) }
+      } else {
+        learnService(flow)
+        if answer == true { found = true }
+      }
+    }
+    return found
+  }
+
+  /// A port that answered lately with no socket of ours on it is translated to somebody who may be far away.
+  private mutating func waitsOn(_ flow: PendingFlows.Flow) -> Bool {
+    guard flow.transport == .tcp, !flow.isSCTP, lastServed[Int(flow.targetPort)] > 0,
+      isServedLately(flow.targetPort, flow.time, within: FlowMemory.lifetime)
+    else { return false }
+    let segment = Segment(
+      flow.source, flow.sourcePort, flow.target, flow.targetPort, flow.time, sequence: flow.handshake.sequence,
+      flags: flow.flags)
+    let key = segment.key(flowHash)
+    while pending.isFull { settleOldest() }
+    guard let position = pending.insert(key, segment, .tcp, .asked, &ends) else { return false }
+    pending[position].mark = flow.mark
+    pending[position].flags = flow.flags
+    pending[position].hasIPOptions = flow.hasIPOptions
+    pending[position].isWatched = flow.isWatched
+    pending[position].repeats = flow.repeats
+    return true
+  }
+
+  private func isServedLately(_ port: UInt16, _ time: Timestamp, within seconds: UInt32) -> Bool {
+    let seen = lastServed[Int(port)]
+    return seen > 0 && UInt32(truncatingIfNeeded: time.seconds) &- seen <= seconds
+  }
+
+  /// How long after its service has stopped a port is not held against those who used it: ten minutes, and twelve hours for what was
+  /// served for two days.
+  private static let (grace, longGrace): (UInt32, UInt32) = (600, 43_200)
+
+  /// Whether a source asks again for a service that it used, and that has stopped a while ago.
+  private func isForgiven(_ source: IPAddress, _ port: UInt16, _ time: Timestamp) -> Bool {
+    let seen = lastServed[Int(port)]
+    guard seen > 0 else { return false }
+    let grace = seen &- servedSince[Int(port)] >= 172_800 ? Self.longGrace : Self.grace
+    return isServedLately(port, time, within: grace)
+      && (flows.isCustomer(source, port: port, at: time, within: Self.longGrace)
+        || flows.isUser(source, port: port, at: time, within: Self.longGrace))
+  }
+
+  /// A connection to a service has ended: whoever was answered by it is its user, unless he left without a word.
+  private mutating func noteUse(_ segment: Segment, _ step: Handshake.Step, began: Timestamp, isAnswered: Bool = true) {
+    switch step {
+    case .silent:
+      flows.removeUser(segment.source, port: segment.targetPort, since: began)
+      flows.insertCustomer(segment.source, port: segment.targetPort, at: segment.time)
+    // It was answered long ago, or only its side is seen.
+    case .spoke, .listened:
+      if !isAnswered || segment.time.nanoseconds &- began.nanoseconds > 3_600_000_000_000 {
+        flows.insertUser(segment.source, port: segment.targetPort, at: segment.time)
+      }
+    case .open: break
+    }
+  }
+
+  /// Whether somebody who used a service lately asks for another of its family.
+  private mutating func isNeighbour(_ port: UInt16, _ source: IPAddress, _ time: Timestamp) -> Bool {
+    for family in ServiceFamily.allCases where family.isNear(port) {
+      for service in family.services where service != port {
+        if flows.isUser(source, port: service, at: time, within: Self.longGrace) { return true }
+      }
+    }
+    return false
+  }
+
+  /// A connection that a decoy took, told by its listener. It is evidence whatever was seen of it, and proves its source.
+  package mutating func noteContact(_ contact: Segment) {
+    if let position = asking.find(contact.key(flowHash)) { settleAsUnused(position, .decoy) }
+    if !native.hasCounted(contact), !isForgiven(contact.source, contact.targetPort, contact.time) {
+      record(
+        Probe(
+          time: contact.time, source: contact.source, sourcePort: contact.sourcePort, target: contact.target,
+          targetPort: contact.targetPort, transport: .tcp, mode: settings.watch(.tcp)?.mode ?? .stealth,
+          technique: .syn, flags: .syn),
+        isWatched: interests[.tcp, contact.targetPort].contains(.watched))
+      var touch = NativeRule.Touch(
+        source: contact.source, target: contact.target, time: contact.time, technique: .syn, kind: .syn,
+        port: contact.targetPort)
+      touch.sourcePort = contact.sourcePort
+      charge(touch)
+    }
+    native.prove(contact.source)
+  }
+
   /// An ACK, data, FIN or RST of a connection that is not settled.
   ///
   /// - Returns: whether there is such a connection.
@@ -477,6 +669,7 @@ package struct Detector: ~Copyable {
       if isProven, !wasProven { noteProof(segment) }
       if step == .open, !segment.flags.contains(.rst) { return true }
       connections.remove(place, &ends)
+      noteUse(segment, step, began: began)
       if step == .spoke {
         native.credit(segment.source, port: segment.targetPort, at: segment.time)
       } else if step == .silent, segment.time.nanoseconds &- began.nanoseconds <= PendingFlows.patience {
@@ -498,11 +691,12 @@ package struct Detector: ~Copyable {
     if step == .open, !segment.flags.contains(.rst) { return true }
     let flow = pending[position]
     pending.settle(position, &ends)
+    if !flow.mark.isRaw { noteUse(segment, step, began: flow.time, isAnswered: flow.handshake.knowsAnswer) }
     switch step {
     case .spoke: native.credit(segment.source, port: segment.targetPort, at: segment.time)
     case .silent where flow.mark.isRaw: chargeHalfOpen(flow)
     case .silent: native.noteSilence(segment, began: flow.time, isProven: flow.handshake.isProven)
-    case .open: break
+    case .open, .listened: break
     }
     return true
   }
@@ -555,7 +749,9 @@ package struct Detector: ~Copyable {
   }
 
   /// Settles everything that waits: the capture is at its end.
-  package mutating func finish() { while !pending.isEmpty { settleOldest() } }
+  package mutating func finish() {
+    while !pending.isEmpty { settleOldest() }
+  }
 
   private mutating func settleDue(_ time: Timestamp) {
     while time.nanoseconds >= pending.due { settleOldest() }
@@ -580,12 +776,21 @@ package struct Detector: ~Copyable {
     if questions.count < Self.questionCapacity { questions.append(flow) }
   }
 
-  /// A connection that may exist: its client's end, and ours.
+  /// What the kernel is asked about: the client's end of a flow, and ours.
   package struct Question: Sendable {
+    package let transport: TransportProtocol
     package let source: IPAddress
     package let sourcePort: UInt16
     package let target: IPAddress
     package let targetPort: UInt16
+    /// By which it came in; 0 when unknown.
+    package let interface: Int32
+
+    init(_ flow: PendingFlows.Flow) {
+      (transport, interface) = (flow.transport, flow.interface)
+      (source, sourcePort) = (flow.source, flow.sourcePort)
+      (target, targetPort) = (flow.target, flow.targetPort)
+    }
   }
 
   /// Asks about the half-open connections that are due.
@@ -594,9 +799,7 @@ package struct Detector: ~Copyable {
   package mutating func takeQuestions(_ isEstablished: (Question) -> Bool) {
     guard !questions.isEmpty else { return }
     for flow in questions {
-      let question = Question(
-        source: flow.source, sourcePort: flow.sourcePort, target: flow.target, targetPort: flow.targetPort)
-      if !isEstablished(question) { chargeHalfOpen(flow) }
+      if !isEstablished(Question(flow)) { chargeHalfOpen(flow) }
     }
     questions.removeAll(keepingCapacity: true)
   }
@@ -607,18 +810,27 @@ package struct Detector: ~Copyable {
     accuse(flow)
   }
 
-  private mutating func accuse(_ flow: PendingFlows.Flow) {
+  private mutating func accuse(_ flow: PendingFlows.Flow, _ answer: Probe.Answer = .unknown) {
     // Another flow may have shown in the meantime that the port is served.
-    if settings.checksServices, landscape.serves(flow.transport, flow.target, flow.targetPort) {
+    if settings.checksServices,
+      flow.isSCTP
+        ? landscape.servesSCTP(flow.targetPort) : landscape.serves(flow.transport, flow.target, flow.targetPort)
+    {
       dismissals[Int(Dismissal.served.rawValue)] &+= 1
       return
     }
+    if flow.isSCTP { return accuseSCTP(flow) }
+    if flow.transport == .tcp, isForgiven(flow.source, flow.targetPort, flow.time) {
+      dismissals[Int(Dismissal.straggler.rawValue)] &+= 1
+      return
+    }
     let technique: Technique = flow.transport == .udp ? .udp : Technique(flags: flow.flags)
-    let event = Probe(
+    var event = Probe(
       time: flow.time, source: flow.source, sourcePort: flow.sourcePort, target: flow.target,
       targetPort: flow.targetPort, transport: flow.transport,
       mode: settings.watch(flow.transport)?.mode ?? .stealth, technique: technique, flags: flow.flags,
       hasIPOptions: flow.hasIPOptions)
+    event.answer = answer
     for _ in 0...Int(flow.repeats) { record(event, isWatched: flow.isWatched) }
     var touch = NativeRule.Touch(
       source: flow.source, target: flow.target, time: flow.time, technique: technique,
@@ -652,12 +864,21 @@ package struct Detector: ~Copyable {
     }
   }
 
+  @inline(__always)
   private mutating func noteService(_ port: UInt16, _ time: Timestamp) {
-    lastServed[Int(port)] = UInt32(truncatingIfNeeded: time.seconds)
+    let now = UInt32(truncatingIfNeeded: time.seconds)
+    if now &- lastServed[Int(port)] > 172_800 { servedSince[Int(port)] = now }
+    lastServed[Int(port)] = now
   }
 
   /// Makes a candidate that nothing serves into a probe, and counts it against its source.
   package mutating func accuse(_ packet: inout Packet) {
+    if packet.transport == .tcp, packet.flags.subtracting(.congestion) == .syn,
+      isForgiven(packet.source, packet.targetPort, packet.time)
+    {
+      dismissals[Int(Dismissal.straggler.rawValue)] &+= 1
+      return
+    }
     let technique: Technique = packet.transport == .udp ? .udp : Technique(flags: packet.flags)
     record(
       Probe(
@@ -692,6 +913,9 @@ package struct Detector: ~Copyable {
     }
     var touch = touch
     touch.isFriend = flows.isFriend(touch.source, at: touch.time)
+    if touch.kind == .syn || touch.kind == .connect {
+      touch.isNeighbour = isNeighbour(touch.port, touch.source, touch.time)
+    }
     let kind: FloodWatch.Kind =
       touch.transport == .udp ? .udp : touch.kind == .syn || touch.kind == .halfOpen ? .syn : .stray
     if floods.isFlooded(kind, touch.target, touch.port, at: touch.time) { touch.isWeightless = true }
@@ -770,8 +994,17 @@ package struct Detector: ~Copyable {
   private mutating func dismissOther() { dismissals[Int(Dismissal.otherProtocol.rawValue)] &+= 1 }
 
   private mutating func noteOtherOutgoing(_ packet: inout Packet, _ outcome: DecodeOutcome) {
-    if outcome == .sctp, packet.messageType == 2 {  // INIT ACK
-      landscape.learnSCTP(packet.sourcePort)
+    if outcome == .sctp {
+      let key = flowHash(packet.target, packet.targetPort, packet.source, packet.sourcePort, 132)
+      if packet.messageType == 2 {  // INIT ACK
+        landscape.learnSCTP(packet.sourcePort)
+        if !asking.isEmpty, let position = asking.find(key) { return settleAsServed(position) }
+        if !pending.isEmpty, let position = pending.find(key) { pending.settle(position, &ends) }
+      } else if packet.messageType == 6 {  // ABORT
+        if !asking.isEmpty, let position = asking.find(key) { return settleAsUnused(position, .reset) }
+        if !pending.isEmpty, let position = pending.find(key) { settle(position) }
+      }
+      return
     }
     // "Port unreachable" from us: what is asked for is not served. Its quoted source is whoever asked.
     guard outcome == .icmp, packet.quotedProtocol == 17, !pending.isEmpty else { return }
@@ -807,10 +1040,39 @@ package struct Detector: ~Copyable {
       return
     }
     switch packet.messageType {
-    case 1: charge(&packet, .sctpInit, port: packet.targetPort)
+    case 1:  // INIT: what this host answers says whether something serves it.
+      if settings.asksForConnections {
+        if !ask(&packet, 132) { charge(&packet, .sctpInit, port: packet.targetPort) }
+        return
+      }
+      let segment = Segment(packet)
+      let key = flowHash(segment.source, segment.sourcePort, segment.target, segment.targetPort, 132)
+      if let position = pending.find(key) {
+        pending[position].repeats &+= pending[position].repeats == .max ? 0 : 1
+        return
+      }
+      while pending.isFull { settleOldest() }
+      guard let position = pending.insert(key, segment, .tcp, .asked, &ends) else { return }
+      pending[position].isSCTP = true
+      pending[position].hasIPOptions = packet.hasIPOptions
+      pending[position].mark = ToolMark(packet)
     case 10: charge(&packet, .sctpCookieEcho, port: packet.targetPort)
     default: dismissOther()
     }
+  }
+
+  private mutating func accuseSCTP(_ flow: PendingFlows.Flow) {
+    let probe = Probe(
+      time: flow.time, source: flow.source, sourcePort: flow.sourcePort, target: flow.target,
+      targetPort: flow.targetPort, transport: .tcp, mode: .stealth, technique: .sctpInit,
+      hasIPOptions: flow.hasIPOptions)
+    for _ in 0...Int(flow.repeats) { record(probe, isWatched: false) }
+    var touch = NativeRule.Touch(
+      source: flow.source, target: flow.target, time: flow.time, technique: .sctpInit,
+      kind: PackedEvidence.Kind(.sctpInit), port: flow.targetPort)
+    touch.mark = flow.mark
+    touch.count = UInt32(flow.repeats) &+ 1
+    native.charge(touch)
   }
 
   private mutating func charge(_ packet: inout Packet, _ technique: Technique, port: UInt16) {

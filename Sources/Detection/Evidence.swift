@@ -22,6 +22,8 @@ package struct Evidence: Sendable, BitwiseCopyable, Equatable {
     case conversation
     /// The packet bears the marks of a scanning tool.
     case toolMarks
+    /// Unused TCP ports beyond those that are told one by one.
+    case furtherPorts
 
     package var name: String {
       switch self {
@@ -34,13 +36,26 @@ package struct Evidence: Sendable, BitwiseCopyable, Equatable {
       case .silentTouch: "silent touch"
       case .conversation: "conversation"
       case .toolMarks: "tool marks"
+      case .furtherPorts: "further unused ports"
       }
     }
   }
 
   package var kind: Kind
   package var technique: Technique
-  /// The port touched; for `.ipProtocol` the protocol's number, for `.icmp` the message type.
+  /// The reason in words: "unused port, syn to port 23", "silent touches of 10 services".
+  package var sentence: String {
+    switch kind {
+    case .silentTouch: "silent touches of \(port) services"
+    case .furtherPorts: "further unused ports, \(technique.name)"
+    case .unusedProtocol: "unused protocol \(port)"
+    case .hostProbe: "host probe, \(technique.name) of type \(port)"
+    default: "\(kind.name), \(technique.name) to port \(port)"
+    }
+  }
+
+  /// The port touched; for `.ipProtocol` the protocol's number, for `.icmp` the message type, for `.silentTouch` how many services, for
+  /// `.furtherPorts` 0.
   package var port: UInt16
   /// Thousandths of a nat; negative speaks for the source.
   package var weight: Int16

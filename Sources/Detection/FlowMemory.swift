@@ -40,13 +40,53 @@ struct FlowMemory: ~Copyable {
 
   func isFriend(_ peer: IPAddress, at time: Timestamp) -> Bool { contains(peer, Self.friends, time) }
 
+  /// A peer used a service of this host.
+  mutating func insertCustomer(_ peer: IPAddress, port: UInt16, at time: Timestamp) {
+    insert(peer, Self.customers | UInt64(port), time)
+  }
+
+  /// Whether a peer used the service that was on this port, at most so many seconds ago.
+  func isCustomer(_ peer: IPAddress, port: UInt16, at time: Timestamp, within seconds: UInt32) -> Bool {
+    contains(peer, Self.customers | UInt64(port), time, seconds)
+  }
+
+  /// A service of this host answers a peer, who may use it. Told once an hour, so that it is known which connection made it a user.
+  mutating func insertUser(_ peer: IPAddress, port: UInt16, at time: Timestamp) {
+    insert(peer, Self.users | UInt64(port), time, unlessWithin: 3600)
+  }
+
+  /// It has left without a word: what was answered since then made no user of it.
+  mutating func removeUser(_ peer: IPAddress, port: UInt16, since time: Timestamp) {
+    let (tag, start) = place(peer, Self.users | UInt64(port))
+    for place in start..<start &+ Self.ways
+    where entries[place].tag == tag && entries[place].seen >= UInt32(truncatingIfNeeded: time.seconds) {
+      entries[place] = Entry()
+    }
+  }
+
+  /// Whether a peer uses a service, or used it at most so many seconds ago.
+  func isUser(_ peer: IPAddress, port: UInt16, at time: Timestamp, within seconds: UInt32) -> Bool {
+    contains(peer, Self.users | UInt64(port), time, seconds)
+  }
+
+  /// This host asked everybody (multicast, broadcast) from a port: answers come from anywhere.
+  mutating func insertCall(localPort: UInt16, at time: Timestamp) { insert(.unspecified, UInt64(localPort), time) }
+
+  func hasCalled(localPort: UInt16, at time: Timestamp) -> Bool { contains(.unspecified, UInt64(localPort), time) }
+
   private static let friends: UInt64 = 1 << 32
+  private static let customers: UInt64 = 1 << 33
+  private static let users: UInt64 = 1 << 34
 
   private static func scope(_ transport: TransportProtocol, _ port: UInt16) -> UInt64 {
     UInt64(port) << 8 | UInt64(transport.rawValue)
   }
 
-  private mutating func insert(_ peer: IPAddress, _ scope: UInt64, _ time: Timestamp) {
+  /// - Parameter recent: an entry that is not older than so many seconds stays as it is.
+  @inline(__always)
+  private mutating func insert(
+    _ peer: IPAddress, _ scope: UInt64, _ time: Timestamp, unlessWithin recent: UInt32 = 0
+  ) {
     let h = hash(peer, scope)
     let tag = UInt32(truncatingIfNeeded: h >> 32) | 1
     let now = UInt32(truncatingIfNeeded: time.seconds)
@@ -54,7 +94,7 @@ struct FlowMemory: ~Copyable {
     var victim = start
     for place in start..<start &+ Self.ways {
       if entries[place].tag == tag {
-        entries[place].seen = now
+        if now &- entries[place].seen > recent { entries[place].seen = now }
         return
       }
       if entries[place].seen < entries[victim].seen { victim = place }
@@ -62,15 +102,22 @@ struct FlowMemory: ~Copyable {
     entries[victim] = Entry(tag: tag, seen: now)
   }
 
+  private func place(_ peer: IPAddress, _ scope: UInt64) -> (tag: UInt32, start: Int) {
+    let h = hash(peer, scope)
+    return (UInt32(truncatingIfNeeded: h >> 32) | 1, Self.start(h))
+  }
+
   private static func start(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash) & (capacity - ways) }
 
-  private func contains(_ peer: IPAddress, _ scope: UInt64, _ time: Timestamp) -> Bool {
+  private func contains(
+    _ peer: IPAddress, _ scope: UInt64, _ time: Timestamp, _ lifetime: UInt32 = FlowMemory.lifetime
+  ) -> Bool {
     let h = hash(peer, scope)
     let tag = UInt32(truncatingIfNeeded: h >> 32) | 1
     let start = Self.start(h)
     for place in start..<start &+ Self.ways where entries[place].tag == tag {
       // A clock set back makes the difference huge: then the flow is taken as forgotten at worst.
-      return UInt32(truncatingIfNeeded: time.seconds) &- entries[place].seen <= Self.lifetime
+      return UInt32(truncatingIfNeeded: time.seconds) &- entries[place].seen <= lifetime
     }
     return false
   }

@@ -6,6 +6,8 @@ struct Handshake: BitwiseCopyable {
   var knowsAnswer = false
   /// The client has acknowledged something.
   var isComplete = false
+  /// The server has said something, by what the client acknowledges: who only listens (FTP data) is not silent.
+  var hasHeard = false
   /// The client has acknowledged `answer`: of 4,294,967,296 numbers one is right, so it has received it.
   var isProven = false
 
@@ -16,6 +18,8 @@ struct Handshake: BitwiseCopyable {
     case spoke
     /// It ended without a word.
     case silent
+    /// The client heard something to its end, and said nothing. Who hangs up (RST) in the midst of it is silent: connect scanners do.
+    case listened
   }
 
   /// Takes a packet of the client: an ACK, data, FIN or RST.
@@ -25,8 +29,14 @@ struct Handshake: BitwiseCopyable {
       if knowsAnswer, segment.flags.contains(.ack), segment.acknowledgment == answer &+ 1 { isProven = true }
       isComplete = true
     }
+    if knowsAnswer, segment.flags.contains(.ack) {
+      // The server's FIN counts one.
+      let heard = segment.acknowledgment &- answer &- 1
+      if heard > 1, heard < 1 << 30 { hasHeard = true }
+    }
     let said = segment.sequence &- sequence &- 1
     if segment.payloadLength > 0 || (said > 0 && said < 1 << 30) { return .spoke }
-    return segment.flags.rawValue & 0x05 != 0 && said == 0 ? .silent : .open
+    guard segment.flags.rawValue & 0x05 != 0, said == 0 else { return .open }
+    return hasHeard && !segment.flags.contains(.rst) ? .listened : .silent
   }
 }

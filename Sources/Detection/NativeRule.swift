@@ -42,6 +42,8 @@ struct NativeRule: ~Copyable {
     var isProven = false
     /// We spoke to the source first, lately.
     var isFriend = false
+    /// It used a service of the same family lately.
+    var isNeighbour = false
     /// One of a flood, or an answer by its looks: it says nothing of its source.
     var isWeightless = false
   }
@@ -59,6 +61,7 @@ struct NativeRule: ~Copyable {
   private let ephemeral: ClosedRange<UInt16>
   /// Verdicts that were reached, or whose source has been proven, and that were not yet taken.
   var verdicts: [Verdict] = []
+  var customers = CustomerNews()
 
   init(_ settings: Detector.Settings, key: (UInt64, UInt64)) {
     sources = SourceTable(capacity: settings.sourceCapacity, key: key)
@@ -88,7 +91,7 @@ struct NativeRule: ~Copyable {
     if touch.time > sources[index].last { sources[index].last = touch.time }
     sources[index].techniques.insert(TechniqueSet(touch.technique))
     if touch.mark.protocolNumber != 0 { sources[index].marks.note(touch.mark) }
-    sources[index].touch(port: touch.port, target: touch.target.v4Bits)
+    let isNewPort = sources[index].touch(port: touch.port, target: touch.target.v4Bits)
     if touch.kind != .halfOpen { sources[index].flags.insert(.touchedUnused) }
     if touch.kind == .syn, let other = echoes.echo(of: touch) {
       sources[index].flags.insert(.echoed)
@@ -101,9 +104,10 @@ struct NativeRule: ~Copyable {
       return
     }
     guard !touch.isWeightless, !sources[index].has(touch.kind, port: touch.port, tag: tag) else { return }
-    let weight = weight(touch, index)
+    var weight = weight(touch, index)
+    if touch.kind.isOrdinary { weight -= sources[index].ordinaryWeight(port: touch.port, tag: tag) }
     if weight > 0 {
-      add(index, PackedEvidence(touch.kind, port: touch.port, tag: tag, weight: weight))
+      add(index, PackedEvidence(touch.kind, port: touch.port, tag: tag, weight: weight), isNewPort: isNewPort)
       sources[index].conversations = 0
       if touch.kind == .syn || touch.kind == .udp { rarity.note(touch.transport, touch.port, at: touch.time) }
     }
@@ -111,7 +115,7 @@ struct NativeRule: ~Copyable {
       sources[index].flags.insert(.marked)
       add(index, PackedEvidence(.toolMarks, port: touch.port, tag: 0, weight: Weights.toolMarks))
     }
-    if sources[index].score >= currentThreshold(touch.time) {
+    if sources[index].score >= currentThreshold(index, touch.time) {
       convict(index, touch)
     } else if touch.kind == .syn, !sources[index].flags.contains(.counted) {
       group(index, touch, weight)
@@ -140,18 +144,28 @@ struct NativeRule: ~Copyable {
   /// Whether a crowd of new sources is here.
   mutating func isCrowded(at time: Timestamp) -> Bool { time.nanoseconds <= crowdedUntil }
 
-  /// Twice as much is asked for in a crowd: what draws its sources and ports by chance meets a source three times, not six.
-  private mutating func currentThreshold(_ time: Timestamp) -> Int32 {
-    isCrowded(at: time) ? threshold * 2 : threshold
+  /// Twice as much is asked for in a crowd: what draws its sources and ports by chance meets a source three times, not six. Who has
+  /// proven to be where he says is none of them.
+  private mutating func currentThreshold(_ index: Int, _ time: Timestamp) -> Int32 {
+    isCrowded(at: time) && sources[index].origin < .proven ? threshold * 2 : threshold
   }
 
-  private mutating func add(_ index: Int, _ evidence: PackedEvidence) {
-    if sources[index].add(evidence) { sources[index].score &+= Int32(evidence.weight) }
+  private mutating func add(_ index: Int, _ evidence: PackedEvidence, isNewPort: Bool = false) {
+    if sources[index].add(evidence, isNewPort: isNewPort) { sources[index].score &+= Int32(evidence.weight) }
+  }
+
+  /// Whether a touch of this port counts already, or could change nothing.
+  func hasCounted(_ touch: Segment) -> Bool {
+    guard let index = sources.find(touch.source) else { return false }
+    let tag = UInt8(truncatingIfNeeded: SourceRecord.mix(touch.target.v4Bits) >> 28)
+    return sources[index].isConvicted || sources[index].has(.syn, port: touch.targetPort, tag: tag)
+      || sources[index].has(.connect, port: touch.targetPort, tag: tag)
   }
 
   private mutating func weight(_ touch: Touch, _ index: Int) -> Int {
     switch touch.kind {
     case .connect, .syn:
+      if touch.isNeighbour { return Weights.neighbour }
       // An FTP server that we spoke to opens the data connection.
       if touch.isFriend, touch.sourcePort == 20, touch.port >= 1024 { return 0 }
       let weight = rarity.weight(.tcp, touch.port, base: Weights.unusedTCP, least: Weights.leastUnused)
@@ -178,6 +192,7 @@ struct NativeRule: ~Copyable {
 
   /// A conversation with a service: speaks for the source, once for each service since its last touch.
   mutating func credit(_ source: IPAddress, port: UInt16, at time: Timestamp) {
+    customers.note(source, at: time)
     guard let index = sources.find(source) else { return }
     if sources[index].isConvicted {
       sources[index].techniques.insert(TechniqueSet(.versionProbe))
@@ -250,7 +265,12 @@ struct NativeRule: ~Copyable {
     sources[index].origin = .proven
     sources.rerank(index)
     // What was known of it before may now be acted upon.
-    if sources[index].isConvicted { verdicts.append(verdict(index, nil)) }
+    if sources[index].isConvicted {
+      verdicts.append(verdict(index, nil))
+    } else if sources[index].score >= threshold {
+      // A crowd's doubt stood between it and a verdict.
+      convict(index, nil)
+    }
   }
 
   /// A RST from a source: its own kernel speaks, not the tool.
@@ -264,7 +284,7 @@ struct NativeRule: ~Copyable {
 
   // MARK: Verdicts
 
-  private mutating func convict(_ index: Int, _ touch: Touch) {
+  private mutating func convict(_ index: Int, _ touch: Touch?) {
     sources[index].flags.insert(.convicted)
     sources[index].portLog = portLog.open(for: sources[index].address)
     let (place, address) = (sources[index].portLog, sources[index].address)
@@ -275,7 +295,7 @@ struct NativeRule: ~Copyable {
       default: break
       }
     }
-    logPort(index, touch)
+    if let touch { logPort(index, touch) }
     verdicts.append(verdict(index, touch))
   }
 
@@ -307,11 +327,17 @@ struct NativeRule: ~Copyable {
     verdict.score = record.score
     verdict.threshold = threshold
     record.forEachReason { verdict.add($0) }
+    if record.furtherWeight > 0 {
+      verdict.add(Evidence(.furtherPorts, .syn, port: 0, weight: Int16(clamping: record.furtherWeight)))
+    }
     verdict.mayBeZombie = record.marks.mayBeZombie
     verdict.mayBeDecoy = record.flags.contains(.echoed)
     if let touch {
       verdict.port = touch.port
       verdict.transport = touch.transport
+    } else if let last = record.reasons.last {
+      verdict.port = last.port
+      verdict.transport = last.technique == .udp ? .udp : .tcp
     }
     return verdict
   }
@@ -385,6 +411,11 @@ struct NativeRule: ~Copyable {
   private func verdict(_ campaign: CampaignTable.Campaign) -> Verdict {
     var verdict = Verdict(.scan, source: campaign.prefix, first: campaign.first, last: campaign.last)
     verdict.kind = .distributed
+    let proven = campaign.sources.count { source in
+      sources.find(source).map { sources[$0].origin == .proven } ?? false
+    }
+    // The last one's SYN makes the verdict, before its handshake can be over.
+    if proven + 1 >= campaign.sources.count { verdict.origin = .proven }
     verdict.techniques = TechniqueSet(campaign.family == .connect ? .connect : .syn)
     verdict.tool = campaign.family == .unnamed ? Tool(.unnamed, variant: campaign.shape) : Tool(campaign.family)
     verdict.probes = UInt32(campaign.sources.count)

@@ -35,6 +35,10 @@ struct PendingFlows: ~Copyable {
     var isWeightless = false
     /// Its checksum waits for a network card: it counts if this host answers.
     var isDoubtful = false
+    /// An INIT of SCTP; `transport` says nothing then.
+    var isSCTP = false
+    /// By which it came in; 0 when unknown.
+    var interface: Int32 = 0
     var mark = ToolMark()
   }
 
@@ -42,6 +46,8 @@ struct PendingFlows: ~Copyable {
   private let bucketMask: Int
   /// How long a host may take over an answer.
   static let patience: Int64 = 3_000_000_000
+  /// How long one waits here, in nanoseconds.
+  private let patience: Int64
 
   /// A ring: `head` is the oldest, `tail` where the next goes.
   private var ring: Slab<Flow>
@@ -53,9 +59,12 @@ struct PendingFlows: ~Copyable {
   /// When the oldest is due; `max` when there is none.
   private(set) var due = Int64.max
 
-  /// - Parameter capacity: a power of two from 8 to 65,536.
-  init(capacity: Int) {
+  /// - Parameters:
+  ///   - capacity: a power of two from 8 to 65,536.
+  ///   - patience: in nanoseconds.
+  init(capacity: Int, patience: Int64 = PendingFlows.patience) {
     precondition(capacity.nonzeroBitCount == 1 && (8...65_536).contains(capacity))
+    self.patience = patience
     self.capacity = capacity
     bucketMask = capacity / 2 - 1
     ring = Slab(count: capacity)
@@ -124,7 +133,7 @@ struct PendingFlows: ~Copyable {
     ring[position].state = state
     count(position, &ends)
     index[bucket][place] = Self.tag(key) | UInt32(truncatingIfNeeded: tail) & Self.numberMask
-    if isEmpty { due = segment.time.nanoseconds &+ Self.patience }
+    if isEmpty { due = segment.time.nanoseconds &+ patience }
     tail &+= 1
     return position
   }
@@ -165,7 +174,7 @@ struct PendingFlows: ~Copyable {
 
   private mutating func skipSettled() {
     while head != tail, ring[head & (capacity - 1)].state == .empty { head &+= 1 }
-    due = isEmpty ? .max : ring[head & (capacity - 1)].time.nanoseconds &+ Self.patience
+    due = isEmpty ? .max : ring[head & (capacity - 1)].time.nanoseconds &+ patience
   }
 
   /// The source of the flow that is to be taken after `count` others; nil where there are not so many.

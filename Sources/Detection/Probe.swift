@@ -25,6 +25,17 @@ package struct Probe: Sendable, BitwiseCopyable {
   package var isOwnAddress: Bool
   /// Whether the modes in force watch its port: then it is an alert in the words of the predecessors.
   package var isWatched = true
+  /// What this host answered, as far as that was seen.
+  package var answer = Answer.unknown
+
+  package enum Answer: UInt8, Sendable, BitwiseCopyable {
+    case unknown
+    /// A decoy's SYN/ACK.
+    case decoy
+    case reset
+    /// Nothing, in `Detector.Settings.answerPatience`.
+    case silence
+  }
 
   package init(
     time: Timestamp, source: IPAddress, sourcePort: UInt16, target: IPAddress, targetPort: UInt16,

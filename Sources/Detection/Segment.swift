@@ -1,7 +1,7 @@
 import Wire
 
 /// What the state of a connection depends on in a packet: ends, numbers, and whether it says anything.
-struct Segment: BitwiseCopyable {
+package struct Segment: Sendable, BitwiseCopyable {
   let source: IPAddress
   let target: IPAddress
   let sourcePort: UInt16
@@ -36,6 +36,15 @@ struct Segment: BitwiseCopyable {
     flags = head.flags
     payloadLength = head.payloadLength
     self.time = time
+  }
+
+  /// The client's first packet.
+  package init(
+    _ source: IPAddress, _ sourcePort: UInt16, _ target: IPAddress, _ targetPort: UInt16, _ time: Timestamp,
+    sequence: UInt32 = 0, flags: TCPFlags = .syn
+  ) {
+    (self.source, self.sourcePort, self.target, self.targetPort) = (source, sourcePort, target, targetPort)
+    (self.sequence, self.acknowledgment, self.flags, self.payloadLength, self.time) = (sequence, 0, flags, 0, time)
   }
 
   /// Names the connection that it is the client's packet of.

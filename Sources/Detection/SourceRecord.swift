@@ -16,7 +16,7 @@ struct SourceRecord: BitwiseCopyable {
   var silentSketch: UInt32 = 0
   /// Packets that counted.
   var probes: UInt32 = 0
-  /// The sum of the evidence in thousandths of a nat, never below `Detector.Settings.floor`.
+  /// The sum of the evidence in thousandths of a nat, `furtherWeight` included.
   var score: Int32 = 0
   var techniques: TechniqueSet = []
   /// Which of the ports log's places is this source's, plus one; 0 for none.
@@ -93,10 +93,19 @@ struct SourceRecord: BitwiseCopyable {
     return false
   }
 
-  /// Adds a reason. When all places are taken, the lightest goes if the new one is heavier, else the new one.
+  /// What reasons weigh that have no place of their own any more: unused TCP ports, each told from the others by `portSketch`.
+  var furtherWeight: Int32 {
+    var sum: Int32 = 0
+    for index in 0..<Int(evidenceCount) { sum &+= Int32(evidence[index].weight) }
+    return score &- sum
+  }
+
+  /// Adds a reason. When all places are taken, the lightest goes if the new one is heavier, else the new one. An unused TCP port
+  /// goes on counting without a place: eight light ones and no more would be no verdict in every state of the rule.
   ///
-  /// - Returns: false when it was not kept, and so must not count.
-  mutating func add(_ new: PackedEvidence) -> Bool {
+  /// - Parameter isNewPort: whether no other touch had its place in the sketch of ports.
+  /// - Returns: false when it is not kept, and must not count.
+  mutating func add(_ new: PackedEvidence, isNewPort: Bool = false) -> Bool {
     if Int(evidenceCount) < Self.evidenceCapacity {
       evidence[Int(evidenceCount)] = new
       evidenceCount &+= 1
@@ -106,8 +115,8 @@ struct SourceRecord: BitwiseCopyable {
     for index in 1..<Self.evidenceCapacity where abs(evidence[index].weight) < abs(evidence[lightest].weight) {
       lightest = index
     }
-    guard abs(evidence[lightest].weight) < abs(new.weight) else { return false }
-    score &-= Int32(evidence[lightest].weight)
+    guard abs(evidence[lightest].weight) < abs(new.weight) else { return new.kind.isOpening && isNewPort }
+    if !evidence[lightest].kind.isOpening { score &-= Int32(evidence[lightest].weight) }
     for index in lightest..<Self.evidenceCapacity &- 1 { evidence[index] = evidence[index &+ 1] }
     evidence[Self.evidenceCapacity &- 1] = new
     return true
@@ -160,7 +169,7 @@ struct SourceRecord: BitwiseCopyable {
       UInt64(techniques.rawValue) << 32 | UInt64(origins) << 24 | UInt64(flags.rawValue) << 16
         | UInt64(conversations) << 8 | UInt64(counts))
     for index in 0..<Self.evidenceCapacity { bytes.append(evidence[index].bits) }
-    bytes.append(UInt32(0))
+    bytes.append(UInt32(bitPattern: max(furtherWeight, 0)))
   }
 
   /// - Returns: nil where the bytes are no record; the score is summed up anew.
@@ -181,17 +190,35 @@ struct SourceRecord: BitwiseCopyable {
     conversations = UInt8(truncatingIfNeeded: rest >> 8)
     counts = UInt8(truncatingIfNeeded: rest)
     guard evidenceCount <= UInt8(Self.evidenceCapacity), first <= last else { return nil }
+    // 64 places in the sketch, none of them heavier than this.
+    score = Int32(min(bytes.u32(at: start + 112), 64 * 5_120))
     for index in 0..<Int(evidenceCount) {
       evidence[index] = PackedEvidence(bits: bytes.u32(at: start + 80 + 4 * index))
+      // Only a conversation speaks for a source: a touch that did would leave less than nothing when it lost its place.
+      guard evidence[index].weight >= 0 || evidence[index].kind == .conversation else { return nil }
       score &+= Int32(evidence[index].weight)
     }
   }
 
   // MARK: Sketches
 
-  mutating func touch(port: UInt16, target: UInt32) {
-    portSketch |= 1 << UInt64(Self.mix(UInt32(port)) >> 26)
+  /// - Returns: whether no touch before had the same place in the sketch of ports.
+  @discardableResult
+  mutating func touch(port: UInt16, target: UInt32) -> Bool {
+    let bit: UInt64 = 1 << UInt64(Self.mix(UInt32(port)) >> 26)
+    let isNew = portSketch & bit == 0
+    portSketch |= bit
     targetSketch |= 1 << (Self.mix(target) >> 27)
+    return isNew
+  }
+
+  /// What the touches of one port by ordinary flags weigh so far: a SYN and a FIN to it are one question.
+  func ordinaryWeight(port: UInt16, tag: UInt8) -> Int {
+    var most = 0
+    for index in 0..<Int(evidenceCount) where evidence[index].kind.isOrdinary && evidence[index].isAt(port, tag) {
+      most += evidence[index].weight
+    }
+    return most
   }
 
   var portEstimate: UInt32 { Self.estimate(UInt32(portSketch.nonzeroBitCount), of: 64) }
@@ -254,6 +281,11 @@ struct PackedEvidence: BitwiseCopyable {
         }
     }
 
+    /// A TCP connection that was asked for.
+    var isOpening: Bool { self == .connect || self == .syn }
+    /// Flags that an ordinary connection has at its beginning or end.
+    var isOrdinary: Bool { isOpening || self == .fin || self == .ack || self == .maimon }
+
     var parts: (kind: Evidence.Kind, technique: Technique) {
       switch self {
       case .connect: (.unusedPort, .connect)
@@ -274,6 +306,11 @@ struct PackedEvidence: BitwiseCopyable {
       case .toolMarks: (.toolMarks, .syn)
       }
     }
+  }
+
+  /// Whether both are about the same port and address.
+  func isAt(_ port: UInt16, _ tag: UInt8) -> Bool {
+    UInt16(truncatingIfNeeded: bits >> 16) == port && UInt8(truncatingIfNeeded: bits >> 8) & 15 == tag & 15
   }
 
   /// Weights are kept in steps of this many thousandths of a nat.

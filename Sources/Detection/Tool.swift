@@ -1,3 +1,5 @@
+import Wire
+
 /// The program that most probably made a source's packets, told by their header fields.
 package struct Tool: Sendable, BitwiseCopyable, Hashable {
   package enum Family: UInt8, Sendable, BitwiseCopyable, CaseIterable {
@@ -39,7 +41,7 @@ package struct Tool: Sendable, BitwiseCopyable, Hashable {
   package init?(name: String) {
     if let family = Family.allCases.first(where: { "\($0)" == name && $0 != .unnamed }) {
       self.init(family)
-    } else if name.hasPrefix("unnamed-"), let variant = UInt32(name.dropFirst(8), radix: 16) {
+    } else if name.startsWithBytes("unnamed-"), let variant = UInt32(Substring(name.utf8.dropFirst(8)), radix: 16) {
       self.init(.unnamed, variant: variant)
     } else {
       return nil

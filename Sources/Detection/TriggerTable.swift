@@ -2,7 +2,7 @@ import Wire
 
 /// Counts the probes of each source for SCAN_TRIGGER.
 ///
-/// No time window: two probes a month apart count as two (compat b.3). Fixed capacity of 65,536 sources, eight places
+/// No time window: two probes a month apart count as two, as with 1.2. Fixed capacity of 65,536 sources, eight places
 /// for each hash; when all eight are taken the source with the fewest probes, the oldest of those, is forgotten, so
 /// a flood of invented sources (one probe each) pushes out its own kind before a source that has shown persistence.
 struct TriggerTable: Sendable {

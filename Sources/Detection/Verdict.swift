@@ -42,11 +42,11 @@ package struct Verdict: Sendable, BitwiseCopyable {
   package var last: Timestamp
   /// Packets that counted.
   package var probes: UInt32 = 0
-  /// Distinct ports touched; estimated where `Detector.ports(of:)` does not know them.
+  /// Distinct ports touched; estimated where the source has no place in `PortLog`.
   package var ports: UInt32 = 0
   /// Distinct addresses of ours that were touched, estimated.
   package var targets: UInt32 = 0
-  /// How many sources it speaks of: more than one for a campaign (`Detector.members(of:)`), or an estimate for a flood.
+  /// How many sources it speaks of: more than one for a campaign, or an estimate for a flood.
   package var sources: UInt32 = 1
   /// The source numbers its packets so that it may be an idle scan's zombie: then another scans in its name.
   package var mayBeZombie = false

@@ -7,6 +7,9 @@ enum Weights {
   static let unusedTCP = 2200
   /// The least that an unused port below the ephemeral ones weighs, however many ask for it: eight of them are a verdict.
   static let leastUnused = 600
+  /// An unused TCP port of a family of which the source used a service lately (`ServiceFamily`): all of all families together are no
+  /// verdict, nor are those of one with one wrong port.
+  static let neighbour = 120
   /// UDP is not answered, so honest programs go on asking.
   static let unusedUDP = 1160
   /// A port from which our own programs ask: late answers come here.

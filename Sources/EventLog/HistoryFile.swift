@@ -34,9 +34,9 @@ package struct HistoryFile: ~Copyable {
   /// Opens nothing yet.
   ///
   /// - Parameter capacity: the most bytes kept in memory.
-  package init(path: String, form: Form, capacity: Int = 1 << 20) {
+  package init(path: String, form: Form, capacity: Int = 1 << 20, limits: FileLimits = FileLimits()) {
     self.form = form
-    file = LineFile(path: path, capacity: capacity)
+    file = LineFile(path: path, capacity: capacity, limits: limits)
   }
 
   package var path: String { file.path }
@@ -49,14 +49,15 @@ package struct HistoryFile: ~Copyable {
   package mutating func append(blocked entry: BlockedFile.Entry) {
     guard form != .modern else { return }
     let time = zone.local(entry.time ?? Timestamp(nanoseconds: 0))
-    file.append { BlockedFile.append(entry, time, to: &$0) }
+    file.append(isImportant: true) { BlockedFile.append(entry, time, to: &$0) }
   }
 
   /// Records an event, where the form has such lines.
   package mutating func append(_ event: ScanEvent, at time: Timestamp) {
     guard form != .classic else { return }
     let stamp = zone.local(time).iso8601
-    file.append { text in
+    // Whoever was blocked has proven himself, and a flood of invented sources has not.
+    file.append(isImportant: event.isBlocked == true) { text in
       text += stamp.utf8
       text.append(UInt8(ascii: " "))
       event.append(to: &text, isHistory: true)

@@ -1,7 +1,8 @@
 import CLinux
 import Platform
+import Wire
 
-/// A file of lines that only ever grows.
+/// A file of lines that grows up to a limit, and then is put aside (`FileLimits`).
 ///
 /// Lines collect in memory until `flush()` writes them, so that a flood costs one write and not one for each packet.
 /// The file is never truncated. It is opened anew when it has been moved or deleted, so log rotation needs no signal.
@@ -14,10 +15,26 @@ package struct LineFile: ~Copyable {
     case recovered(lost: Int)
     /// More lines came between two flushes than could be kept; so many were lost.
     case overflowed(lost: Int)
+    /// So many lines of the last minute were left out: there were more than `FileLimits.perMinute` bytes.
+    case limited(lost: Int)
+    /// The file was put aside; so many lines of the one that was there before are gone.
+    case putAside(lost: Int)
+
+    /// Lines that are in no file.
+    package var lost: UInt64 {
+      switch self {
+      case .failed: 0
+      case .recovered(let lost), .overflowed(let lost), .limited(let lost), .putAside(let lost): UInt64(lost)
+      }
+    }
   }
 
   package let path: String
   private let capacity: Int
+  package var limits: FileLimits
+  private var minute = MinuteBudget()
+  /// Lines that went with a file put aside, since that was last reported.
+  private var putAside: Int?
   /// Whole lines not yet written, oldest first. When it is full new lines are counted and dropped.
   private var pending: [UInt8] = []
   /// How many bytes of the first pending line are in the file already, because the disk filled up in its middle.
@@ -37,34 +54,48 @@ package struct LineFile: ~Copyable {
   /// Opens nothing yet.
   ///
   /// - Parameter capacity: the most bytes kept in memory.
-  package init(path: String, capacity: Int = 1 << 20) {
+  package init(path: String, capacity: Int = 1 << 20, limits: FileLimits = FileLimits()) {
     self.path = path
     self.capacity = capacity
+    self.limits = limits
   }
 
   /// Lines lost since this was last reported.
-  package var lostLines: Int { lost }
+  package var lostLines: Int { lost + minute.refused + (putAside ?? 0) }
   /// Bytes waiting for the next flush.
   package var pendingBytes: Int { pending.count - partial }
 
   /// Adds a line, which ends in a newline.
-  package mutating func append(_ line: (inout [UInt8]) -> Void) {
+  ///
+  /// - Parameter isImportant: whether it may use what of a minute is kept for such lines.
+  package mutating func append(isImportant: Bool = false, _ line: (inout [UInt8]) -> Void) {
     let before = pending.count
     // A line is made where it will stay, and taken back when it does not fit.
     line(&pending)
+    let length = pending.count - before
     if pending.count > capacity {
-      pending.removeLast(pending.count - before)
+      pending.removeLast(length)
       lost += 1
+    } else if !minute.admits(length, of: limits.perMinute, isImportant: isImportant) {
+      pending.removeLast(length)
     }
   }
 
   /// Writes what has collected. Call it a few times a second, and before the process ends.
   ///
   /// - Returns: what has changed, to be logged; nil when nothing has.
-  package mutating func flush() -> Change? {
+  package mutating func flush(now: Int64 = Clock.monotonic) -> Change? {
+    if let change = writeOut() { return change }
+    if let lost = putAside.take() { return .putAside(lost: lost) }
+    let left = minute.turn(at: now)
+    return left > 0 ? .limited(lost: left) : nil
+  }
+
+  private mutating func writeOut() -> Change? {
     if pending.isEmpty, !isFailed { return nil }
     do throws(Errno) {
       try openOrReopen()
+      try putAsideIfFull()
       try writePending()
     } catch {
       // What was open may be gone for good (a disk that is no longer there); start afresh next time.
@@ -111,6 +142,38 @@ package struct LineFile: ~Copyable {
     file = consume open
   }
 
+  /// Puts the file aside when what is pending would make it larger than it may be. What is no regular file stays.
+  private mutating func putAsideIfFull() throws(Errno) {
+    guard limits.size > 0, let open = file.take() else { return }
+    let info = try Self.status(open.descriptor, path)
+    guard info.st_mode & 0o170000 == 0o100000, open.size > 0, open.size + Int64(pendingBytes) > Int64(limits.size)
+    else {
+      file = consume open
+      return
+    }
+    // Of a link, the file that it leads to.
+    let place = Self.realPath(path) ?? path
+    let lost = Self.countLines("\(place).old")
+    try check("rename", path) { unsafe rename(place, "\(place).old") }
+    putAside = (putAside ?? 0) + lost
+    try openOrReopen()
+  }
+
+  private static func realPath(_ path: String) -> String? {
+    guard let real = unsafe realpath(path, nil) else { return nil }
+    defer { unsafe free(real) }
+    return unsafe String(cString: real)
+  }
+
+  private static func countLines(_ path: String) -> Int {
+    guard let file = try? FileDescriptor.open(path, O_RDONLY | O_NONBLOCK) else { return 0 }
+    var count = 0
+    while let bytes = try? file.read(upTo: 1 << 20), !bytes.isEmpty {
+      count += bytes.count(where: { $0 == UInt8(ascii: "\n") })
+    }
+    return count
+  }
+
   private mutating func writePending() throws(Errno) {
     guard var open = file.take() else { return }
     var written = partial
@@ -148,7 +211,7 @@ package struct LineFile: ~Copyable {
     do throws(Errno) { return try FileDescriptor.open(path, flags) } catch {
       if error.code != ENOENT { throw error }
     }
-    if let slash = path.lastIndex(of: "/"), slash != path.startIndex {
+    if let slash = path.lastByte("/"), slash != path.startIndex {
       try Files.createFolder(String(path[..<slash]))
     }
     let file: FileDescriptor

@@ -4,7 +4,8 @@ import Wire
 /// What a line is about, for logs that keep fields beside the text.
 package struct LogFields: Equatable, Sendable {
   package enum Event: String, Sendable {
-    case probe, blocked, released, refused
+    case probe, blocked, released, refused, scan
+    case scanEnded = "scan_ended"
   }
 
   package var event: Event

@@ -21,8 +21,14 @@ package enum ReleaseReason: Equatable, Sendable {
   case byOperator
   /// It has since come onto the list of what is never blocked.
   case nowIgnored
-  /// The prefix it is in is blocked instead.
-  case widened(IPNetwork)
+  /// It has since become something that is never blocked, e.g. `the default gateway`.
+  case nowSafe(String)
+  /// Of a whole prefix: somebody in it used a service of this host properly.
+  case memberHonest(IPAddress)
+  /// Of a whole prefix: an operator let a member in.
+  case memberReleased(IPNetwork)
+  /// Of a whole prefix: `BLOCK_PREFIX_IPV6` does not allow it any more.
+  case tooWide
   /// `--trial` was not confirmed.
   case trialOver
 
@@ -32,7 +38,10 @@ package enum ReleaseReason: Equatable, Sendable {
     case .expired: "expired"
     case .byOperator: "by operator"
     case .nowIgnored: "now on the ignore list"
-    case .widened(let network): "as part of \(network), which is blocked"
+    case .nowSafe(let what): "now \(what), which is never blocked"
+    case .memberHonest(let address): "\(address) in it used a service of this host"
+    case .memberReleased(let network): "\(network) in it was released by operator"
+    case .tooWide: "wider than BLOCK_PREFIX_IPV6 allows"
     case .trialOver: "the trial was not confirmed"
     }
   }
@@ -40,7 +49,8 @@ package enum ReleaseReason: Equatable, Sendable {
 
 extension LogLine {
   /// `attackalert: Host IP has been blocked via …`
-  package static func blocked(_ network: IPNetwork, by means: BlockedBy, in dialect: Dialect) -> LogLine {
+  package static func blocked(_ network: IPNetwork, by means: BlockedBy, in dialect: LogDialect) -> LogLine {
+    if dialect == .native { return peopleBlocked(network, by: means) }
     let how =
       switch means {
       case .hostsDeny(let line): "wrappers with string: \"\(line)\""
@@ -53,7 +63,7 @@ extension LogLine {
   }
 
   /// `KILL_RUN_CMD` has been run.
-  package static func commandRun(_ address: IPAddress, command: String, in dialect: Dialect) -> LogLine {
+  package static func commandRun(_ address: IPAddress, command: String, in dialect: LogDialect) -> LogLine {
     LogLine("attackalert: External command run for host: \(address) using command: \"\(command)\"", in: dialect)
   }
 
@@ -64,7 +74,7 @@ extension LogLine {
   }
 
   /// The source is shut out already.
-  package static func alreadyBlocked(_ probe: Probe, name: String? = nil, in dialect: Dialect) -> LogLine {
+  package static func alreadyBlocked(_ probe: Probe, name: String? = nil, in dialect: LogDialect) -> LogLine {
     if dialect == .classic, probe.mode == .connect {
       return LogLine("attackalert: Host: \(probe.source) is already blocked. Ignoring", in: dialect)
     }
@@ -72,8 +82,9 @@ extension LogLine {
   }
 
   /// The response failed, wholly or in part.
-  package static func couldNotBlock(_ probe: Probe, name: String? = nil, in dialect: Dialect) -> LogLine {
+  package static func couldNotBlock(_ probe: Probe, name: String? = nil, in dialect: LogDialect) -> LogLine {
     let both = host(probe.source, name)
+    if dialect == .native { return LogLine("\(both) could not be blocked", .error, in: dialect) }
     if dialect == .modern { return LogLine("attackalert: Error during target dispose \(both)!", .error, in: dialect) }
     let who =
       switch (probe.mode, probe.transport) {
@@ -87,25 +98,34 @@ extension LogLine {
   /// A rule of ours kept an address from being blocked.
   ///
   /// - Parameter reason: e.g. `it is the default gateway`.
-  package static func refused(_ address: IPAddress, because reason: String, in dialect: Dialect) -> LogLine {
-    admin("Host \(address) is not blocked: \(reason)", in: dialect, about: LogFields(.refused, IPNetwork(address)))
+  package static func refused(_ address: IPAddress, because reason: String, in dialect: LogDialect) -> LogLine {
+    if dialect == .native {
+      return LogLine(
+        "\(address) was not blocked: \(reason)", .warning, in: dialect, about: LogFields(.refused, IPNetwork(address)))
+    }
+    return admin(
+      "Host \(address) is not blocked: \(reason)", in: dialect, about: LogFields(.refused, IPNetwork(address)))
   }
 
   /// A block has ended.
-  package static func released(_ network: IPNetwork, _ reason: ReleaseReason, in dialect: Dialect) -> LogLine {
-    admin(
+  package static func released(_ network: IPNetwork, _ reason: ReleaseReason, in dialect: LogDialect) -> LogLine {
+    if dialect == .native {
+      return LogLine(
+        "Block of \(network) has ended (\(reason.text))", in: dialect, about: LogFields(.released, network))
+    }
+    return admin(
       "Host \(network) has been released (\(reason.text))", in: dialect, about: LogFields(.released, network))
   }
 
   /// An address could not be released and is still shut out.
-  package static func couldNotRelease(_ network: IPNetwork, because reason: String, in dialect: Dialect) -> LogLine {
+  package static func couldNotRelease(_ network: IPNetwork, because reason: String, in dialect: LogDialect) -> LogLine {
     admin("ERROR: Could not release host \(network): \(reason)", .error, in: dialect)
   }
 
   /// A response command has no `$TARGET$`.
   ///
   /// - Parameter key: `KILL_ROUTE` or `KILL_HOSTS_DENY`.
-  package static func noTarget(in key: String, _ dialect: Dialect) -> LogLine {
+  package static func noTarget(in key: String, _ dialect: LogDialect) -> LogLine {
     admin("No target variable specified in \(key) option. Skipping.", .error, in: dialect)
   }
 
@@ -115,7 +135,7 @@ extension LogLine {
   ///   - runCommand: true for `KILL_RUN_CMD`, false for `KILL_ROUTE`.
   ///   - reason: what came of it, e.g. `exit status 127`; the predecessors knew only `exec fail` and `system fail`.
   package static func commandFailed(
-    _ command: String, runCommand: Bool, reason: String, in dialect: Dialect
+    _ command: String, runCommand: Bool, reason: String, in dialect: LogDialect
   ) -> LogLine {
     let what = runCommand ? "run command" : "block host"
     let lead = dialect == .classic ? "ERROR: " : ""
@@ -123,14 +143,14 @@ extension LogLine {
   }
 
   /// hosts.deny could not be written.
-  package static func hostsDenyFailed(_ path: String, reason: String, in dialect: Dialect) -> LogLine {
+  package static func hostsDenyFailed(_ path: String, reason: String, in dialect: LogDialect) -> LogLine {
     dialect == .classic
       ? admin("cannot open hosts.deny file: \(path) for blocking. \(reason)", .error, in: dialect)
       : LogLine("Cannot write hosts.deny file \(path): \(reason)", .error, in: dialect)
   }
 
   /// The line is in hosts.deny already; 2.x says so, 1.2 wrote it again.
-  package static func alreadyInHostsDeny(_ address: IPAddress, in dialect: Dialect) -> LogLine {
+  package static func alreadyInHostsDeny(_ address: IPAddress, in dialect: LogDialect) -> LogLine {
     admin("Host \(address) already in hosts.deny file, skipping.", in: dialect)
   }
 

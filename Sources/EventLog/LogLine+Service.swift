@@ -5,16 +5,16 @@ import Wire
 
 extension LogLine {
   /// Something the administrator should know that has no words of its own.
-  package static func note(_ text: String, in dialect: Dialect) -> LogLine { admin(text, in: dialect) }
+  package static func note(_ text: String, in dialect: LogDialect) -> LogLine { admin(text, in: dialect) }
 
   /// Something went wrong that has no words of its own: what is lost and how to mend it.
-  package static func error(_ text: String, in dialect: Dialect) -> LogLine {
+  package static func error(_ text: String, in dialect: LogDialect) -> LogLine {
     admin("ERROR: \(text)", .error, in: dialect)
   }
 
   /// With 1.2's tag, which 2.x dropped.
   static func admin(
-    _ text: String, _ severity: Severity = .notice, in dialect: Dialect, about fields: LogFields? = nil
+    _ text: String, _ severity: Severity = .notice, in dialect: LogDialect, about fields: LogFields? = nil
   ) -> LogLine {
     LogLine(dialect == .classic ? "adminalert: \(text)" : text, severity, in: dialect, about: fields)
   }
@@ -22,14 +22,14 @@ extension LogLine {
   // MARK: Start and stop
 
   /// - Parameter version: e.g. `1.2`.
-  package static func starting(version: String, in dialect: Dialect) -> LogLine {
+  package static func starting(version: String, in dialect: LogDialect) -> LogLine {
     dialect == .classic
       ? admin("PortSentry \(version) is starting.", in: dialect) : LogLine("Portsentry \(version)", in: dialect)
   }
 
   /// A trigger port is being listened on (connect) or watched (stealth).
   package static func listening(
-    _ mode: Mode, _ transport: TransportProtocol, port: UInt16, in dialect: Dialect
+    _ mode: Mode, _ transport: TransportProtocol, port: UInt16, in dialect: LogDialect
   ) -> LogLine {
     if dialect == .modern, mode == .connect {
       return LogLine("Listen on AF_INET6: \(transport.name) port: \(port)", in: dialect)
@@ -39,12 +39,12 @@ extension LogLine {
   }
 
   /// - Parameter count: `ADVANCED_PORTS_TCP` or `_UDP`.
-  package static func advancedMonitors(first count: Int, in dialect: Dialect) -> LogLine {
+  package static func advancedMonitors(first count: Int, in dialect: LogDialect) -> LogLine {
     admin("Advanced mode will monitor first \(count) ports", in: dialect)
   }
 
   /// - Parameter port: one of `ADVANCED_EXCLUDE_*`; nil when there is none.
-  package static func advancedExcludes(port: UInt16?, in dialect: Dialect) -> LogLine {
+  package static func advancedExcludes(port: UInt16?, in dialect: LogDialect) -> LogLine {
     // 1.2's line ends in a blank.
     port.map { admin("Advanced mode will manually exclude port: \($0) ", in: dialect) }
       ?? admin("Advanced mode will manually exclude no ports", in: dialect)
@@ -52,20 +52,20 @@ extension LogLine {
 
   /// A port below the bound is in use or excluded.
   package static func advancedIgnores(
-    _ transport: TransportProtocol, port: UInt16, in dialect: Dialect
+    _ transport: TransportProtocol, port: UInt16, in dialect: LogDialect
   ) -> LogLine {
     admin(
       "Advanced Stealth scan detection mode activated. Ignored \(transport.name) port: \(port)", in: dialect)
   }
 
-  package static func active(in dialect: Dialect) -> LogLine {
+  package static func active(in dialect: LogDialect) -> LogLine {
     dialect == .classic
       ? admin("PortSentry is now active and listening.", in: dialect)
       : LogLine("Portsentry is now active and listening.", in: dialect)
   }
 
   /// The last words: two lines in 1.2, one in 2.x.
-  package static func shuttingDown(in dialect: Dialect) -> [LogLine] {
+  package static func shuttingDown(in dialect: LogDialect) -> [LogLine] {
     dialect == .classic
       ? ["securityalert", "adminalert"].map { LogLine("\($0): PortSentry is shutting down", in: dialect) }
       : [LogLine("Portsentry is shutting down", in: dialect)]
@@ -73,105 +73,21 @@ extension LogLine {
 
   // MARK: What is wrong at the start
 
-  package static func cannotOpenConfiguration(_ path: String, in dialect: Dialect) -> LogLine {
-    dialect == .classic
-      ? admin("Cannot open config file: \(path). Exiting", .error, in: dialect)
-      : LogLine("Cannot open config file: \(path).", .error, in: dialect)
-  }
-
-  package static func configurationMissing(in dialect: Dialect) -> LogLine {
-    admin("ERROR: Configuration files are missing/corrupted. Shutting down.", .error, in: dialect)
-  }
-
-  package static func configurationIncomplete(in dialect: Dialect) -> LogLine {
-    admin(
-      "ERROR: Your config file is corrupted/missing mandatory option! Shutting down.", .error, in: dialect)
-  }
-
-  /// - Parameter key: `BLOCKED_FILE`, `HISTORY_FILE` or `IGNORE_FILE`. 1.2 puts no tag before this one.
-  package static func missing(key: String, in dialect: Dialect) -> LogLine {
-    LogLine("InitConfig: Cannot retrieve \(key) option! Aborting", .error, in: dialect)
-  }
-
-  package static func noTrigger(in dialect: Dialect) -> LogLine {
-    admin(
-      "ERROR: Could not read SCAN_TRIGGER option from config file. Disabling SCAN DETECTION TRIGGER", .error,
-      in: dialect)
-  }
-
-  /// - Parameters:
-  ///   - key: `TCP_PORTS`, `UDP_PORTS`, or `ADVANCED_PORTS_TCP`, `_UDP`.
-  ///   - assumed: the value taken in its place, if any.
-  package static func cannotRead(key: String, assumed: Int? = nil, in dialect: Dialect) -> LogLine {
-    let tail = assumed.map { " Assuming \($0)." } ?? ""
-    return admin(
-      "ERROR: Could not read \(key) option from config file\(assumed == nil ? "" : ".")\(tail)", .error, in: dialect)
-  }
-
-  package static func noPorts(_ transport: TransportProtocol, in dialect: Dialect) -> LogLine {
-    admin("ERROR: No \(transport.name) ports supplied in config file. Aborting", .error, in: dialect)
-  }
-
-  /// Stealth: something serves a trigger port.
-  package static func portInUse(_ port: UInt16, in dialect: Dialect) -> LogLine {
-    admin(
-      "ERROR: Socket \(port) is in use and will not be monitored. Attempting to continue", .error, in: dialect)
-  }
-
-  package static func allPortsInUse(_ transport: TransportProtocol, in dialect: Dialect) -> LogLine {
-    admin(
-      "ERROR: All supplied \(transport.name) sockets are in use and will not be listened to. Shutting down.", .error,
-      in: dialect)
-  }
-
   /// Connect mode: a trigger port could not be bound.
-  package static func couldNotBind(_ transport: TransportProtocol, port: UInt16, in dialect: Dialect) -> LogLine {
+  package static func couldNotBind(_ transport: TransportProtocol, port: UInt16, in dialect: LogDialect) -> LogLine {
     dialect == .classic
       ? admin("ERROR: could not bind \(transport.name) socket: \(port). Attempting to continue", .error, in: dialect)
       : LogLine("Could not bind \(transport.name) socket on port \(port). Attempting to continue", .error, in: dialect)
   }
 
-  package static func couldNotBindAny(_ transport: TransportProtocol, in dialect: Dialect) -> LogLine {
-    admin("ERROR: could not bind ANY \(transport.name) sockets. Shutting down.", .error, in: dialect)
-  }
-
-  package static func noRawSocket(_ transport: TransportProtocol, in dialect: Dialect) -> LogLine {
-    admin("ERROR: could not open RAW \(transport.name) socket. Aborting.", .error, in: dialect)
-  }
-
-  package static func couldNotStart(in dialect: Dialect) -> LogLine {
-    dialect == .classic
-      ? admin("ERROR: could not go into PortSentry mode. Shutting down.", .error, in: dialect)
-      : LogLine("Could not initialize sentry. Shutting down.", .error, in: dialect)
-  }
-
   // MARK: What is wrong while running
 
-  package static func cannotOpenIgnoreFile(in dialect: Dialect) -> LogLine {
+  package static func cannotOpenIgnoreFile(in dialect: LogDialect) -> LogLine {
     LogLine("attackalert: ERROR: cannot open ignore file. Blocking host anyway.", .error, in: dialect)
   }
 
-  package static func invalidNetmask(_ text: String, in dialect: Dialect) -> LogLine {
-    dialect == .classic
-      ? admin("Invalid netmask in config file: \(text)  Ignoring entry.", .error, in: dialect)
-      : LogLine("Invalid netmask in ignore file: \(text)", .error, in: dialect)
-  }
-
-  /// A connection was gone before it could be accepted.
-  package static func acceptFailed(port: UInt16, _ error: Errno, in dialect: Dialect) -> LogLine {
-    let detail = dialect == .classic ? "" : " \(error.code): \(error.reason)"
-    return LogLine(
-      "attackalert: Possible stealth scan from unknown host to TCP port: \(port) (accept failed\(detail))", in: dialect)
-  }
-
-  package static func cannotOpenBlockedFile(_ path: String, in dialect: Dialect) -> LogLine {
-    dialect == .classic
-      ? admin("ERROR: Cannot open blocked file: \(path) for reading. Will create.", .error, in: dialect)
-      : LogLine("Error initializing blocked file \(path)", .error, in: dialect)
-  }
-
   /// - Parameter change: what `HistoryFile.flush` returned.
-  package static func history(_ path: String, _ change: HistoryFile.Change, in dialect: Dialect) -> LogLine {
+  package static func history(_ path: String, _ change: HistoryFile.Change, in dialect: LogDialect) -> LogLine {
     switch change {
     case .failed(let error):
       return dialect == .classic
@@ -183,11 +99,17 @@ extension LogLine {
         in: dialect)
     case .overflowed(let lost):
       return admin("ERROR: \(lost) lines of history were lost: more came than could be kept", .error, in: dialect)
+    case .limited(let lost):
+      return self.error(
+        "\(lost) lines for \(path) were left out: more than FILE_RATE allows came within a minute", in: dialect)
+    case .putAside(let lost):
+      return note(
+        "\(path) has reached FILE_SIZE and is now \(path).old; \(lost) older lines are gone", in: dialect)
     }
   }
 
   /// - Parameter change: what `LineFile.flush` returned for a file of events.
-  package static func eventFile(_ path: String, _ change: LineFile.Change, in dialect: Dialect) -> LogLine {
+  package static func eventFile(_ path: String, _ change: LineFile.Change, in dialect: LogDialect) -> LogLine {
     switch change {
     case .failed(let error):
       return self.error("cannot write \(path): \(error.reason); events are missing in it", in: dialect)
@@ -195,6 +117,12 @@ extension LogLine {
       return note("\(path) is written again; \(lost == 0 ? "nothing was" : "\(lost) lines were") lost", in: dialect)
     case .overflowed(let lost):
       return self.error("\(lost) lines for \(path) were lost: more came than could be kept", in: dialect)
+    case .limited(let lost):
+      return self.error(
+        "\(lost) lines for \(path) were left out: more than FILE_RATE allows came within a minute", in: dialect)
+    case .putAside(let lost):
+      return note(
+        "\(path) has reached FILE_SIZE and is now \(path).old; \(lost) older lines are gone", in: dialect)
     }
   }
 }

@@ -1,10 +1,11 @@
 import Detection
+import Response
 import Wire
 
 extension LogLine {
   /// What became clear about a source, by the native rule. Neither predecessor had words for it, and no filter made for those of
   /// 2.x reads it.
-  package static func verdict(_ verdict: Verdict) -> LogLine {
+  package static func verdict(_ verdict: Verdict, in dialect: LogDialect = .modern) -> LogLine {
     let text =
       switch verdict.verdictClass {
       case .scan: scanText(verdict)
@@ -19,12 +20,22 @@ extension LogLine {
       case .anomaly:
         "Anomaly: \(source(verdict)) sends packets that no host takes (\(verdict.probes) so far); it is no scanner"
       }
-    return LogLine("Verdict: \(text)", in: .modern)
+    return remark(text, in: dialect)
+  }
+
+  /// Words beside those of the predecessors. logwatch skips lines with "PortSentry is now active" in them, and lists others as
+  /// unmatched.
+  private static func remark(_ text: String, in dialect: LogDialect) -> LogLine {
+    switch dialect {
+    case .classic: admin("PortSentry is now active. Verdict: \(text)", in: .classic)
+    case .modern: LogLine("Verdict: \(text)", in: .modern)
+    case .native: LogLine(text, in: .native)
+    }
   }
 
   /// One line for many that would have said the same of ever other sources.
-  package static func moreVerdicts(_ count: Int) -> LogLine {
-    LogLine("Verdict: \(count) more within this minute are not written here", in: .modern)
+  package static func moreVerdicts(_ count: Int, in dialect: LogDialect = .modern) -> LogLine {
+    remark("\(count) more within this minute are not written here", in: dialect)
   }
 
   private static func scanText(_ verdict: Verdict) -> String {

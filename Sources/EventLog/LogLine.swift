@@ -16,7 +16,7 @@ package struct LogLine: Equatable, Sendable {
   package let fields: LogFields?
 
   /// - Parameter severity: as syslog is told in the modern dialect. 1.2 calls everything a notice.
-  init(_ text: String, _ severity: Severity = .notice, in dialect: Dialect, about fields: LogFields? = nil) {
+  init(_ text: String, _ severity: Severity = .notice, in dialect: LogDialect, about fields: LogFields? = nil) {
     self.text = SafeText.line(text)
     self.severity = dialect == .classic ? .notice : severity
     self.fields = fields
@@ -46,7 +46,9 @@ extension LogLine {
   }
 
   /// A probe and what came of it in the words of 2.x.
-  package static func event(_ event: ScanEvent) -> LogLine { LogLine(event.text, in: .modern, about: event.fields) }
+  package static func event(_ event: ScanEvent, in dialect: LogDialect = .modern) -> LogLine {
+    LogLine(event.text, in: dialect, about: event.fields)
+  }
 
   /// `NAME/IP`, the address twice when there is no name that may be shown.
   static func host(_ address: IPAddress, _ name: String?) -> String {

@@ -11,7 +11,7 @@ package struct LogSink: ~Copyable, Sendable {
     case journald
   }
 
-  private let outputs: [Output]
+  private let outputs: Set<Output>
   private var output: LineOutput
   private var errors: LineOutput
   private var syslog: Syslog
@@ -30,7 +30,7 @@ package struct LogSink: ~Copyable, Sendable {
   ) {
     self.level = level
     let isThere = journald != nil || Journald.isThere
-    self.outputs = outputs.map { $0 == .journald && !isThere ? .syslog : $0 }
+    self.outputs = Set(outputs.map { $0 == .journald && !isThere ? .syslog : $0 })
     self.journald = journald ?? Journald()
     self.syslog = syslog
     output = LineOutput(fd: outputFD)
@@ -39,6 +39,7 @@ package struct LogSink: ~Copyable, Sendable {
 
   package mutating func write(_ line: LogLine, at time: Timestamp) {
     guard line.severity >= level else { return }
+    written += UInt64(outputs.count)
     if outputs.contains(.stdout) {
       if line.severity == .error { errors.write(line.text) } else { output.write(line.text) }
     }
@@ -51,13 +52,19 @@ package struct LogSink: ~Copyable, Sendable {
   }
 
   /// Tries again what a slow reader has kept waiting. Call it a few times a second while `isWaiting`, and at the end.
-  package mutating func flush() {
+  package mutating func flush(at time: Timestamp) {
     output.flush()
     errors.flush()
+    if syslog.isWaiting { syslog.flush(at: time) }
+    if journald.isWaiting { journald.flush() }
   }
 
-  package var isWaiting: Bool { output.isWaiting || errors.isWaiting }
+  package var isWaiting: Bool { output.isWaiting || errors.isWaiting || syslog.isWaiting || journald.isWaiting }
 
-  /// Lines that none of the outputs took and of which nobody has been told yet.
-  package var lost: Int { output.lost + errors.lost + syslog.lost + journald.lost }
+  /// Lines handed to outputs since the start; a line to two outputs counts twice.
+  package private(set) var written: UInt64 = 0
+  /// Lines since the start that an output did not take and that are not tried again.
+  package var lost: Int { output.lostInAll + errors.lostInAll + syslog.lostInAll + journald.lostInAll }
+  /// Lines for syslog or journald that wait to be tried again.
+  package var waiting: Int { syslog.waiting + journald.waiting }
 }

@@ -66,7 +66,7 @@ package final class JournalWriter {
   package init(_ settings: Settings) throws(JournalError) {
     self.settings = settings
     do throws(Errno) {
-      if let slash = settings.path.lastIndex(of: "/"), slash > settings.path.startIndex {
+      if let slash = settings.path.lastByte("/"), slash > settings.path.startIndex {
         try Files.createFolder(String(settings.path[..<slash]))
       }
       // SQLite would make it readable for everybody. The files beside it get the same mode.

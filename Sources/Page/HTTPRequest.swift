@@ -1,3 +1,5 @@
+import Wire
+
 /// A request as the page understands it: HTTP/1.1 (RFC 9112), the part that a browser needs to ask for a page and to send a
 /// small form. What is larger, older or cleverer is refused.
 package struct HTTPRequest: Sendable, Equatable {
@@ -72,7 +74,7 @@ package struct HTTPRequest: Sendable, Equatable {
       return .refused(status: request.headers["content-length"] == nil ? 411 : 413)
     }
     guard bytes.count >= end + length else { return .incomplete }
-    let type = request.headers["content-type"]?.split(separator: ";").first.map { $0.lowercased() }
+    let type = request.headers["content-type"]?.splitBytes(";").first?.splitBytes(" \t").first?.asciiLowercased
     guard type == "application/x-www-form-urlencoded" else { return .refused(status: 415) }
     guard addFields(bytes[end..<(end + length)], to: &request.fields) else { return .refused(status: 400) }
     return .request(request)
@@ -101,7 +103,7 @@ package struct HTTPRequest: Sendable, Equatable {
     var value = line[(colon + 1)...]
     while let byte = value.first, byte == 0x20 || byte == 9 { value.removeFirst() }
     while let byte = value.last, byte == 0x20 || byte == 9 { value.removeLast() }
-    return (String(decoding: name, as: UTF8.self).lowercased(), String(decoding: value, as: UTF8.self))
+    return (String(decoding: name, as: UTF8.self).asciiLowercased, String(decoding: value, as: UTF8.self))
   }
 
   private static func isNameByte(_ byte: UInt8) -> Bool {
@@ -166,29 +168,39 @@ package struct HTTPRequest: Sendable, Equatable {
 
   /// A cookie's value.
   package func cookie(_ name: String) -> String? {
-    for part in (headers["cookie"] ?? "").split(separator: ";") {
-      let pair = part.drop { $0 == " " }.split(separator: "=", maxSplits: 1)
-      if pair.count == 2, pair[0] == name { return String(pair[1]) }
+    for part in (headers["cookie"] ?? "").splitBytes(";") {
+      let pair = Substring(part.utf8.drop { $0 == 0x20 }).splitBytes("=", maxSplits: 1)
+      if pair.count == 2, pair[0].isSameBytes(as: name) { return String(pair[1]) }
     }
     return nil
   }
 
-  /// The host that was asked, without its port.
+  /// The host that was asked, without its port; nil where what is behind it is no port.
   package var host: String? {
     guard let value = headers["host"] else { return nil }
-    if value.hasPrefix("[") { return value.firstIndex(of: "]").map { String(value[...$0]) } }
-    return value.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).first.map(String.init)
+    let end =
+      value.startsWithBytes("[")
+      ? value.firstByte("]").map { value.utf8.index(after: $0) } : value.firstByte(":") ?? value.endIndex
+    guard let end else { return nil }
+    let rest = value.utf8[end...]
+    guard rest.isEmpty || rest.first == UInt8(ascii: ":") && rest.dropFirst().allSatisfy({ (0x30...0x39).contains($0) })
+    else { return nil }
+    return String(value[..<end])
   }
 
-  /// Whether it was asked by a name that only this host has. A foreign name that points here (DNS rebinding) would make a
-  /// stranger's script one of ours.
-  package var isForLoopback: Bool { ["localhost", "127.0.0.1", "[::1]"].contains(host?.lowercased()) }
+  /// Whether it was asked by this name, which is ASCII in lower case.
+  package func isFor(_ name: String) -> Bool { host?.asciiLowercased.isSameBytes(as: name) == true }
+
+  /// Whether it was asked by a name that every program of this host shares.
+  package var isForLoopback: Bool {
+    ["localhost", "127.0.0.1", "[::1]"].contains(where: isFor)
+  }
 
   /// Whether a form was sent by a page of ours: browsers say where it comes from.
   package var isFromOurselves: Bool {
     if let origin = headers["origin"] {
       guard let host = headers["host"] else { return false }
-      return origin == "http://\(host)" || origin == "https://\(host)"
+      return origin.isSameBytes(as: "http://\(host)") || origin.isSameBytes(as: "https://\(host)")
     }
     return headers["sec-fetch-site"] == "same-origin"
   }

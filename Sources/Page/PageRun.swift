@@ -35,25 +35,25 @@ package struct PageSettings: Sendable {
 
   var isTCP: Bool { if case .tcp = listen { true } else { false } }
 
-  /// Where a browser finds the page; nil for a socket.
-  package var url: String? { isTCP ? "http://\(listen)/" : nil }
+  /// Where a browser finds the page; nil for a socket. The name is one that no other program of this host is asked by: a
+  /// cookie does not know ports, and one of 127.0.0.1 would go to whoever listens there.
+  package func url(_ secrets: PageSecrets) -> String? {
+    guard case .tcp(_, let port) = listen else { return nil }
+    return "http://\(secrets.host):\(port)/"
+  }
 }
 
 /// The process that serves the page, apart from the sentry: whatever happens to it, watching goes on.
 package enum PageRun {
-  /// The token: made once, for root only.
-  package static func token(_ path: String) throws(Errno) -> String {
-    do throws(Errno) {
-      let text = String(decoding: try Files.read(path, limit: 4096), as: UTF8.self)
-      let token = String(text.prefix { !$0.isWhitespace })
-      if token.utf8.count >= 16 { return token }
-    } catch {
-      guard error.code == ENOENT else { throw error }
-    }
-    if let slash = path.lastIndex(of: "/"), slash > path.startIndex { try Files.createFolder(String(path[..<slash])) }
-    let token = Sessions.hex(Clock.randomKey())
-    try Files.replace(path, with: Array((token + "\n").utf8), mode: 0o600)
-    return token
+  /// What the page keeps secret, made once, for its user only.
+  package static func secrets(_ path: String) throws(Errno) -> PageSecrets {
+    let kept = try PageSecrets.read(path)
+    if let kept, kept.isWhole { return kept }
+    if let slash = path.lastByte("/"), slash > path.startIndex { try Files.createFolder(String(path[..<slash])) }
+    let secrets = PageSecrets(
+      token: kept?.token ?? Sessions.hex(Clock.randomKey()), name: "s" + Sessions.hex(Clock.randomKey()))
+    try Files.replace(path, with: Array("\(secrets.token)\n\(secrets.name)\n".utf8), mode: 0o600)
+    return secrets
   }
 
   /// From one look at the sentry's counts to the next. Without followers only seldom, so that whoever comes sees the last minutes.
@@ -62,12 +62,16 @@ package enum PageRun {
   /// Serves until the process is ended.
   ///
   /// - Parameter parent: the sentry that started it, with which it ends; nil when it runs by itself.
+  /// - Parameter announce: gets a link that lets in once, as soon as the address is ours.
   /// - Throws: when the address cannot be had.
-  package static func run(_ settings: PageSettings, parent: Int32?) throws(Errno) {
+  package static func run(
+    _ settings: PageSettings, parent: Int32?, announce: ((_ secrets: PageSecrets, _ ticket: String) -> Void)? = nil
+  ) throws(Errno) {
     CLinux_ignore_signal(SIGPIPE)
-    let token = try token(settings.tokenPath)
+    let secrets = try secrets(settings.tokenPath)
     let server = try PageServer(settings.listen)
-    let site = Site(settings, token: token)
+    let site = Site(settings, secrets)
+    announce?(secrets, site.issueTicket())
     if let parent { CLinux_end_with_parent(); if getppid() != parent { return } }
     var lastBeat: Int64 = 0
     while true {

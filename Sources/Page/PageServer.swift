@@ -5,7 +5,8 @@ import Wire
 
 /// Serves the page: one thread, one poll loop, a bounded number of clients, each with a deadline for what it has to do.
 final class PageServer {
-  /// Clients at a time. Further ones wait in the kernel's queue, which holds as many again, and are refused beyond.
+  /// Clients at a time. One more takes the place of whoever has been asking for longest without a whole request: nobody
+  /// holds the page by saying nothing. Beyond, they wait in the kernel's queue, which holds as many again.
   static let clientLimit = 32
   /// Of those, at most so many that stay for news.
   static let followerLimit = 16
@@ -34,6 +35,8 @@ final class PageServer {
 
   private let listener: FileDescriptor
   private let socketPath: String?
+  /// The same port of loopback's other family, bound and not served: nobody else is asked in our name.
+  private var guardian: Owned<FileDescriptor>?
   private var clients: [Int32: Client] = [:]
 
   init(_ address: ListenAddress) throws(Errno) {
@@ -41,6 +44,7 @@ final class PageServer {
     case .tcp(let ip, let port):
       listener = try Self.listen(ip, port)
       socketPath = nil
+      guardian = try? Owned(Self.bind(IPAddress(ip.isV4 ? "::1" : "127.0.0.1")!, port))
     case .unix(let path):
       listener = try Self.listen(path)
       socketPath = path
@@ -50,8 +54,15 @@ final class PageServer {
   deinit { if let socketPath { unsafe unlink(socketPath) } }
 
   private static func listen(_ ip: IPAddress, _ port: UInt16) throws(Errno) -> FileDescriptor {
+    let file = try bind(ip, port, isShared: true)
+    try check("listen", "\(ip) port \(port)") { CLinux.listen(file.raw, Int32(clientLimit)) }
+    return file
+  }
+
+  private static func bind(_ ip: IPAddress, _ port: UInt16, isShared: Bool = false) throws(Errno) -> FileDescriptor {
     let file = try FileDescriptor.socket(ip.isV4 ? AF_INET : AF_INET6, CLinux_SOCK_STREAM | CLinux_SOCK_NONBLOCK, 0)
-    try file.setOption(SOL_SOCKET, SO_REUSEADDR, 1)
+    // Not for what is only held: two that may share an address do so until one of them listens.
+    if isShared { try file.setOption(SOL_SOCKET, SO_REUSEADDR, 1) }
     let name = "\(ip) port \(port)"
     if ip.isV4 {
       var address = sockaddr_in()
@@ -67,13 +78,12 @@ final class PageServer {
       unsafe withUnsafeMutableBytes(of: &address.sin6_addr) { unsafe $0.copyBytes(from: bytes) }
       try check("bind", name) { unsafe CLinux_bind(file.raw, &address, socklen_t(MemoryLayout<sockaddr_in6>.size)) }
     }
-    try check("listen", name) { CLinux.listen(file.raw, Int32(clientLimit)) }
     return file
   }
 
   private static func listen(_ path: String) throws(Errno) -> FileDescriptor {
     guard let address = UnixAddress(path) else { throw Errno(ENAMETOOLONG, "bind", path) }
-    if let slash = path.lastIndex(of: "/"), slash > path.startIndex { try Files.createFolder(String(path[..<slash])) }
+    if let slash = path.lastByte("/"), slash > path.startIndex { try Files.createFolder(String(path[..<slash])) }
     let file = try FileDescriptor.socket(AF_UNIX, CLinux_SOCK_STREAM | CLinux_SOCK_NONBLOCK, 0)
     // One that nobody listens on any more is in the way; one that somebody does is his.
     let probe = try FileDescriptor.socket(AF_UNIX, CLinux_SOCK_STREAM, 0)
@@ -98,9 +108,8 @@ final class PageServer {
   /// - Parameter milliseconds: how long nothing may happen.
   func turn(milliseconds: Int32, _ answer: (HTTPRequest) -> Answer) {
     let now = Clock.monotonic
-    let isFull = clients.count >= Self.clientLimit
     var reading = clients.filter { $0.value.state != .answering }.map(\.key)
-    if !isFull { reading.append(listener.raw) }
+    if clients.count < Self.clientLimit || oldestAsking != nil { reading.append(listener.raw) }
     let writing = clients.filter { $0.value.written < $0.value.output.count }.map(\.key)
     let due = clients.values.filter { $0.state != .following || $0.written < $0.output.count }.map(\.due).min()
     let wait = due.map { min(Int64(milliseconds), max(0, ($0 - now) / 1_000_000 + 1)) } ?? Int64(milliseconds)
@@ -121,10 +130,18 @@ final class PageServer {
     }
   }
 
+  /// Who has been asking for longest without a whole request.
+  private var oldestAsking: Int32? {
+    clients.filter { $0.value.state == .asking }.min { $0.value.due < $1.value.due }?.key
+  }
+
   private func acceptAll() {
-    while clients.count < Self.clientLimit {
+    // A few a turn, so that who comes with a request is heard before many others make him the oldest.
+    for _ in 0..<Self.clientLimit / 4 {
+      guard clients.count < Self.clientLimit || oldestAsking != nil else { return }
       let raw = CLinux_accept(listener.raw, nil, nil, CLinux_SOCK_CLOEXEC | CLinux_SOCK_NONBLOCK)
       guard raw >= 0 else { return }
+      if clients.count >= Self.clientLimit, let oldest = oldestAsking { clients[oldest] = nil }
       clients[raw] = Client(file: Owned(FileDescriptor(owning: raw)), due: Clock.monotonic + Self.deadline)
     }
   }

@@ -1,6 +1,7 @@
+import Daemon
 import Wire
 
-/// Who may see the page: whoever has shown the token once. Pure; times and random bits are given.
+/// Who may see the page: whoever came with a ticket. The token is for programs, which ask for /metrics only. Pure; times and random bits are given.
 package struct Sessions: Sendable {
   package struct Session: Sendable, Equatable {
     /// What the forms of this session carry, so that no foreign page can send one.
@@ -22,9 +23,7 @@ package struct Sessions: Sendable {
 
   /// Whether this is the token. Takes as long for a near miss as for any other text of the same length.
   package func accepts(_ offered: String) -> Bool {
-    let (a, b) = (Array(token.utf8), Array(offered.utf8))
-    guard a.count == b.count, !a.isEmpty else { return false }
-    return zip(a, b).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+    LoginTickets.isSame(token, offered)
   }
 
   /// - Parameter bits: two random numbers of 128 bits, one for the session's name and one for its forms.
@@ -46,10 +45,5 @@ package struct Sessions: Sendable {
 
   package mutating func close(_ name: String?) { if let name { sessions[name] = nil } }
 
-  package static func hex(_ bits: (UInt64, UInt64)) -> String {
-    [bits.0, bits.1].map { number in
-      let digits = String(number, radix: 16)
-      return String(repeating: "0", count: 16 - digits.count) + digits
-    }.joined()
-  }
+  package static func hex(_ bits: (UInt64, UInt64)) -> String { LoginTickets.hex(bits) }
 }

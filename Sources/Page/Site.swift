@@ -13,7 +13,9 @@ import Wire
 /// blocks; changes nothing itself.
 final class Site {
   let settings: PageSettings
+  private let secrets: PageSecrets
   private var sessions: Sessions
+  private var tickets = LoginTickets()
   private var reader: JournalReader?
   private let atlas: Atlas
   private var rate = RateHistory()
@@ -25,9 +27,10 @@ final class Site {
   private var said: [String: String] = [:]
   private var reports: [String: (made: Int64, page: HTML)] = [:]
 
-  init(_ settings: PageSettings, token: String) {
+  init(_ settings: PageSettings, _ secrets: PageSecrets) {
     self.settings = settings
-    sessions = Sessions(token: token)
+    self.secrets = secrets
+    sessions = Sessions(token: secrets.token)
     atlas = Atlas(
       settings.geoIPFiles.compactMap { path in (try? Files.read(path, limit: 1 << 30)).flatMap { try? GeoDatabase($0) }
       })
@@ -36,8 +39,12 @@ final class Site {
   // MARK: Who may see what
 
   func answer(_ request: HTTPRequest) -> PageServer.Answer {
-    if settings.isTCP, !request.isForLoopback {
-      return .once(HTTPResponse(421, .text, "This page is served to localhost, 127.0.0.1 and [::1] only.\n"))
+    // A foreign name that points here (DNS rebinding) would make a stranger's script one of ours, and a name that others of this
+    // host have would give them our cookie. Programs that bear the token have neither.
+    if settings.isTCP, !request.isFor(secrets.host), !(request.isForLoopback && request.path == "/metrics") {
+      return .once(
+        HTTPResponse(
+          421, .text, "This page has a name of its own: use the link that `portsentry console --url` prints.\n"))
     }
     switch request.path {
     case "/style.css":
@@ -50,7 +57,9 @@ final class Site {
     if let response = logIn(request, now) { return .once(response) }
     let name = request.cookie(Sessions.cookie)
     if request.path == "/metrics", request.method != .post {
-      let bearer = request.headers["authorization"].flatMap { $0.hasPrefix("Bearer ") ? String($0.dropFirst(7)) : nil }
+      let bearer = request.headers["authorization"].flatMap {
+        $0.startsWithBytes("Bearer ") ? String(Substring($0.utf8.dropFirst(7))) : nil
+      }
       guard sessions.session(name, now: now) != nil || bearer.map(sessions.accepts) == true else {
         return .once(HTTPResponse(401, .text, "The token is wanted, as Authorization: Bearer.\n"))
       }
@@ -58,20 +67,30 @@ final class Site {
     }
     guard let session = sessions.session(name, now: now) else {
       return .once(
-        HTTPResponse(401, Template.login(host: settings.host, isWrong: false, tokenPath: settings.tokenPath)))
+        HTTPResponse(401, Template.login(host: settings.host, isWrong: false)))
     }
     if request.method == .post { return .once(obey(request, session, name ?? "", now)) }
     return show(request, session, name ?? "", now)
   }
 
-  /// The token opens a session; it does not stay in the address.
+  /// A ticket of this process's own, for where no sentry runs.
+  func issueTicket() -> String { tickets.issue(bits: Clock.randomKey(), now: Clock.monotonic) }
+
+  /// Whether it lets in, now and never again.
+  private func redeem(_ ticket: String) -> Bool {
+    if tickets.redeem(ticket, now: Clock.monotonic) { return true }
+    guard LoginMessage(line: Array(LoginMessage.redeem(ticket).line.utf8)) != nil else { return false }
+    return (try? ControlClient.ask(settings.controlSocket, .redeem(ticket), patience: 3))?.exitCode == 0
+  }
+
+  /// A ticket opens a session; it does not stay in the address.
   private func logIn(_ request: HTTPRequest, _ now: Timestamp) -> HTTPResponse? {
     let isForm = request.path == "/login" && request.method == .post
-    guard let offered = request.fields["token"], isForm || request.method == .get else {
+    guard let offered = request.fields["login"], isForm || request.method == .get else {
       return request.path == "/login" ? HTTPResponse.redirect(to: "/") : nil
     }
-    guard sessions.accepts(offered) else {
-      return HTTPResponse(401, Template.login(host: settings.host, isWrong: true, tokenPath: settings.tokenPath))
+    guard redeem(offered) else {
+      return HTTPResponse(401, Template.login(host: settings.host, isWrong: true))
     }
     let name = sessions.open(bits: (Clock.randomKey(), Clock.randomKey()), now: now)
     let cookie =
@@ -253,7 +272,7 @@ final class Site {
     }
     var around = ShowText.Surroundings()
     around.live = decode(.status(json: true))
-    let blocks: [LiveBlock] = decode(.blocked(json: true)) ?? []
+    let blocks: [LiveBlock] = decode(.blocked) ?? []
     around.block = blocks.first { IPNetwork($0.network)?.contains(address) == true }
     around.place = atlas.place(of: address)
     return SourcePage.html(story, around, session, now: now, settings.zone)
@@ -262,7 +281,7 @@ final class Site {
   // MARK: Blocks
 
   private func blocksPage(_ session: Sessions.Session, _ now: Timestamp) throws(DatabaseError) -> HTML {
-    let live: [LiveBlock]? = decode(.blocked(json: true))
+    let live: [LiveBlock]? = decode(.blocked)
     let reader = try journal()
     let past = try reader.snapshot { () throws(DatabaseError) in
       try reader.blocks(since: Timestamp(seconds: now.seconds - 7 * 86_400), limit: 500)
@@ -308,7 +327,7 @@ final class Site {
     let (tcp, udp) = live.map { (mode($0.tcp_mode, .tcp), mode($0.udp_mode, .udp)) } ?? (plan.tcpMode, plan.udpMode)
     let words = Explanation.explain(
       plan.configuration, tcpMode: tcp, udpMode: udp, ignoredNetworks: plan.ignored.count)
-    let lines = words.split(separator: "\n").map { "<p>\(String($0))</p>" as HTML }
+    let lines = words.byteLines.map { "<p>\(String($0))</p>" as HTML }
     let problems = plan.diagnostics.map { "\($0)" }
     let list: HTML =
       problems.isEmpty ? "<p>Nothing is wrong with it.</p>" : "<pre>\(problems.map { "\($0)\n" as HTML })</pre>"

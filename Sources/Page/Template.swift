@@ -58,16 +58,16 @@ enum Template {
 
   static func link(_ network: IPNetwork) -> String? { network.isHost ? "/source?address=\(network)" : nil }
 
-  static func login(host: String, isWrong: Bool, tokenPath: String) -> HTML {
+  static func login(host: String, isWrong: Bool) -> HTML {
     page(
       "Log in", here: "/login", session: nil, host: host,
       """
       <section class="login"><h1>Who is there?</h1>
-      <p>This page shows what was seen on this host, and can lift blocks. The token is in <code>\(tokenPath)</code>; \
-      <code>portsentry console --url</code> shows an address that has it in it.</p>
-      \(isWrong ? "<p class=\"wrong\" role=\"alert\">That is not the token.</p>" as HTML : HTML())
-      <form method="post" action="/login"><label for="token">Token</label> \
-      <input id="token" name="token" type="password" autocomplete="current-password" required autofocus> <button>Log in</button></form></section>
+      <p>This page shows what was seen on this host, and can lift blocks. <code>portsentry console --url</code>, \
+      run as root on this host, prints a link that lets you in. It works once, within two minutes.</p>
+      \(isWrong ? "<p class=\"wrong\" role=\"alert\">That does not let in, or not any more: have another printed.</p>" as HTML : HTML())
+      <form method="post" action="/login"><label for="login">What stands behind “login” in it</label> \
+      <input id="login" name="login" type="password" autocomplete="off" required autofocus> <button>Log in</button></form></section>
       """)
   }
 

@@ -22,7 +22,9 @@ package struct BPFProgram: Sendable {
     case mapLookup = 1
     case mapUpdate = 2
     case time = 5
+    case cloneRedirect = 13
     case loadPacketBytes = 26
+    case setSocketOption = 49
     case socketStorage = 107
     case namespaceCookie = 122
   }
@@ -250,6 +252,29 @@ package enum BPF {
       }
     }
     return FileDescriptor(owning: try result.get())
+  }
+
+  /// Runs a program once, over a packet that it is given (`BPF_PROG_TEST_RUN`).
+  ///
+  /// - Parameter context: what the kernel is to know of the packet, the beginning of `struct __sk_buff`.
+  /// - Returns: what the program returns.
+  package static func run(
+    _ program: borrowing FileDescriptor, on packet: [UInt8], _ context: [UInt8]
+  ) throws(Errno) -> Int32 {
+    var attributes = bpf_attr()
+    unsafe attributes.test.prog_fd = UInt32(program.raw)
+    unsafe attributes.test.data_size_in = UInt32(packet.count)
+    unsafe attributes.test.ctx_size_in = UInt32(context.count)
+    var result: Result<Int32, Errno> = .failure(Errno(0, "bpf"))
+    unsafe packet.withUnsafeBytes { packet in
+      unsafe context.withUnsafeBytes { context in
+        unsafe attributes.test.data_in = UInt64(UInt(bitPattern: packet.baseAddress))
+        unsafe attributes.test.ctx_in = UInt64(UInt(bitPattern: context.baseAddress))
+        result = Result { () throws(Errno) in try call(BPF_PROG_TEST_RUN, &attributes, "run") }
+      }
+    }
+    _ = try result.get()
+    return unsafe Int32(bitPattern: attributes.test.retval)
   }
 
   /// Attaches a program to a control group, until the descriptor given back is closed: it ends with us.

@@ -1,4 +1,5 @@
 import CLinux
+import Wire
 
 /// A program running beside us. No call waits; the owner polls `pidfd` and `output`.
 ///
@@ -23,6 +24,9 @@ package final class ChildProcess {
   /// Whether the child and all who inherited its output have closed it.
   package private(set) var outputEnded = false
 
+  /// To be polled for reading.
+  package var descriptors: [Int32] { outputEnded ? [pidfd] : [pidfd, output] }
+
   /// Starts `/bin/sh -c text`.
   ///
   /// The umask is 022, so that a command that creates a file (hosts.deny, a log) leaves it as readable as when an
@@ -32,10 +36,13 @@ package final class ChildProcess {
     try self.init("/bin/sh", ["sh", "-c", "umask 022; " + text])
   }
 
-  /// Starts a program with standard input from /dev/null and both outputs in one pipe.
+  /// Starts a program with both outputs in one pipe.
   ///
-  /// - Parameter arguments: the first is what it is called.
-  package init(_ program: String, _ arguments: [String]) throws(Errno) {
+  /// - Parameters:
+  ///   - arguments: the first is what it is called.
+  ///   - input: its standard input, at most what a pipe holds (64 KiB, `EMSGSIZE`); nil: /dev/null.
+  package init(_ program: String, _ arguments: [String], input: [UInt8]? = nil) throws(Errno) {
+    let source = try input.map { (bytes) throws(Errno) in try Self.pipe(holding: bytes) }
     var ends: [Int32] = [-1, -1]
     try check("pipe2") { unsafe pipe2(&ends, O_CLOEXEC) }
     let reader = FileDescriptor(owning: ends[0])
@@ -48,7 +55,11 @@ package final class ChildProcess {
     // Outputs before input: the pipe itself may have one of these numbers.
     try Self.checkCode(unsafe posix_spawn_file_actions_adddup2(&actions, writer.raw, 1))
     try Self.checkCode(unsafe posix_spawn_file_actions_adddup2(&actions, writer.raw, 2))
-    try Self.checkCode(unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0))
+    if let source {
+      try Self.checkCode(unsafe posix_spawn_file_actions_adddup2(&actions, source.value.raw, 0))
+    } else {
+      try Self.checkCode(unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0))
+    }
     try Self.checkCode(unsafe posix_spawn_file_actions_addchdir_np(&actions, "/"))
     try Self.checkCode(unsafe posix_spawn_file_actions_addclosefrom_np(&actions, 3))
 
@@ -82,6 +93,20 @@ package final class ChildProcess {
       _ = waitpid(child, nil, 0)
       throw error
     }
+  }
+
+  /// The end to read from of a pipe with these bytes and nobody else to write. Its number is none of 0, 1 and 2.
+  private static func pipe(holding bytes: [UInt8]) throws(Errno) -> Owned<FileDescriptor> {
+    var ends: [Int32] = [-1, -1]
+    try check("pipe2") { unsafe pipe2(&ends, O_CLOEXEC) }
+    let reader = FileDescriptor(owning: ends[0])
+    let writer = FileDescriptor(owning: ends[1])
+    let input = FileDescriptor(
+      owning: try check("fcntl") { CLinux_fcntl_int(reader.raw, F_DUPFD_CLOEXEC, 3) })
+    try writer.setNonBlocking()
+    let count = unsafe bytes.withUnsafeBytes { unsafe write(writer.raw, $0.baseAddress, $0.count) }
+    guard count == bytes.count else { throw Errno(count < 0 ? CLinux_errno() : EMSGSIZE, "write") }
+    return Owned(input)
   }
 
   private static let environment: [String] = {
@@ -148,7 +173,12 @@ package final class ChildProcess {
   private static func withCStrings(
     _ strings: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Int32
   ) -> Int32 {
-    var copies: [UnsafeMutablePointer<CChar>?] = unsafe strings.map { unsafe strdup($0) }
+    var copies: [UnsafeMutablePointer<CChar>?] = unsafe strings.map { text in
+      // What the administrator wrote, byte for byte.
+      unsafe (text.preservedBytes + [0]).withUnsafeBufferPointer { bytes in
+        unsafe bytes.withMemoryRebound(to: CChar.self) { unsafe strdup($0.baseAddress!) }
+      }
+    }
     unsafe copies.append(nil)
     defer {
       for index in unsafe copies.indices { unsafe free(copies[index]) }

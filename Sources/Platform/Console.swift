@@ -1,4 +1,5 @@
 import CLinux
+import Wire
 
 /// The terminal's two ways out. Nothing here is coloured.
 package enum Console {
@@ -12,8 +13,8 @@ package enum Console {
   package static var isPlain: Bool {
     for name in ["LC_ALL", "LC_CTYPE", "LANG"] {
       guard let value = unsafe getenv(name) else { continue }
-      let text = unsafe String(cString: value).lowercased()
-      if !text.isEmpty { return !text.contains("utf-8") && !text.contains("utf8") }
+      let text = unsafe String(cString: value).asciiLowercased
+      if !text.isEmpty { return !text.containsBytes("utf-8") && !text.containsBytes("utf8") }
     }
     return false
   }

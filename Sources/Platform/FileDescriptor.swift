@@ -1,4 +1,5 @@
 import CLinux
+import Wire
 
 /// An open file descriptor that closes itself when its owner lets go of it. Always close-on-exec.
 package struct FileDescriptor: ~Copyable, Sendable {
@@ -107,7 +108,7 @@ package enum Files {
       let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) {
         unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
       }
-      if !name.hasPrefix(".") { names.append(name) }
+      if !name.startsWithBytes(".") { names.append(name) }
     }
     return names.sorted()
   }
@@ -142,10 +143,10 @@ package enum Files {
   /// Creates a folder and its parents (0755, the last one `mode`); one that exists is left as it is.
   package static func createFolder(_ path: String, mode: mode_t = 0o755) throws(Errno) {
     var prefix = ""
-    for part in path.split(separator: "/", omittingEmptySubsequences: true) {
+    for part in path.splitBytes("/") {
       prefix += "/" + part
-      let target = path.hasPrefix("/") ? prefix : String(prefix.dropFirst())
-      if unsafe mkdir(target, target.count >= path.count ? mode : 0o755) == -1, CLinux_errno() != EEXIST {
+      let target = path.startsWithBytes("/") ? prefix : String(Substring(prefix.utf8.dropFirst()))
+      if unsafe mkdir(target, target.utf8.count >= path.utf8.count ? mode : 0o755) == -1, CLinux_errno() != EEXIST {
         throw Errno.last("mkdir", target)
       }
     }

@@ -10,6 +10,8 @@ package struct LineOutput: ~Copyable, Sendable {
   private var pending: [UInt8] = []
   /// Lines dropped since this was last written.
   package private(set) var lost = 0
+  /// Lines dropped since the start.
+  package private(set) var lostInAll = 0
   /// The reader is gone for good; lines are only counted from then on.
   private var isClosed = false
 
@@ -29,6 +31,7 @@ package struct LineOutput: ~Copyable, Sendable {
     if pending.count > 32 << 10 || pending.count + line.utf8.count + 1 > capacity { flush() }
     if lost > 0 || pending.count + line.utf8.count + 1 > capacity {
       lost += 1
+      lostInAll += 1
       return
     }
     pending += line.utf8
@@ -66,7 +69,10 @@ package struct LineOutput: ~Copyable, Sendable {
 
   private mutating func close(_ start: inout Int) {
     isClosed = true
-    for byte in pending[start...] where byte == UInt8(ascii: "\n") { lost += 1 }
+    for byte in pending[start...] where byte == UInt8(ascii: "\n") {
+      lost += 1
+      lostInAll += 1
+    }
     start = pending.count
   }
 }

@@ -257,4 +257,20 @@ package struct NetlinkSocket: ~Copyable, Sendable {
     }
     if failure != 0 { throw Errno(failure, "netlink request") }
   }
+
+  /// Asks for all of a kind and lends each answer.
+  ///
+  /// - Parameters:
+  ///   - type: e.g. `RTM_GETLINK`.
+  ///   - fixed: the request's fixed part.
+  /// - Throws: the kernel's error for the request.
+  package mutating func dump<Fixed: BitwiseCopyable>(
+    _ type: Int, _ fixed: Fixed, buffer: inout [UInt8], _ body: (NetlinkReply) -> Void
+  ) throws(Errno) {
+    let sequence = nextSequence()
+    var message = NetlinkMessage()
+    message.begin(UInt16(type), flags: NLM_F_REQUEST | NLM_F_DUMP, sequence: sequence, fixed: fixed)
+    message.end()
+    try request(message, sequence: sequence, buffer: &buffer, body)
+  }
 }

@@ -1,3 +1,5 @@
+import Wire
+
 /// Makes foreign text harmless for a log line, a file or a terminal.
 package enum SafeText {
   /// `text` as printable ASCII on one line: every other byte of its UTF-8 form (control characters, ESC, DEL, C1,
@@ -8,7 +10,7 @@ package enum SafeText {
   /// - Parameter limit: the largest result in bytes; what is longer is cut and ends in `...`.
   package static func line(_ text: String, limit: Int = 4096) -> String {
     if text.utf8.count <= limit, text.utf8.allSatisfy(isPrintable) { return text }
-    return line(bytes: text.utf8, limit: limit)
+    return line(bytes: text.preservedBytes, limit: limit)
   }
 
   /// The same for bytes that need not be UTF-8.

@@ -3,15 +3,19 @@ import Wire
 
 /// The local system log: RFC 3164 messages to the socket of syslogd or journald, facility daemon.
 ///
-/// Never blocks: what cannot be sent at once is counted, and the count is told with the next success. The connection
-/// is made at the first message and anew when syslogd has been restarted.
+/// Never blocks: what cannot be sent at once is queued (4 MiB) and tried again by `flush()`. When the queue is full, new messages
+/// are counted, and the count is written once all that was queued has gone. The connection is made at the first message and
+/// anew when syslogd has been restarted.
 package struct Syslog: ~Copyable, Sendable {
   private let path: String
   private let tag: String
   private var socket: FileDescriptor?
   private var isStream = false
-  /// Messages not sent since the last success.
+  private var queue: MessageQueue
+  /// Messages lost of which the log has not been told yet.
   package private(set) var lost = 0
+  /// Messages lost since the start.
+  package private(set) var lostInAll = 0
 
   /// Facility 3, in the place it has in the priority number (RFC 3164 section 4.1.1).
   private static let daemon: UInt8 = 3 << 3
@@ -21,33 +25,49 @@ package struct Syslog: ~Copyable, Sendable {
   /// - Parameters:
   ///   - ident: the name before the process number.
   ///   - path: the socket; another one in tests.
-  package init(ident: String = "portsentry", path: String = "/dev/log") {
+  ///   - capacity: the most bytes that wait.
+  package init(ident: String = "portsentry", path: String = "/dev/log", capacity: Int = 4 << 20) {
     self.path = path
+    queue = MessageQueue(capacity: capacity)
     tag = "\(SafeText.line(ident, limit: 32))[\(getpid())]"
   }
 
-  /// Sends one message, stamped with `time`.
+  /// Messages that wait.
+  package var waiting: Int { queue.count }
+  /// Whether something is to be tried again.
+  package var isWaiting: Bool { !queue.isEmpty || lost > 0 }
+
+  /// Sends one message, stamped with `time`, behind those that wait.
   ///
-  /// - Returns: false when it was lost.
+  /// - Returns: false when it has not gone yet: it waits, or is lost and counted.
   @discardableResult
   package mutating func send(_ text: String, _ severity: Severity, at time: Timestamp) -> Bool {
-    let stamp = LocalTime(time).syslog
-    if lost > 0 {
-      let count = lost
-      guard deliver("\(count) messages before this one could not be sent to syslog", .notice, stamp) else {
-        lost += 1
-        return false
-      }
-      lost = 0
+    let bytes = message(text, severity, LocalTime(time).syslog)
+    flush(at: time)
+    if !isWaiting, deliver(bytes) { return true }
+    if lost > 0 || !queue.append(bytes) {
+      lost += 1
+      lostInAll += 1
     }
-    if deliver(text, severity, stamp) { return true }
-    lost += 1
     return false
   }
 
-  private mutating func deliver(_ text: String, _ severity: Severity, _ stamp: String) -> Bool {
-    let header = "<\(Self.daemon | severity.rawValue)>\(stamp) \(tag): "
-    let bytes = Array((header + SafeText.line(text, limit: Self.longest)).utf8)
+  /// Tries again what waits. Call it a few times a second while `isWaiting`.
+  package mutating func flush(at time: Timestamp) {
+    while let next = queue.first {
+      guard deliver(next) else { return }
+      queue.removeFirst()
+    }
+    guard lost > 0 else { return }
+    let note = "\(lost) messages before this one could not be sent to syslog"
+    if deliver(message(note, .notice, LocalTime(time).syslog)) { lost = 0 }
+  }
+
+  private func message(_ text: String, _ severity: Severity, _ stamp: String) -> [UInt8] {
+    Array("<\(Self.daemon | severity.rawValue)>\(stamp) \(tag): \(SafeText.line(text, limit: Self.longest))".utf8)
+  }
+
+  private mutating func deliver(_ bytes: [UInt8]) -> Bool {
     // Twice: the socket in hand may be that of a syslogd that is gone.
     for _ in 0..<2 {
       if socket == nil, !connect() { return false }
@@ -55,7 +75,8 @@ package struct Syslog: ~Copyable, Sendable {
       case 0: return true
       case EAGAIN, ENOBUFS: return false
       case EMSGSIZE:
-        return transmit(Array((header + SafeText.line(text, limit: 900)).utf8)) == 0
+        // What no reader takes whole must not hold up those behind it.
+        return transmit(Array(bytes.prefix(950))) == 0
       default: socket = nil
       }
     }

@@ -17,6 +17,8 @@ package struct LiveStatus: Sendable, Decodable {
     package var released: UInt64?
     package var refused: UInt64?
     package var failed: UInt64?
+    /// Whether they are known to be in force; false while they cannot be compared with what the kernel holds.
+    package var enforced: Bool?
   }
 
   package struct Dropped: Sendable, Decodable {
@@ -27,9 +29,19 @@ package struct LiveStatus: Sendable, Decodable {
     package var journal: UInt64?
   }
 
+  package struct Log: Sendable, Decodable {
+    package var written: UInt64?
+    package var waiting: Int?
+  }
+
   package struct Safe: Sendable, Decodable {
     package var network: String
     package var reason: String
+  }
+
+  package struct Allowed: Sendable, Decodable {
+    package var network: String
+    package var until: Int64?
   }
 
   package struct Journal: Sendable, Decodable {
@@ -44,6 +56,8 @@ package struct LiveStatus: Sendable, Decodable {
     /// In words.
     package var text: String?
     package var connections: UInt64?
+    /// Ways on which strangers do not reach the decoys: `lan0 IPv4`.
+    package var hidden: [String]?
   }
 
   package struct Origin: Sendable, Decodable {
@@ -77,7 +91,10 @@ package struct LiveStatus: Sendable, Decodable {
   package var blocks: Blocks?
   package var dropped: Dropped?
   package var journal: Journal?
+  package var log: Log?
   package var ignored_networks: Int?
+  /// What `portsentry allow` named.
+  package var allowed: [Allowed]?
   package var never_blocked: [Safe]?
 
   /// Everything that was lost, by what it was.

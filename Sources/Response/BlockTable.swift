@@ -5,6 +5,8 @@ package struct BlockTable: Sendable {
   private var blocks: [IPNetwork: Block] = [:]
   /// How many blocked networks are not single addresses, by prefix length; look-ups try only lengths that occur.
   private var lengths: [Int: Int] = [:]
+  /// How much of `BLOCK_MAX` is used up, and by whom.
+  package private(set) var budget = BlockBudget()
   /// Ends to come, soonest first: a binary heap. Entries of blocks since released or replaced are skipped.
   private var ends: [(at: Timestamp, network: IPNetwork)] = []
 
@@ -39,7 +41,10 @@ package struct BlockTable: Sendable {
 
   /// Adds a block, in place of one for the same network.
   package mutating func insert(_ block: Block) {
-    if blocks.updateValue(block, forKey: block.network) == nil, !block.network.isHost {
+    let former = blocks.updateValue(block, forKey: block.network)
+    if let former { budget.remove(former.record.source) }
+    budget.insert(block.record.source)
+    if former == nil, !block.network.isHost {
       lengths[Self.lengthKey(block.network), default: 0] += 1
     }
     if let until = block.until { push((until, block.network)) }
@@ -49,6 +54,7 @@ package struct BlockTable: Sendable {
   @discardableResult
   package mutating func remove(_ network: IPNetwork) -> Block? {
     guard let block = blocks.removeValue(forKey: network) else { return nil }
+    budget.remove(block.record.source)
     if !network.isHost {
       let key = Self.lengthKey(network)
       lengths[key] = lengths[key]! == 1 ? nil : lengths[key]! - 1

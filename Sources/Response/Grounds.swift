@@ -107,7 +107,7 @@ extension Grounds {
 
   /// Reads what `line` wrote; nil for anything else. Of more reasons than a verdict carries those beyond are not taken.
   package init?(line: String) {
-    var words = line.split(separator: " ")[...]
+    var words = line.splitBytes(" ")[...]
     func next() -> Substring? { words.popFirst() }
     switch next() {
     case "classic":
@@ -141,11 +141,11 @@ extension Grounds {
   }
 
   private static func word(_ kind: Evidence.Kind) -> String {
-    String(kind.name.map { $0 == " " ? "-" : $0 })
+    kind.name.replacingBytes(" ", with: "-")
   }
 
   private static func evidence(_ word: Substring) -> Evidence? {
-    let parts = word.split(separator: ",", omittingEmptySubsequences: false)
+    let parts = word.splitBytes(",", omittingEmptySubsequences: false)
     guard parts.count == 4, let kind = Evidence.Kind.allCases.first(where: { Self.word($0) == parts[0] }),
       let technique = Technique.allCases.first(where: { $0.name == parts[1] }), let port = UInt16(parts[2]),
       let weight = Int16(parts[3])

@@ -58,7 +58,7 @@ package struct Offenders: Sendable {
   /// Reads a file of any content: of a network the last line counts, and what cannot be read is left out.
   package init(parsing bytes: [UInt8], now: Timestamp) {
     for line in bytes.split(separator: UInt8(ascii: "\n")) {
-      let fields = String(decoding: line, as: UTF8.self).split(separator: "\t", omittingEmptySubsequences: false)
+      let fields = String(decoding: line, as: UTF8.self).splitBytes("\t", omittingEmptySubsequences: false)
       guard fields.count == 3, let network = IPNetwork(fields[0]), let times = Int(fields[1]), times > 0,
         let last = Int64(fields[2]), last > 0
       else { continue }

@@ -8,6 +8,16 @@ package enum Dialect: String, Sendable, CaseIterable {
   case modern = "2"
 }
 
+/// Whose words the log has (`LOG_FORMAT`).
+package enum LogDialect: String, Sendable, CaseIterable {
+  case classic = "1.2"
+  case modern = "2"
+  /// For people: a line when a scan begins and ends, for each block, refusal and loss; not for each probe.
+  case native
+
+  package init(_ dialect: Dialect) { self = dialect == .classic ? .classic : .modern }
+}
+
 /// `BLOCK_TCP`, `BLOCK_UDP`.
 package enum BlockAction: Int, Sendable {
   case logOnly = 0
@@ -63,10 +73,14 @@ extension ResponsePolicy {
     package var duration: Duration? = .seconds(86_400)
     /// How long the block of a repeat offender lasts at most (`BLOCK_TIME_MAX`). Each repeat doubles the time.
     package var longest = Duration.seconds(30 * 86_400)
-    /// The largest number of blocks in force (`BLOCK_MAX`), 1 and up. At the limit nothing more is blocked, and that is said.
+    /// The largest number of blocks in force (`BLOCK_MAX`), 1 and up, shared out as `BlockBudget` says. At the end of a share no
+    /// more of its sources are blocked, and that is said.
     package var maximum = 131_072
-    /// The largest number of new blocks in a minute (`BLOCK_RATE`); 0 for no limit.
+    /// The largest number of new blocks in a minute (`BLOCK_RATE`), shared out likewise; 0 for no limit.
     package var perMinute = 1_000
+    /// The length of the widest IPv6 prefix that is blocked as a whole (`BLOCK_PREFIX_IPV6`): 64, 56, 48, or 128 for none.
+    /// Wider stops somebody who owns many networks sooner, and shuts out neighbours who have nothing to do with him.
+    package var widestPrefix = 64
     /// `KILL_ROUTE`: a shell command with `$TARGET$`.
     package var killRoute: String?
     /// `UNKILL_ROUTE`: what undoes `KILL_ROUTE`; nil where it is to be derived from a line we know.

@@ -6,11 +6,10 @@ package struct ResponsePolicy: Sendable {
   package var settings: Settings
   /// What must stay reachable whatever it did; found on this host, not configured.
   package var safe: SafeNetworks
-  /// The administrator's ignore file.
+  /// The administrator's ignore file, and whom an operator allowed.
   package var ignored: IPNetworkSet
-  /// When the newest blocks were made: a window of one minute, never longer than `settings.perMinute`.
-  private var recent: [Timestamp] = []
-  private var oldest = 0
+  /// The blocks of the last minute.
+  private var rate = BlockRate()
 
   package init(_ settings: Settings, safe: SafeNetworks = SafeNetworks(), ignored: IPNetworkSet = IPNetworkSet()) {
     self.settings = settings
@@ -23,19 +22,22 @@ package struct ResponsePolicy: Sendable {
     /// It must stay reachable; the text says what it is, e.g. "the default gateway".
     case safe(String)
     case ignored
-    /// BLOCK_MAX blocks are in force.
-    case tableFull(Int)
-    /// BLOCK_RATE new blocks were made within a minute.
-    case tooFast(Int)
+    /// As many blocks are in force as BLOCK_MAX allows for such a source.
+    case tableFull(BlockBudget.Exhausted)
+    /// As many new blocks were made within a minute as BLOCK_RATE allows for such a source.
+    case tooFast(BlockBudget.Exhausted)
+    /// Somebody within the prefix uses a service of this host properly.
+    case hasUser(IPAddress)
     /// `--trial` ended without `portsentry confirm`.
     case trialOver
 
     package var description: String {
       switch self {
       case .safe(let what): "it is \(what)"
-      case .ignored: "the ignore file names it"
-      case .tableFull(let limit): "\(limit) blocks are in force (BLOCK_MAX)"
-      case .tooFast(let limit): "\(limit) blocks were made within a minute (BLOCK_RATE)"
+      case .ignored: "the ignore file or `portsentry allow` names it"
+      case .tableFull(let end): "\(end.limit) blocks\(end.whose) are in force (BLOCK_MAX)"
+      case .tooFast(let end): "\(end.limit) blocks\(end.whose) were made within a minute (BLOCK_RATE)"
+      case .hasUser(let address): "\(address) in it uses, or used within a day, a service of this host"
       case .trialOver: "the trial was not confirmed (`portsentry confirm`)"
       }
     }
@@ -45,21 +47,18 @@ package struct ResponsePolicy: Sendable {
   ///
   /// - Parameters:
   ///   - repeats: how often the source was blocked before: each doubles the time.
-  ///   - inForce: how many blocks there are.
+  ///   - inForce: the blocks there are.
   package mutating func decide(
-    _ probe: Probe, _ grounds: Grounds, modeName: String, repeats: Int, inForce: Int, now: Timestamp
+    _ probe: Probe, _ grounds: Grounds, modeName: String, repeats: Int, inForce: BlockBudget, now: Timestamp
   ) throws(Refusal) -> Block {
     let network = IPNetwork(probe.source)
-    try check(network, inForce: inForce)
+    let source = BlockBudget.Source(network, isProven: grounds.origin != nil)
+    try check(network)
+    try checkRoom(source, inForce)
     if settings.perMinute > 0 {
-      // Those of the future were made before the clock was set back.
-      while oldest < recent.count, now - recent[oldest] > .seconds(60) || recent[oldest] > now { oldest += 1 }
-      if oldest > 1024 {
-        recent.removeFirst(oldest)
-        oldest = 0
+      do throws(BlockBudget.Exhausted) { try rate.take(source, limit: settings.perMinute, at: now) } catch {
+        throw .tooFast(error)
       }
-      guard recent.count - oldest < settings.perMinute else { throw .tooFast(settings.perMinute) }
-      recent.append(now)
     }
     return Block(
       Block.Record(
@@ -83,13 +82,17 @@ package struct ResponsePolicy: Sendable {
     return Block(record)
   }
 
-  /// A block for a whole prefix, in place of those for its members; nil where something safe or ignored is in it.
+  /// A block for a whole prefix, beside those for its members; nil where no method in use knows networks.
   ///
-  /// - Parameter members: the blocks that it takes the place of, the newest last. All of them proven.
+  /// - Parameters:
+  ///   - members: the blocks on which it rests, the newest last. All of them proven.
+  ///   - user: somebody in it who used a service properly: then there is no such block.
   package func widen(
-    to network: IPNetwork, members: [Block], repeats: Int, now: Timestamp
-  ) -> Block? {
-    guard let last = members.last, (try? check(network, inForce: 0)) != nil else { return nil }
+    to network: IPNetwork, members: [Block], user: IPAddress?, repeats: Int, now: Timestamp
+  ) throws(Refusal) -> Block? {
+    guard let last = members.last, network.length >= settings.widestPrefix else { return nil }
+    try check(network)
+    if let user { throw .hasUser(user) }
     var until = duration(repeats: repeats).map { now + $0 }
     for member in members {
       guard let end = until, let theirs = member.until else {
@@ -113,9 +116,10 @@ package struct ResponsePolicy: Sendable {
   ///
   /// - Parameter duration: nil for ever.
   package func order(
-    _ network: IPNetwork, duration: Duration?, reason: String, inForce: Int, now: Timestamp
+    _ network: IPNetwork, duration: Duration?, reason: String, inForce: BlockBudget, now: Timestamp
   ) throws(Refusal) -> Block {
-    try check(network, inForce: inForce)
+    try check(network)
+    try checkRoom(.order, inForce)
     // A network cannot be a line of hosts.deny or a classic command's $TARGET$ in every case; nftables takes all.
     let methods = settings.methods.filter { network.isHost || $0 == .nftables || $0 == .route }
     return Block(
@@ -128,14 +132,24 @@ package struct ResponsePolicy: Sendable {
   /// A block that was in force before a restart; nil when it must not be any more.
   package func restore(_ record: Block.Record, now: Timestamp) -> Block? {
     if let until = record.until, until <= now { return nil }
-    guard (try? check(record.network, inForce: 0)) != nil else { return nil }
+    guard (try? check(record.network)) != nil, !isTooWide(record) else { return nil }
     return Block(record)
   }
 
-  private func check(_ network: IPNetwork, inForce: Int) throws(Refusal) {
+  /// Whether a block is that of a whole prefix which was found by its members and is wider than the settings allow.
+  package func isTooWide(_ record: Block.Record) -> Bool {
+    !record.network.isV4 && record.network.length < settings.widestPrefix && record.grounds?.origin != nil
+  }
+
+  private func check(_ network: IPNetwork) throws(Refusal) {
     if let what = safe.reason(protecting: network) { throw .safe(what) }
     if ignored.network(overlapping: network) != nil { throw .ignored }
-    guard inForce < settings.maximum else { throw .tableFull(settings.maximum) }
+  }
+
+  private func checkRoom(_ source: BlockBudget.Source, _ inForce: BlockBudget) throws(Refusal) {
+    do throws(BlockBudget.Exhausted) { try inForce.check(source, limit: settings.maximum) } catch {
+      throw .tableFull(error)
+    }
   }
 }
 
@@ -160,6 +174,11 @@ package struct Block: Sendable, Equatable {
     package var evidence: String
 
     package var grounds: Grounds? { Grounds(line: evidence) }
+
+    /// What it uses up.
+    var source: BlockBudget.Source {
+      evidence.isEmpty ? .order : BlockBudget.Source(network, isProven: evidence.containsBytes(" origin "))
+    }
 
     package init(
       network: IPNetwork, since: Timestamp, until: Timestamp?, methods: [BlockMethod], port: UInt16,

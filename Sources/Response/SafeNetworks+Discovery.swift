@@ -24,7 +24,7 @@ extension SafeNetworks {
     serverFiles.flatMap { place -> [(server: ServerFiles.Server, file: String)] in
       let paths =
         place.suffix.map { suffix in
-          Files.names(in: root + place.path).filter { $0.hasSuffix(suffix) }.map { "\(place.path)/\($0)" }
+          Files.names(in: root + place.path).filter { $0.endsWithBytes(suffix) }.map { "\(place.path)/\($0)" }
         } ?? [place.path]
       return paths.flatMap { path in
         ServerFiles.servers(place.form, in: (try? Files.read(root + path, limit: 1 << 20)) ?? []).map { ($0, path) }
@@ -69,11 +69,7 @@ extension SafeNetworks {
   private static func addresses(
     _ socket: inout NetlinkSocket, _ buffer: inout [UInt8], _ entries: inout [(network: IPNetwork, reason: String)]
   ) throws(Errno) {
-    let sequence = socket.nextSequence()
-    var message = NetlinkMessage()
-    message.begin(UInt16(RTM_GETADDR), flags: NLM_F_REQUEST | NLM_F_DUMP, sequence: sequence, fixed: ifaddrmsg())
-    message.end()
-    try socket.request(message, sequence: sequence, buffer: &buffer) { reply in
+    try socket.dump(Int(RTM_GETADDR), ifaddrmsg(), buffer: &buffer) { reply in
       guard reply.type == UInt16(RTM_NEWADDR) else { return }
       let parts = reply.attributes(after: MemoryLayout<ifaddrmsg>.size)
       // On a point-to-point link IFA_ADDRESS is the other side.
@@ -119,11 +115,7 @@ extension SafeNetworks {
     if let gateway = parts[RTA_GATEWAY].flatMap({ IPAddress(bytes: $0) }) { result.append(gateway) }
     // `via inet6 …` for an IPv4 route: the family in two bytes, then the address.
     if let gateway = parts[RTA_VIA].flatMap({ IPAddress(bytes: $0.dropFirst(2)) }) { result.append(gateway) }
-    var hops = parts[RTA_MULTIPATH] ?? []
-    while let hop = hops.value(at: 0, as: rtnexthop.self), hop.rtnh_len >= 8, Int(hop.rtnh_len) <= hops.count {
-      result += gateways(NetlinkReply.attributes(in: hops.prefix(Int(hop.rtnh_len)).dropFirst(8)))
-      hops = hops.dropFirst((Int(hop.rtnh_len) + 3) & ~3)
-    }
+    for hop in rtmsg.nextHops(parts) { result += gateways(NetlinkReply.attributes(in: hop.attributes)) }
     return result
   }
 }

@@ -26,8 +26,16 @@ package struct SafeNetworks: Sendable, Equatable {
   /// Why a network may not be shut out, e.g. `the default gateway`; nil when nothing speaks against it. A network that
   /// only overlaps a safe one is protected, too.
   package func reason(protecting network: IPNetwork) -> String? {
-    if let entry = Self.always.first(where: { $0.network.overlaps(network) }) { return entry.reason }
-    return networks.network(overlapping: network).flatMap { reasons[$0] }
+    if let entry = Self.always.first(where: { $0.network.overlaps(network) }) {
+      return Self.reason(entry.reason, of: entry.network, protecting: network)
+    }
+    return networks.network(overlapping: network).flatMap { safe in
+      reasons[safe].map { Self.reason($0, of: safe, protecting: network) }
+    }
+  }
+
+  private static func reason(_ reason: String, of safe: IPNetwork, protecting network: IPNetwork) -> String {
+    safe.contains(network) ? reason : "a network that contains \(safe) (\(reason))"
   }
 
   package func reason(protecting address: IPAddress) -> String? { reason(protecting: IPNetwork(address)) }
@@ -39,10 +47,10 @@ package struct SafeNetworks: Sendable, Equatable {
 
   /// The name servers in the text of a resolv.conf(5), without their zones.
   package static func resolvers(in text: String) -> [IPAddress] {
-    text.split(whereSeparator: \.isNewline).compactMap { line in
-      let words = line.split(whereSeparator: { $0 == " " || $0 == "\t" })
-      guard words.count >= 2, words[0] == "nameserver" else { return nil }
-      return IPAddress(words[1].split(separator: "%", omittingEmptySubsequences: false)[0])
+    text.byteLines.compactMap { line in
+      let words = line.splitBytes(" \t")
+      guard words.count >= 2, words[0].isSameBytes(as: "nameserver") else { return nil }
+      return IPAddress(words[1].splitBytes("%", omittingEmptySubsequences: false)[0])
     }
   }
 }

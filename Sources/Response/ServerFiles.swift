@@ -51,12 +51,14 @@ package enum ServerFiles {
   private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 
   private static func lines(_ text: String) -> [[Substring]] {
-    text.split(whereSeparator: \.isNewline).map { $0.split(whereSeparator: { $0 == " " || $0 == "\t" }) }
+    text.byteLines.map { $0.splitBytes(" \t") }
   }
 
   private static func time(_ text: String) -> [Server] {
     lines(text).compactMap { words in
-      guard words.count >= 2, ["server", "servers", "pool", "peer"].contains(words[0].lowercased()) else { return nil }
+      guard words.count >= 2, ["server", "servers", "pool", "peer"].contains(words[0].asciiLowercased) else {
+        return nil
+      }
       // ntp.conf takes -4 and -6 before the name.
       let name = words[1] == "-4" || words[1] == "-6" ? words.dropFirst(2).first : words[1]
       return name.map { Server(name: String($0), role: "a time server") }
@@ -64,9 +66,9 @@ package enum ServerFiles {
   }
 
   private static func settings(_ text: String, _ roles: [String: String]) -> [Server] {
-    text.split(whereSeparator: \.isNewline).flatMap { line -> [Server] in
-      guard let equals = line.firstIndex(of: "="), let role = roles[String(line[..<equals])] else { return [] }
-      return line[line.index(after: equals)...].split(separator: " ").map { Server(name: String($0), role: role) }
+    text.byteLines.flatMap { line -> [Server] in
+      guard let equals = line.firstByte("="), let role = roles[String(line[..<equals])] else { return [] }
+      return line[line.utf8.index(after: equals)...].splitBytes(" ").map { Server(name: String($0), role: role) }
     }
   }
 
@@ -78,7 +80,7 @@ package enum ServerFiles {
     ]
     return lines(text).flatMap { words -> [Server] in
       guard words.count >= 3, words[0] == "option", let role = roles[String(words[1])] else { return [] }
-      return words[2...].joined().split(whereSeparator: { $0 == "," || $0 == ";" }).map {
+      return words[2...].joined().splitBytes(",;").map {
         Server(name: String($0), role: role)
       }
     }

@@ -16,11 +16,16 @@ package struct Suspects: Sendable {
     package var accusation: Grounds.Accusation?
     package var accused = Timestamp.distantPast
     package var origin: Grounds.Origin?
-    /// It had a conversation with a service of this host when it first came to notice.
+    /// It had a conversation with a service of this host when it first came to notice, or more than a second later and before
+    /// there was a verdict: one wrong port does not make a scanner of whoever has worked here since.
     package var wasServed = false
+    /// Unused ports to which it completed connections within an hour, each once; of more than three the first.
+    package fileprivate(set) var contacts: [UInt16] = []
     /// Why it was not blocked when it might have been; the last reason.
     package var refusal: String?
     package var first: Timestamp
+    /// Of a prefix: when it was last found that enough of its members have proven themselves.
+    fileprivate var borneOut: Timestamp?
 
     fileprivate var rank: Int { origin == nil ? 0 : accusation == nil ? 1 : 2 }
   }
@@ -33,7 +38,13 @@ package struct Suspects: Sendable {
     case noVerdict
     /// Nobody knows whether it was this address.
     case unproven
+    /// It works with a service here: what may be forged does not speak against it, and it has connected to too few unused ports itself.
+    case spared
   }
+
+  /// To so many unused ports somebody connects himself before a native verdict, which forged packets can bring about, shuts him out
+  /// while he works with a service: as many as are a scan by the native rule.
+  package static let contactsOfUser = 3
 
   /// How far apart verdict and proof may be.
   package static let window = Duration.seconds(3600)
@@ -43,8 +54,8 @@ package struct Suspects: Sendable {
   /// By rank, the oldest first; those that have since gone or changed rank are passed over.
   private var queues: [[IPNetwork]] = [[], [], []]
   private var heads = [0, 0, 0]
-  /// Proven IPv6 addresses: a verdict about a prefix looks for its members.
-  private var provenV6: Set<IPAddress> = []
+  /// Proven addresses: a verdict about a prefix looks for its members.
+  private var provenAddresses: Set<IPAddress> = []
   /// Sources forgotten to make room.
   package private(set) var evictions: UInt64 = 0
 
@@ -60,6 +71,9 @@ package struct Suspects: Sendable {
     holders(of: address).lazy.compactMap { entries[$0] }.first
   }
 
+  /// Whether there is a verdict about this very address, and a proof.
+  package func isProvenScanner(_ address: IPAddress) -> Bool { entries[IPNetwork(address)]?.rank == 2 }
+
   /// Takes note of a verdict.
   ///
   /// - Parameters:
@@ -70,17 +84,43 @@ package struct Suspects: Sendable {
     demanding demand: ProofDemand
   ) -> Outcome {
     change(network, isServed: isServed, at: time) {
+      if isServed, $0.accusation == nil, time - $0.first > .seconds(1) { $0.wasServed = true }
       $0.accusation = accusation
       $0.accused = time
     }
-    if network.isHost { return outcome(for: network.address, at: time, demanding: demand) }
-    // Somebody who changes his address: any member that has proven itself since is he.
-    let member = provenV6.first { address in
-      guard network.contains(address), let origin = entries[IPNetwork(address)]?.origin else { return false }
-      return Self.areNear(origin.time, time)
-    }
+    if network.isHost { return outcome(for: network.address, at: time, demanding: demand, isUser: isServed) }
+    let members = provenMembers(of: network, near: time)
+    if !members.isEmpty { entries[network]?.borneOut = time }
+    let member = members.first
     return member.map { outcome(for: $0, at: time, demanding: demand) } ?? .unproven
   }
+
+  /// Who of a prefix has proven itself, when that is enough for a verdict about the prefix to hold for its members; empty
+  /// otherwise, and for prefixes by which nobody is judged.
+  ///
+  /// An IPv6 /64 is one link, so one proof shows who changes its address there. In a wider prefix and in an IPv4 /24 there are
+  /// neighbours who have nothing to do with one another: there the scan itself must have come through handshakes, of four.
+  package func provenMembers(of network: IPNetwork, near time: Timestamp) -> [IPAddress] {
+    guard Self.judgedPrefixes(above: IPNetwork(network.address)).contains(network) else { return [] }
+    let members = provenAddresses.filter { address in
+      network.contains(address) && entries[IPNetwork(address)]?.origin.map { Self.areNear($0.time, time) } ?? false
+    }
+    return members.count >= Self.membersNeeded(in: network) ? members.sorted() : []
+  }
+
+  /// Looks whether a new proof makes enough for what its prefixes are accused of. Goes through all proven addresses: once for
+  /// each address and hour, and only where there is such an accusation.
+  private mutating func bearOut(_ address: IPAddress, at time: Timestamp) {
+    for prefix in Self.judgedPrefixes(above: IPNetwork(address)) {
+      guard let entry = entries[prefix], entry.accusation != nil,
+        !(entry.borneOut.map { Self.areNear($0, time) } ?? false),
+        !provenMembers(of: prefix, near: time).isEmpty
+      else { continue }
+      entries[prefix]?.borneOut = time
+    }
+  }
+
+  private static func membersNeeded(in network: IPNetwork) -> Int { !network.isV4 && network.length >= 64 ? 1 : 4 }
 
   /// Takes note of a proof.
   ///
@@ -90,19 +130,38 @@ package struct Suspects: Sendable {
   ) -> (isNews: Bool, Outcome) {
     let network = IPNetwork(address)
     let before = entries[network]?.origin
-    change(network, isServed: isServed, at: origin.time) { $0.origin = origin }
+    change(network, isServed: isServed, at: origin.time) {
+      if let before = $0.origin, !Self.areNear(before.time, origin.time) { $0.contacts = [] }
+      if $0.contacts.count < Self.contactsOfUser, !$0.contacts.contains(origin.port) { $0.contacts.append(origin.port) }
+      $0.origin = origin
+    }
     let isNews = before.map { !Self.areNear($0.time, origin.time) } ?? true
-    return (isNews, outcome(for: address, at: origin.time, demanding: demand))
+    if isNews { bearOut(address, at: origin.time) }
+    return (isNews, outcome(for: address, at: origin.time, demanding: demand, isUser: isServed))
   }
 
   /// What is to be done about a source as things stand.
-  package func outcome(for address: IPAddress, at now: Timestamp, demanding demand: ProofDemand) -> Outcome {
+  ///
+  /// - Parameter isUser: whether it is in conversation with a service of this host at this moment.
+  package func outcome(
+    for address: IPAddress, at now: Timestamp, demanding demand: ProofDemand, isUser: Bool = false
+  ) -> Outcome {
     let holder = holders(of: address).first { network in
-      entries[network].map { $0.accusation != nil && Self.areNear($0.accused, now) } ?? false
+      guard let entry = entries[network], entry.accusation != nil, Self.areNear(entry.accused, now) else {
+        return false
+      }
+      return network.isHost || Self.membersNeeded(in: network) == 1
+        || entry.borneOut.map { Self.areNear($0, now) } ?? false
     }
     guard let holder, let accusation = entries[holder]?.accusation else { return .noVerdict }
     let origin = entries[IPNetwork(address)]?.origin.flatMap { Self.areNear($0.time, now) ? $0 : nil }
     if origin == nil, demand == .handshake { return .unproven }
+    // Three forged SYNs are a verdict, and one mistyped port a proof.
+    if isUser, demand == .handshake, case .verdict = accusation,
+      entries[IPNetwork(address)].map({ $0.contacts.count < Self.contactsOfUser }) ?? true
+    {
+      return .spared
+    }
     return .ban(address, Grounds(accusation, origin))
   }
 
@@ -111,7 +170,7 @@ package struct Suspects: Sendable {
     let gone = network.isHost ? [network] : entries.keys.filter { network.contains($0) }
     for network in gone {
       entries[network] = nil
-      provenV6.remove(network.address)
+      provenAddresses.remove(network.address)
     }
   }
 
@@ -126,7 +185,12 @@ package struct Suspects: Sendable {
 
   /// The address, then the prefixes by which a source that changes its address is judged.
   private func holders(of address: IPAddress) -> [IPNetwork] {
-    [IPNetwork(address)] + Aggregation.prefixes(above: IPNetwork(address))
+    [IPNetwork(address)] + Self.judgedPrefixes(above: IPNetwork(address))
+  }
+
+  /// The prefixes of which a distributed scan is told: the same as in `CampaignTable.Bond`.
+  private static func judgedPrefixes(above host: IPNetwork) -> [IPNetwork] {
+    host.isV4 ? [IPNetwork(host.address, length: 24)!] : Aggregation.prefixes(above: host)
   }
 
   private mutating func change(
@@ -139,7 +203,7 @@ package struct Suspects: Sendable {
     entries[network] = entry
     if known?.rank != entry.rank {
       queues[entry.rank].append(network)
-      if entry.origin != nil, network.isHost, !network.isV4 { provenV6.insert(network.address) }
+      if entry.origin != nil, network.isHost { provenAddresses.insert(network.address) }
       trim(entry.rank)
     }
   }
@@ -151,7 +215,7 @@ package struct Suspects: Sendable {
         heads[rank] += 1
         guard entries[network]?.rank == rank else { continue }
         entries[network] = nil
-        provenV6.remove(network.address)
+        provenAddresses.remove(network.address)
         evictions &+= 1
         return
       }

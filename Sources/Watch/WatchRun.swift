@@ -143,7 +143,7 @@ package final class WatchRun {
   /// A list of a hundred thousand is not asked for every second.
   private func takeBlocks() {
     nextBlocks = Clock.monotonic + 5_000_000_000
-    let blocks: [LiveBlock] = decode(.blocked(json: true)) ?? []
+    let blocks: [LiveBlock] = decode(.blocked) ?? []
     state.blocked = blocks.compactMap { IPNetwork($0.network) }
   }
 
@@ -192,13 +192,13 @@ package final class WatchRun {
       }
       var around = ShowText.Surroundings()
       around.live = decode(.status(json: true))
-      let blocks: [LiveBlock] = decode(.blocked(json: true)) ?? []
+      let blocks: [LiveBlock] = decode(.blocked) ?? []
       around.block = blocks.first { IPNetwork($0.network)?.contains(address) == true }
       if let reply = ask(.why(target: "\(address)", json: false)), reply.exitCode == 0 { around.why = reply.text }
       around.place = settings.atlas.place(of: address)
       let text = ShowText.render(story, around, now: now, settings.zone, isPlain: settings.isPlain)
       state.mode = .detail(
-        address, lines: text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init), top: 0)
+        address, lines: text.splitBytes("\n", omittingEmptySubsequences: false).map(String.init), top: 0)
     } catch {
       state.message = "the journal cannot be read: \(error)"
     }
@@ -211,7 +211,7 @@ package final class WatchRun {
       case .unblock(let network): .unblock(target: "\(network)")
       }
     let reply = ask(message)
-    state.message = reply?.text.split(separator: "\n").first.map(String.init) ?? "no sentry answers: nothing was done"
+    state.message = reply?.text.byteLines.first.map(String.init) ?? "no sentry answers: nothing was done"
     takeBlocks()
   }
 }

@@ -61,7 +61,7 @@ package struct WatchState: Sendable {
   package var visible: [SourceLine] {
     sources.filter { line in
       let network = line.source.network
-      guard search.isEmpty || "\(network)".hasPrefix(search) else { return false }
+      guard search.isEmpty || "\(network)".startsWithBytes(search) else { return false }
       switch filter {
       case .all: return true
       case .scans: return line.source.verdict == .scan

@@ -29,6 +29,28 @@ package enum AddressText {
     return text.contains(colon) ? v6(text) : v4Bits(text).map { IPAddress(v4: $0) }
   }
 
+  /// Why `text` spells neither an address nor a network, for a message: `'010.1.2.3' has a leading zero ...`.
+  ///
+  /// - Parameter shown: the text as it may be printed.
+  package static func fault(_ text: some StringProtocol, shown: String) -> String {
+    let parts = text.splitBytes("/", maxSplits: 1, omittingEmptySubsequences: false)
+    let groups = parts[0].splitBytes(".", omittingEmptySubsequences: false)
+    let isDotted =
+      groups.count == 4 && groups.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }
+    if isDotted, groups.contains(where: { $0.utf8.count > 1 && $0.utf8.first == 0x30 }) {
+      let plain = groups.map { String(Int($0) ?? 0) }
+      return
+        "\(shown) has a leading zero, which some programs read as octal: write \(plain.joined(separator: ".")) if it is decimal"
+    }
+    if isDotted, groups.contains(where: { (Int($0) ?? 256) > 255 }) {
+      return "\(shown) is not a valid IP address: a number in it is above 255"
+    }
+    if parts.count == 2, let address = IPAddress(parts[0]) {
+      return "\(shown) has no valid prefix length (/0 to /\(address.bitWidth))"
+    }
+    return "\(shown) is not a valid IP address or network"
+  }
+
   private static let colon = UInt8(ascii: ":")
 
   private static func v4Bits(_ text: ArraySlice<UInt8>) -> UInt32? {
@@ -36,6 +58,8 @@ package enum AddressText {
     for byte in text {
       switch byte {
       case 0x30...0x39:
+        // 010 is 8 for inet_aton(3) and 10 for others: no address, inet_pton(3).
+        if digits == 1, value == 0 { return nil }
         value = value * 10 + UInt32(byte - 0x30)
         digits += 1
         if digits > 3 || value > 255 { return nil }

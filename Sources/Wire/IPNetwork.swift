@@ -49,12 +49,12 @@ package struct IPNetwork: Hashable, Sendable, BitwiseCopyable {
 extension IPNetwork: LosslessStringConvertible {
   /// Reads `ADDRESS` or `ADDRESS/LENGTH`; host bits are cleared.
   package init?(_ text: some StringProtocol) {
-    guard let slash = text.firstIndex(of: "/") else {
+    guard let slash = text.firstByte("/") else {
       guard let address = IPAddress(text) else { return nil }
       self.init(address)
       return
     }
-    let digits = text[text.index(after: slash)...]
+    let digits = text[text.utf8.index(after: slash)...]
     guard let address = IPAddress(text[..<slash]), (1...3).contains(digits.utf8.count),
       digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let length = Int(digits)
     else { return nil }

@@ -1,11 +1,11 @@
 /// The ones' complement sum of RFC 1071, over spans and numbers in any order of 16-bit words.
-struct InternetChecksum: ~Copyable {
+package struct InternetChecksum: ~Copyable {
   var sum: UInt64 = 0
 
-  init() {}
+  package init() {}
 
   /// Adds bytes that start on an even offset; an odd last byte is padded with zero.
-  mutating func add(_ bytes: RawSpan) {
+  package mutating func add(_ bytes: RawSpan) {
     var offset = 0
     let even = bytes.byteCount & ~1
     // 32 bits at a time: the ones' complement sum does not mind (RFC 1071 section 2 (C)).
@@ -29,7 +29,7 @@ struct InternetChecksum: ~Copyable {
   }
 
   /// The sum folded to 16 bits: 0xffff over data that carries a right checksum.
-  var folded: UInt16 {
+  package var folded: UInt16 {
     var s = sum
     while s >> 16 != 0 { s = (s & 0xffff) &+ (s >> 16) }
     return UInt16(truncatingIfNeeded: s)

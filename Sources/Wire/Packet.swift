@@ -85,6 +85,8 @@ public struct Packet: Sendable, BitwiseCopyable {
   public var wasFragmented = false
   /// Sent by this host.
   public var isOutgoing = false
+  /// A SYN/ACK of this host's that bears the mark of a decoy's listener; live only.
+  public var isOfDecoy = false
   public var window: UInt16 = 0
   public var sequence: UInt32 = 0
   public var acknowledgment: UInt32 = 0

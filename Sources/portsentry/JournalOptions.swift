@@ -75,7 +75,7 @@ struct JournalAccess: ParsableArguments {
   }
 
   func liveStatus(_ plan: Plan) -> LiveStatus? { live(plan, .status(json: true)).flatMap { Self.decode($0) } }
-  func liveBlocks(_ plan: Plan) -> [LiveBlock]? { live(plan, .blocked(json: true)).flatMap { Self.decode($0) } }
+  func liveBlocks(_ plan: Plan) -> [LiveBlock]? { live(plan, .blocked).flatMap { Self.decode($0) } }
   func liveWhy(_ plan: Plan, _ address: IPAddress) -> String? { live(plan, .why(target: "\(address)", json: false)) }
 
   static func decode<Value: Decodable>(_ text: String) -> Value? {

@@ -1,11 +1,15 @@
 import ArgumentParser
+import Configuration
 import Daemon
+import Platform
+import Report
+import Wire
 
 @main
 struct PortSentry: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "portsentry",
-    abstract: "Watches the ports that nothing serves: whoever touches them is looking for a way in.",
+    abstract: "Watches the ports with no listening service: whoever touches them is looking for a way in.",
     discussion: """
       Without a subcommand it runs, in the foreground, as PortSentry 2.x did. With one of 1.2's arguments (-tcp, -udp, \
       -stcp, -sudp, -atcp, -audp; also one for TCP and one for UDP together) it goes to the background, as 1.2 did. By \
@@ -14,10 +18,15 @@ struct PortSentry: ParsableCommand {
       See portsentry(8), and portsentry.conf(5) for the settings.
       """,
     version: Version.text,
-    subcommands: [
-      Run.self, Check.self, Status.self, Sources.self, Top.self, Show.self, Why.self, Events.self, Blocked.self,
-      Block.self, Unblock.self, Confirm.self, Replay.self, MakeReport.self, WatchLive.self, ServePage.self,
-      ExportSources.self, KeepJournal.self, ShowMetrics.self,
+    groupedSubcommands: [
+      CommandGroup(name: "Watching", subcommands: [Run.self, Check.self, Confirm.self]),
+      CommandGroup(
+        name: "Live", subcommands: [Status.self, WatchLive.self, ServePage.self, ShowMetrics.self, TellSomebody.self]),
+      CommandGroup(
+        name: "History",
+        subcommands: [Sources.self, Top.self, Show.self, Why.self, Events.self, MakeReport.self, ExportSources.self]),
+      CommandGroup(name: "Blocking", subcommands: [Blocked.self, Block.self, Unblock.self, Allow.self]),
+      CommandGroup(name: "File", subcommands: [Replay.self, KeepJournal.self]),
     ],
     defaultSubcommand: Run.self)
 
@@ -31,6 +40,22 @@ struct PortSentry: ParsableCommand {
     }
     // `portsentry -h` means the whole, not the default subcommand.
     if arguments == ["-h"] { arguments = ["--help"] }
+    let names = configuration.subcommands.map { $0._commandName } + ["help"]
+    if let fault = CommandWords.fault(arguments, subcommands: names) {
+      Console.error("Error: \(fault)\nSee 'portsentry --help' for the list.")
+      Self.exit(withError: ExitCode(64))
+    }
+    arguments = CommandWords.arrange(arguments, subcommands: names)
+    if arguments.contains(where: { $0.isSameBytes(as: "--nagios") }) { refuseAsNagios(arguments) }
     Self.main(arguments)
+  }
+
+  /// A plugin's wrong usage is the state UNKNOWN, said in one line on standard output.
+  private static func refuseAsNagios(_ arguments: [String]) {
+    do { _ = try parseAsRoot(arguments) } catch {
+      guard exitCode(for: error) != .success else { return }
+      Console.print(NagiosText.unknown(message(for: error)))
+      Self.exit(withError: ExitCode(3))
+    }
   }
 }

@@ -8,6 +8,8 @@ struct FilterFrame {
   var interface: UInt32 = 2
   /// The VLAN tag that was taken off, priority and all.
   var vlan: UInt32?
+  /// What the socket that sent it says (SO_MARK).
+  var mark: UInt32 = 0
 }
 
 /// Runs classic BPF programs as the kernel's documentation (`filter.rst`) describes them.
@@ -36,7 +38,10 @@ enum FilterMachine {
       case 0x74:
         guard k < 32 else { return nil }
         a >>= k
+      case 0x04: a = a &+ k
+      case 0x87: a = x
       case 0x06: return k
+      case 0x16: return a
       case 0x05: position += Int(k)
       case 0x15: position += Int(a == k ? instruction.jt : instruction.jf)
       case 0x25: position += Int(a > k ? instruction.jt : instruction.jf)
@@ -56,6 +61,7 @@ enum FilterMachine {
       case SKF_AD_PKTTYPE: return frame.type
       case SKF_AD_IFINDEX: return frame.interface
       case SKF_AD_VLAN_TAG: return frame.vlan ?? 0
+      case SKF_AD_MARK: return frame.mark
       case SKF_AD_VLAN_TAG_PRESENT: return frame.vlan == nil ? 0 : 1
       default: return nil
       }

@@ -175,7 +175,6 @@ extension PacketBuilder {
     }
     for builder in [tcp().reversed, tcp().overV6.reversed] {
       #expect(passes(builder) == true)
-      #expect(passes(builder.with { $0.flags = [.syn, .ack] }) == false)
       #expect(passes(builder.with { $0.flags = .ack }) == false)
       #expect(passes(builder.with { $0.flags = [.syn, .rst] }) == false)
       #expect(passes(builder.with { $0.source = builder.target }) == false, "forwarded")
@@ -185,6 +184,38 @@ extension PacketBuilder {
       #expect(passes(builder) == true)
       #expect(passes(builder.with { $0.sourcePort = 53 }) == false, "answers of a service")
       #expect(passes(builder, filter { $0.watchesUDP = false }) == false)
+    }
+  }
+
+  @Test func ourOwnTests() {
+    for builder in [tcp(), tcp().overV6] {
+      for (mark, isWanted) in [(0, true), (1, true), (KernelFilter.decoyMark, false)] as [(UInt32, Bool)] {
+        var frame = FilterFrame(datagram: builder.datagram, isV6: !builder.source.isV4)
+        frame.mark = mark
+        #expect(Self.passes(filter(), frame) == isWanted)
+      }
+    }
+  }
+
+  @Test func whatWeAnswer() {
+    func wanted(_ builder: PacketBuilder, mark: UInt32 = 0) -> UInt32? {
+      var frame = FilterFrame(
+        datagram: builder.datagram, isV6: !builder.source.isV4, type: UInt32(PACKET_OUTGOING))
+      frame.mark = mark
+      return FilterMachine.run(filter().program(), frame)
+    }
+    for builder in [tcp().reversed, tcp().overV6.reversed] {
+      let accepts = builder.with { ($0.flags, $0.tcpOptions) = ([.syn, .ack], PacketBuilder.timestamps) }
+      #expect(wanted(accepts) == KernelFilter.snapLength, "a SYN/ACK from a port that nothing is known to serve")
+      #expect(wanted(accepts, mark: 1) == KernelFilter.snapLength)
+      #expect(
+        wanted(accepts, mark: KernelFilter.decoyMark) == (builder.source.isV4 ? 40 : 60), "a decoy's: headers alone")
+      #expect(wanted(accepts.with { $0.sourcePort = 22 }) == 0, "a service's")
+      let refuses = builder.with { ($0.flags, $0.sequence) = ([.rst, .ack], 0) }
+      #expect(wanted(refuses) == KernelFilter.snapLength, "a RST that answers a SYN")
+      #expect(wanted(refuses.with { $0.sequence = 7 }) == 0, "one that ends a connection")
+      #expect(wanted(refuses.with { $0.flags = .rst }) == 0, "one that answers an ACK")
+      #expect(wanted(refuses.with { $0.sourcePort = 22 }) == 0)
     }
   }
 

@@ -53,6 +53,16 @@ import Wire
     Case("a host name of hex letters", "cafe.example\n", [], says: ["'cafe.example' is no address"]),
     Case("half an address", "10.0.0\n", [], says: ["'10.0.0' is no address"]),
     Case("a zone", "fe80::1%eth0\n", ["fe80::1"], says: ["the zone '%eth0' is ignored"]),
+    Case(
+      "a zone before the mask", "fe80::1%lan0/64\n", ["fe80::/64"], says: ["the zone '%lan0' is ignored: 'fe80::1/64'"]),
+    Case(
+      "a zone before a mask and a comment", "fe80::%2/10 # all\n", ["fe80::/10"], says: ["the zone '%2' is ignored"]),
+    Case("a zone after the mask", "fe80::/64%lan0\n", ["fe80::/64"], says: ["the zone '%lan0' is ignored"]),
+    Case("a zone before a bad mask", "fe80::1%lan0/129\n", [], says: ["has no valid mask (/0 to 128)"]),
+    Case(
+      "a leading zero", "010.1.2.3\n", [],
+      says: ["'010.1.2.3' has a leading zero, which some programs read as octal: write 10.1.2.3 if"]),
+    Case("a leading zero in a network", "10.01.0.0/16\n", [], says: ["has a leading zero"]),
     Case("a comma", "10.0.0.1,\n", ["10.0.0.1"], says: ["',' right after '10.0.0.1' is ignored"]),
     Case("two on a line", "10.0.0.1 10.0.0.2\n", ["10.0.0.1"], says: ["put '10.0.0.2' on a line of its own"]),
     Case("nothing", "", []),
@@ -172,8 +182,11 @@ import Wire
     var expected = Configuration.embedded
     expected.dialect = dialect
     expected.historyFormat = [dialect]
+    expected.logFormat = .native
     // Without a file nothing answers in this host's name.
     expected.advancedDecoy = true
+    // Old files without the key mean 1.2's 1024; a new installation watches all.
+    expected.advancedPortsTCP = 65536
     #expect(configuration == expected, "the file and the built-in defaults say the same")
   }
 
@@ -250,7 +263,7 @@ import Wire
     #expect(networks.sorted.map(\.description) == ["::1", "0.0.0.0", "127.0.0.0/8"])
     let (tcp, udp, defaults) = DefaultsFile.parse(Array(try Self.text("etc/portsentry.default").utf8), path: "d")
     #expect(defaults.isEmpty)
-    #expect(tcp == .connect && udp == .connect)
+    #expect(tcp == .advanced && udp == .advanced, "what README shows is what a new installation does")
   }
 }
 
@@ -286,7 +299,7 @@ import Wire
         TCP, mode stcp: watches packets to 3 ports (1,11,15), as long as no service uses the port.
         UDP: off.
         Trigger: the first touch of a watched port counts as a scan.
-        Never acted on: this host's own addresses, its gateways and resolvers, peers of established connections, and 2 addresses and networks named in '/i'.
+        Never acted on: this host's own addresses, its gateways and resolvers, peers of connections that this host opened, and 2 addresses and networks named in '/i'.
         On a TCP scan: it is logged. Nobody is blocked (BLOCK_TCP="0").
         Files: history '/h' (the form of 1.2), blocked '/b', state '/var/lib/portsentry'.
         Journal: '/var/lib/portsentry/journal.db' keeps what every source did for 30 days, counts for good, 512 MB at most.
@@ -311,7 +324,7 @@ import Wire
         TCP, mode atcp: watches packets to every port from 0 to 1023 that no service uses. To scanners all of these look open, like services (ADVANCED_DECOY).
         UDP, mode udp: listens on port 7. Scanners see these ports as open.
         Trigger: a source is a scanner from its touch number 3 of watched ports on.
-        Never acted on: this host's own addresses, its gateways and resolvers, peers of established connections, and 1 address or network named in '/i'.
+        Never acted on: this host's own addresses, its gateways and resolvers, peers of connections that this host opened, and 1 address or network named in '/i'.
         On a TCP or UDP scan: the source is BLOCKED (BLOCK_TCP="1", BLOCK_UDP="1"): runs '/bin/mailme'; then adds 'ALL: $TARGET$' to '/etc/hosts.deny'; then runs '/sbin/route add -host $TARGET$ reject'.
         A block takes that trigger (RULE="classic"), and NO PROOF that the address is not forged (PROOF="none").
         A block lasts until you lift it with: portsentry unblock ADDRESS. At most 131072 blocks, at most 1000 new ones in a minute.

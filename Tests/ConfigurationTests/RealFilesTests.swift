@@ -37,7 +37,6 @@ private struct Run: Decodable {
 @Suite struct RealFilesTests {
   /// The number of diagnostics on each file, and something that one of them says.
   static let expected: [String: (count: Int, says: String)] = [
-    "03-upstream-2.x.conf": (1, ":85: warning: BLOCKED_FILE lies in a directory"),
     "07-bleplat-duplicate-ports.conf": (2, ":38: warning: TCP_PORTS is already set on line 34"),
     "11-krnick-first-vs-last.conf": (3, ":170: warning: KILL_ROUTE is already set on line 166"),
     "13-thdelmas-all-indented.conf": (20, ":90: warning: BLOCKED_FILE is indented"),

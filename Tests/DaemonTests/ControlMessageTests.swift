@@ -8,14 +8,17 @@ import Testing
   @Test(
     "Written and read again",
     arguments: [
-      (.status(json: false), "status"), (.status(json: true), "status\tjson"), (.blocked(json: false), "blocked"),
-      (.blocked(json: true), "blocked\tjson"), (.pulse, "pulse"), (.metrics, "metrics"),
+      (.status(json: false), "status"), (.status(json: true), "status\tjson"),
+      (.blocked, "blocked\tjson"), (.pulse, "pulse"), (.metrics, "metrics"),
       (.block(target: "203.0.113.7", seconds: nil, reason: ""), "block\t203.0.113.7\t-\t"),
       (
         .block(target: "2001:db8::/64", seconds: 0, reason: "by hand: Größe"), "block\t2001:db8::/64\t0\tby hand: Größe"
       ),
       (.block(target: "203.0.113.7", seconds: 4_000_000_000, reason: "x"), "block\t203.0.113.7\t4000000000\tx"),
       (.unblock(target: "203.0.113.7"), "unblock\t203.0.113.7"), (.unblockAll, "unblock-all"),
+      (.allow(target: "203.0.113.7", seconds: nil), "allow\t203.0.113.7\t-"),
+      (.allow(target: "2001:db8::/64", seconds: 7200), "allow\t2001:db8::/64\t7200"),
+      (.endAllowance(target: "203.0.113.7"), "allow-end\t203.0.113.7"),
       (.watch(mode: "sudp"), "watch\tsudp"), (.confirm, "confirm"),
       (.why(target: "203.0.113.7", json: false), "why\t203.0.113.7\ttext"),
       (.why(target: "2001:db8::7", json: true), "why\t2001:db8::7\tjson"),
@@ -28,7 +31,8 @@ import Testing
   @Test(
     "Refused",
     arguments: [
-      "", "\t", "stop", "Status", "status ", " status", "status\t", "status\txml", "status\tjson\t", "blocked\tall",
+      "", "\t", "stop", "Status", "status ", " status", "status\t", "status\txml", "status\tjson\t", "blocked",
+      "blocked\tall",
       "pulse\tjson", "metrics ",
       "block", "block\t1.2.3.4", "block\t1.2.3.4\t-", "block\t1.2.3.4\tx\t", "block\t1.2.3.4\t-1\t",
       "block\t1.2.3.4\t\t",
@@ -36,6 +40,8 @@ import Testing
       "unblock\ta\tb", "unblock-all\tx", "watch", "watch\ta\tb", "status\n", "status\r", "status\u{0}",
       "unblock\ta\u{1b}[2J",
       "confirm\t", "confirm\tx", "why", "why\t1.2.3.4", "why\t1.2.3.4\t", "why\t1.2.3.4\txml", "why\t1.2.3.4\tjson\t",
+      "allow", "allow\t1.2.3.4", "allow\t1.2.3.4\t0", "allow\t1.2.3.4\t-1", "allow\t1.2.3.4\t", "allow-end",
+      "allow-end\ta\tb", "allow\t1.2.3.4\t4000000001",
       "run\t/bin/sh", "exec\tid",
     ])
   func refused(line: String) {

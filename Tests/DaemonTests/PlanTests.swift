@@ -1,5 +1,6 @@
 import Configuration
 import Detection
+import Platform
 import Response
 import TestSupport
 import Testing
@@ -56,6 +57,23 @@ extension Plan {
 }
 
 @Suite struct PlanTests {
+  @Test("A file where everybody may put one first is warned of, and such a STATE_DIR is not read")
+  func foreignFolders() throws {
+    var call = Call()
+    call.configuration = classic + "STATE_DIR=\"/tmp/portsentry-state\"\nEVE_FILE=\"/tmp/eve.json\"\n"
+    let plan = try call.plan()
+    let warnings = plan.diagnostics.map(\.message)
+    for key in ["STATE_DIR", "EVE_FILE"] {
+      #expect(warnings.contains { $0.hasPrefix("\(key): every user can write to /tmp: ") }, "\(warnings)")
+    }
+    #expect(plan.keptDirectory == nil && plan.recorderSettings.journal == nil)
+    #expect(!warnings.contains { $0.hasPrefix("CONTROL_SOCKET") }, "/run is root's alone")
+    call.configuration = classic
+    call.options.stateDirectory = "/var/lib/portsentry-test"
+    #expect(try call.plan().keptDirectory == "/var/lib/portsentry-test")
+    #expect(try call.plan().recorderSettings.journal != nil)
+  }
+
   @Test("1.2's arguments", arguments: [(Mode.connect, [1, 11, 15]), (.stealth, [1, 11, 15])] as [(Mode, [UInt16])])
   func classicArguments(mode: Mode, ports: [UInt16]) throws {
     var call = Call()
@@ -65,6 +83,56 @@ extension Plan {
     #expect(plan.ports(.tcp).ports == ports && plan.ports(.udp).isEmpty)
     #expect(plan.modesFrom == "the command line" && plan.configuration.dialect == .classic)
     #expect(plan.ignored.contains(IPAddress("198.51.100.9")!) && plan.configuration.scanTrigger == 2)
+  }
+
+  @Test(
+    "what root did for 1.2 and another user cannot do is said",
+    arguments: [
+      ("BLOCK_TCP=\"1\"\nKILL_RUN_CMD=\"/bin/mail root\"\n", "KILL_RUN_CMD"),
+      ("BLOCK_UDP=\"2\"\nKILL_RUN_CMD=\"/bin/mail root\"\n", "KILL_RUN_CMD"),
+      ("BLOCK_TCP=\"1\"\nKILL_ROUTE=\"/sbin/iptables -I INPUT -s $TARGET$ -j DROP\"\n", "KILL_ROUTE"),
+      ("BLOCK_TCP=\"1\"\nKILL_HOSTS_DENY=\"ALL: $TARGET$\"\n", "KILL_HOSTS_DENY"),
+      // By netlink, and nothing to do.
+      ("BLOCK_TCP=\"1\"\nKILL_ROUTE=\"/sbin/route add -host $TARGET$ reject\"\n", nil),
+      ("BLOCK_TCP=\"0\"\nKILL_RUN_CMD=\"/bin/mail root\"\n", nil),
+      ("BLOCK_TCP=\"2\"\nKILL_HOSTS_DENY=\"ALL: $TARGET$\"\n", nil),
+      ("BLOCK_TCP=\"1\"\nBLOCK_METHOD=\"nftables\"\n", nil),
+    ] as [(String, String?)])
+  func commandsWithoutRoot(lines: String, key: String?) throws {
+    func said(_ user: String?) throws -> String? {
+      var call = Call(
+        configuration: classic.replacing("BLOCK_TCP=\"0\"\n", with: "").replacing("BLOCK_UDP=\"0\"\n", with: "") + lines
+      )
+      call.options.tcpMode = .stealth
+      call.options.commandUser = user
+      return try call.plan().diagnostics.map(\.message).first { $0.contains("the sentry runs as user") }
+    }
+    #expect(try said(nil) == nil)
+    let message = try said("portsentry")
+    #expect((message == nil) == (key == nil), "\(message ?? "nothing said")")
+    if let key { #expect(message?.contains(key) == true && message?.contains("as user portsentry") == true) }
+  }
+
+  @Test(
+    "the unit's user",
+    arguments: [
+      (nil, [], nil),
+      ("[Service]\nUser=portsentry\n", [], "portsentry"),
+      ("[Service]\n", [], "root"),
+      ("[Service]\nUser=portsentry\n", [("a", "classic.conf", "User=root\n")], "root"),
+      ("[Service]\nUser=portsentry\n", [("a", "b.conf", "User=two\n"), ("b", "a.conf", "User=one\n")], "two"),
+      ("[Service]\nUser=portsentry\n", [("a", "a.conf", "User=mine\n"), ("b", "a.conf", "User=shipped\n")], "mine"),
+      ("[Service]\nUser=portsentry\n", [("a", "a.txt", "User=root\n")], "portsentry"),
+    ] as [(String?, [(String, String, String)], String?)])
+  func unitUser(unit: String?, dropIns: [(folder: String, name: String, text: String)], expected: String?) throws {
+    try inFolder { folder in
+      for name in ["a", "b", "a/portsentry.service.d", "b/portsentry.service.d"] {
+        try Files.createFolder("\(folder)/\(name)")
+      }
+      if let unit { try write(unit, to: "\(folder)/b/portsentry.service") }
+      for file in dropIns { try write(file.text, to: "\(folder)/\(file.folder)/portsentry.service.d/\(file.name)") }
+      #expect(ServiceUser.find(in: ["\(folder)/a", "\(folder)/b"]) == expected)
+    }
   }
 
   @Test func advanced() throws {

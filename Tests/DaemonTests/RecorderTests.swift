@@ -1,6 +1,7 @@
 import CLinux
 import Database
 import Detection
+import EventLog
 import Journal
 import Platform
 import Response
@@ -112,6 +113,7 @@ import Wire
       settings.eventsFile = folder + "/events.json"
       settings.eveFile = folder + "/eve.json"
       settings.metricsFile = folder + "/metrics.prom"
+      settings.fileLimits = FileLimits()
       let recorder = try Recorder(settings)
       for number in 0..<5000 { recorder.keep(probe(number)) }
       recorder.publish(metrics: "portsentry_up 1\n")

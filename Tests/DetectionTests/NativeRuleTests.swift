@@ -90,6 +90,7 @@ extension World {
       (packet.protocolNumber, packet.messageType) = (132, 1)
       world.send(packet, .sctp)
     }
+    world.finish()
     check(world.isAccused)
 
     world = World(small: ())
@@ -162,6 +163,25 @@ extension World {
     check(world.score() == 0 && world.standing()?.evidence.isEmpty == true)
   }
 
+  @Test func `Who talks with a service over IPv6 is told of, once a minute, at most 256 at a time`() {
+    func customers(_ detector: inout Detector) -> [IPAddress] {
+      var result: [IPAddress] = []
+      detector.takeCustomers { result.append($0) }
+      return result
+    }
+    var world = World(small: ())
+    let neighbour = IPAddress("2001:db8:f::7")!
+    world.connect(stranger, 50_000, 443, 7, says: 100)
+    check(!world.detector.hasCustomers, "no IPv4 prefix is ever blocked")
+    var news = CustomerNews()
+    for second in [0, 1, 59, 60, 61, 119, 120] as [Int64] { news.note(neighbour, at: Timestamp(seconds: second)) }
+    check(news.addresses == [neighbour, neighbour, neighbour])
+    for number in 0..<1000 { news.note(IPAddress(high: 7, low: UInt64(number)), at: Timestamp(seconds: 200)) }
+    check(news.addresses.count == 256)
+    news.removeAll()
+    check(news.isEmpty && customers(&world.detector).isEmpty)
+  }
+
   @Test func `A long honest past buys no immunity`() {
     var world = World(small: ())
     for port in 0..<UInt16(200) { world.connect(stranger, 50_000 + port, World.services[Int(port) % 7], 7, says: 100) }
@@ -193,6 +213,81 @@ extension World {
     }
     check(!world.isAccused)
     check(world.score() == 1120, "\(world.score()) \(world.standing()?.evidence ?? [])")
+  }
+
+  // MARK: Neighbours of services
+
+  /// How a source has used a service before.
+  enum Use: Sendable { case not, open, spoke, silent, halfOpen }
+
+  struct Neighbours: Sendable, CustomTestStringConvertible {
+    let testDescription: String
+    var before: [UInt16] = []
+    let use: Use
+    var service: UInt16 = 993
+    var hours = 0.0
+    let then: [UInt16]
+    let isScan: Bool
+  }
+
+  private static let mail: [UInt16] = [110, 143, 995, 2525, 4190]
+  private static let web: [UInt16] = [8000, 8008, 8080, 8081, 8443, 8888]
+  private static let neighbours = [
+    Neighbours(testDescription: "a stranger", use: .not, then: mail, isScan: true),
+    Neighbours(testDescription: "an open session", use: .open, then: mail, isScan: false),
+    Neighbours(testDescription: "a session of before", use: .spoke, then: mail, isScan: false),
+    Neighbours(testDescription: "one wrong port before", before: [81], use: .open, then: mail, isScan: false),
+    Neighbours(testDescription: "one wrong port before, closed", before: [81], use: .spoke, then: mail, isScan: false),
+    Neighbours(testDescription: "one wrong port after", use: .spoke, then: mail + [81], isScan: false),
+    Neighbours(testDescription: "three wrong ports after", use: .spoke, then: mail + [81, 1001, 1002], isScan: true),
+    Neighbours(testDescription: "three wrong ports alone", use: .spoke, then: [81, 1001, 1002], isScan: true),
+    Neighbours(testDescription: "left without a word", use: .silent, then: mail, isScan: true),
+    Neighbours(testDescription: "half-open, from a raw socket", use: .halfOpen, then: mail, isScan: true),
+    Neighbours(testDescription: "another service", use: .spoke, service: 22, then: mail, isScan: true),
+    Neighbours(testDescription: "eleven hours ago", use: .spoke, hours: 11, then: mail, isScan: false),
+    Neighbours(testDescription: "an open session of eleven hours", use: .open, hours: 11, then: mail, isScan: false),
+    Neighbours(testDescription: "thirteen hours ago", use: .spoke, hours: 13, then: mail, isScan: true),
+    Neighbours(testDescription: "mail, asking for the web", use: .spoke, then: web, isScan: true),
+    Neighbours(testDescription: "the web", use: .spoke, service: 443, then: web, isScan: false),
+    Neighbours(testDescription: "the web, open", use: .open, service: 443, then: web, isScan: false),
+    Neighbours(testDescription: "the web, without a word", use: .silent, service: 443, then: web, isScan: true),
+    Neighbours(testDescription: "the web, asking for mail", use: .spoke, service: 443, then: mail, isScan: true),
+    Neighbours(
+      testDescription: "printing", use: .spoke, service: 631, then: [515, 9100, 9101, 9102, 139, 445], isScan: false),
+    Neighbours(testDescription: "printing, never used", use: .not, then: [515, 9100, 9101, 9102], isScan: true),
+  ]
+
+  @Test(arguments: neighbours)
+  func `Who used a service lately needs more than its neighbours to be a scanner`(_ item: Neighbours) {
+    var world = World(small: ())
+    world.probe(item.before)
+    let (port, sequence) = (item.service, UInt32(77))
+    switch item.use {
+    case .not: break
+    case .spoke: world.connect(stranger, 50_000, port, sequence, says: 30)
+    case .silent: world.connect(stranger, 50_000, port, sequence, says: 0)
+    case .open, .halfOpen:
+      var question = World.syn(stranger, 50_000, port, sequence)
+      if item.use == .halfOpen { (question.tcpOptionsLength, question.synOptions) = (0, SYNOptions()) }
+      world.send(question)
+      world.send(World.reply(to: question, .synAck), isOurs: true)
+    }
+    world.wait(seconds: 5 + item.hours * 3600)
+    world.probe(item.then)
+    check(world.isAccused == item.isScan, "\(world.score()) \(world.standing()?.evidence ?? [])")
+  }
+
+  @Test func `All neighbours of all families together are no verdict`() {
+    var ports: Set<UInt16> = []
+    for family in ServiceFamily.allCases {
+      for port: UInt16 in 1...65_535 where family.isNear(port) { ports.insert(port) }
+      for service in family.services { check(ServiceFamily.of(service) == family && family.isNear(service)) }
+    }
+    check(ports.count * Weights.neighbour < Int(Detector.Settings().threshold), "\(ports.count)")
+    for family in ServiceFamily.allCases {
+      let near = (1...65_535).count { family.isNear(UInt16($0)) }
+      check(near * Weights.neighbour + Weights.unusedTCP < Int(Detector.Settings().threshold), "\(family)")
+    }
   }
 
   // MARK: Services

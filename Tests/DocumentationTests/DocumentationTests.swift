@@ -19,6 +19,7 @@ import Wire
   private static let manual = "man/portsentry.8"
   private static let documents = [
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/dependencies.md",
+    "docs/guide.md", "docs/migration.md", "docs/figures.md",
   ]
 
   // MARK: Keys
@@ -36,8 +37,10 @@ import Wire
   /// Words in the form of a key that mean something else.
   private static let notKeys: Set<String> = [
     "TCP_MODE", "UDP_MODE", "NOTIFY_SOCKET", "WATCHDOG_USEC", "CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF", "AF_PACKET",
+    "AF_UNIX", "AF_INET", "AF_NETLINK", "SO_REUSEADDR",
     "SKNLGRP_INET_TCP_DESTROY", "CAP_NET_BIND_SERVICE", "CAP_DAC_OVERRIDE", "ALL_NLO", "PORTSENTRY_EVENT",
     "PORTSENTRY_SOURCE", "PORTSENTRY_TARGET", "PORTSENTRY_PORT", "PORTSENTRY_PROTOCOL", "PORTSENTRY_TECHNIQUE",
+    "SO_REUSEADDR",
   ]
 
   @Test(arguments: documents + [manual, "etc/portsentry.service"])
@@ -45,6 +48,59 @@ import Wire
     let keys = Set(ConfigurationKey.allCases.map(\.rawValue)).union(Self.notKeys)
     for match in try Self.text(path).matches(of: /\b[A-Z]+(?:_[A-Z]+)+\b(?!_)/) {
       #expect(keys.contains(String(match.output)), "\(match.output) in \(path)")
+    }
+  }
+
+  // MARK: Targets
+
+  /// The rows of the table in the architecture: a target, and what it imports.
+  private static func rowsOfTargets() throws -> [(target: String, imports: Set<String>)] {
+    // The first table; there is one of bounds further down.
+    let page = try text("docs/architecture.md")
+    let end = try #require(page.range(of: "**Five-minute tour:**")).lowerBound
+    return page[..<end].matches(of: /(?m)^\| `(\w+)` \| .* \| ([\w, ]+|–) \|$/).map { row in
+      let names = row.output.2 == "–" ? [] : row.output.2.split(separator: ",").map { $0.filter { $0 != " " } }
+      return (String(row.output.1), Set(names))
+    }
+  }
+
+  /// What a target's files import, less what comes with the language.
+  private static func imports(of target: String) throws -> Set<String> {
+    let folder = root.appendingPathComponent("Sources/\(target)")
+    var found: Set<String> = []
+    for case let file as URL in FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)!
+    where file.pathExtension == "swift" {
+      let source = try String(contentsOf: file, encoding: .utf8)
+      for line in source.matches(
+        of: /(?m)^(?:@\w+ |public |package |internal |private )*import (?:struct |enum )?(\w+)/)
+      {
+        found.insert(String(line.output.1))
+      }
+    }
+    return found.subtracting(["Swift", "Synchronization"])
+  }
+
+  @Test func `The table of targets says what each of them imports`() throws {
+    let rows = try Self.rowsOfTargets()
+    let targets = try FileManager.default.contentsOfDirectory(
+      atPath: Self.root.appendingPathComponent("Sources").path)
+    #expect(rows.map(\.target).sorted() == targets.sorted())
+    for row in rows {
+      let found = try Self.imports(of: row.target)
+      #expect(
+        found == row.imports,
+        "\(row.target): the table leaves out \(found.subtracting(row.imports)), and has too many: \(row.imports.subtracting(found))"
+      )
+    }
+  }
+
+  @Test func `No target imports one that stands on it`() throws {
+    let direct = Dictionary(uniqueKeysWithValues: try Self.rowsOfTargets().map { ($0.target, $0.imports) })
+    for (target, imports) in direct {
+      var reached = imports
+      var open = Array(imports)
+      while let next = open.popLast() { open += (direct[next] ?? []).filter { reached.insert($0).inserted } }
+      #expect(!reached.contains(target), "\(target) reaches itself")
     }
   }
 
@@ -129,16 +185,16 @@ import Wire
     #expect(documented.subtracting(options) == [], "only in \(Self.manual)")
   }
 
-  @Test func `The manual and the README have every subcommand`() throws {
+  @Test func `The manual and the guide have every subcommand`() throws {
     let manual = try Self.text(Self.manual)
     let parts = manual.components(separatedBy: ".Sh ")
     let subcommands = try #require(parts.first { $0.hasPrefix("SUBCOMMANDS") })
-    let readme = try Self.text("README.md")
+    let guide = try Self.text("README.md") + Self.text("docs/guide.md")
     let names = try Self.described.get().subcommands?.map(\.commandName) ?? []
     #expect(names.count >= 6)
     for name in names {
       #expect(subcommands.contains(".It Cm \(name)\n"), "\(name) in \(Self.manual)")
-      #expect(name == "help" || readme.contains("portsentry \(name)"), "`portsentry \(name)` in README.md")
+      #expect(name == "help" || guide.contains("portsentry \(name)"), "`portsentry \(name)` in docs/guide.md")
     }
   }
 
@@ -169,8 +225,8 @@ import Wire
     #expect(words.prefix(2) == ["/usr/sbin/portsentry", "run"])
     let options = try Self.options()
     for word in words where word.hasPrefix("-") { #expect(options.contains(word)) }
-    // `make install` puts it there.
-    #expect(try Self.text("Makefile").contains("$(DESTDIR)/usr/sbin/portsentry"))
+    // `make install` and the packages put it there.
+    #expect(try Self.text("scripts/layout.sh").contains("\"$prefix/sbin/portsentry\""))
   }
 
   @Test func `The manual has every exit status that help tells`() throws {
@@ -198,6 +254,10 @@ import Wire
     }
   }
 
+  @Test func `The README is read in five minutes`() throws {
+    #expect(try Self.text("README.md").split(whereSeparator: \.isWhitespace).count <= 900)
+  }
+
   @Test(arguments: documents)
   func `What is linked to is there`(_ path: String) throws {
     let folder = Self.root.appendingPathComponent(path).deletingLastPathComponent()
@@ -214,6 +274,39 @@ import Wire
     let file = Self.root.appendingPathComponent(path).path
     let (output, status) = try Self.run(mandoc, ["-T", "lint", "-W", "warning", file])
     #expect(status == 0, "\(output)")
+  }
+
+  @Test func `Our fail2ban filter for the native log matches verified scanners, and nothing else`() throws {
+    let tool = URL(fileURLWithPath: "/usr/bin/fail2ban-regex")
+    guard FileManager.default.fileExists(atPath: tool.path) else { return print("skipped: fail2ban is not installed") }
+    let filter = Self.root.appendingPathComponent("etc/fail2ban/filter.d/portsentry-native.conf").path
+    func line(_ source: String, _ change: (inout Verdict) -> Void = { _ in }) throws -> String {
+      let now = Timestamp(seconds: 1)
+      var verdict = Verdict(.scan, source: try #require(IPNetwork(source)), first: now, last: now)
+      verdict.origin = .proven
+      verdict.ports = 12
+      change(&verdict)
+      return LogLine.scanBegan(verdict).text
+    }
+    let texts = [
+      try line("10.0.0.1"), try line("10.0.0.2") { $0.origin = .unproven }, try line("2001:db8::3"),
+      try line("2001:db8::/64"), try line("10.0.0.4") { $0.mayBeZombie = true },
+      try line("10.0.0.0/24") { $0.kind = .distributed }, "Blocked 10.0.0.5 for 24h by nftables",
+      "10.0.0.6 has stopped scanning: 12 ports, 12 probes in 3 s",
+    ]
+    let time = Date().formatted(.iso8601)
+    // A file of syslog's, and what fail2ban makes of systemd's journal.
+    for prefix in ["\(time) gate portsentry[77]: ", "\(time) gate portsentry: ", "\(time) portsentry[77]: "] {
+      try inFolder { folder in
+        try write(
+          texts.map { prefix + $0 + "\n" }.joined() + "\(time) gate sshd[7]: \(texts[0])\n", to: folder + "/log")
+        func found(_ filter: String) throws -> [String] {
+          try Self.run(tool, ["-o", "<ip>", folder + "/log", filter]).output.split(separator: "\n").map(String.init)
+        }
+        #expect(try found(filter) == ["10.0.0.1", "2001:db8::3"], "\(prefix)")
+        #expect(try found(filter + "[mode=all]") == ["10.0.0.1", "10.0.0.2", "2001:db8::3"], "\(prefix)")
+      }
+    }
   }
 
   @Test func `Our fail2ban filter matches scans that count, and nothing else`() throws {

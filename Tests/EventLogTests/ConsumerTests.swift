@@ -108,7 +108,7 @@ import Wire
     let errorFile = try FileDescriptor.open(errorPath, O_WRONLY | O_CREAT)
     var sink = LogSink([.stdout, .stdout], outputFD: file.raw, errorFD: errorFile.raw)
     sink.write([.active(in: .modern), .error("disk full", in: .modern)], at: Timestamp(seconds: 0))
-    sink.flush()
+    sink.flush(at: Timestamp(seconds: 0))
     let (lost, isWaiting) = (sink.lost, sink.isWaiting)
     #expect(lost == 0 && !isWaiting)
     #expect(try String(contentsOfFile: path, encoding: .utf8) == "Portsentry is now active and listening.\n")

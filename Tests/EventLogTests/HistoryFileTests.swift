@@ -63,6 +63,65 @@ import Wire
     #expect(try text() == line)
   }
 
+  @Test func `A full file is put aside with the last lines kept, and what went is counted`() throws {
+    defer { remove() }
+    let size = 10 * line.utf8.count
+    var file = HistoryFile(path: path, form: .classic, limits: FileLimits(size: size))
+    var (lost, putAside) = (0, 0)
+    for _ in 0..<35 {
+      file.append(blocked: Self.entry)
+      switch file.flush() {
+      case nil: break
+      case .putAside(let lines): (lost, putAside) = (lost + lines, putAside + 1)
+      case let other: Issue.record("\(String(describing: other))")
+      }
+      #expect(try text().utf8.count <= size)
+    }
+    #expect(putAside == 3 && lost == 20)
+    #expect(try text() == String(repeating: line, count: 5))
+    #expect(try String(contentsOfFile: path + ".old", encoding: .utf8) == String(repeating: line, count: 10))
+    // Of a link, what it leads to.
+    try FileManager.default.moveItem(atPath: path, toPath: folder + "/elsewhere")
+    try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: folder + "/elsewhere")
+    for _ in 0..<6 {
+      file.append(blocked: Self.entry)
+      _ = file.flush()
+    }
+    let elsewhere = try String(contentsOfFile: folder + "/elsewhere.old", encoding: .utf8)
+    #expect(elsewhere == String(repeating: line, count: 10))
+    #expect(try text() == line)
+  }
+
+  @Test func `A minute has its bytes, a quarter of them for whoever was blocked, and the rest is counted`() throws {
+    defer { remove() }
+    let length = line.utf8.count
+    var file = LineFile(path: path, limits: FileLimits(perMinute: 100 * length))
+    func append(_ count: Int, isImportant: Bool = false) {
+      for _ in 0..<count { file.append(isImportant: isImportant) { $0 += Array(line.utf8) } }
+    }
+    func flush(_ second: Int64) -> LineFile.Change? { file.flush(now: second * 1_000_000_000) }
+    var change = flush(0)
+    #expect(change == nil)
+    append(1000)
+    append(20, isImportant: true)
+    append(10)
+    change = flush(1)
+    #expect(change == nil)
+    #expect(file.lostLines == 935)
+    #expect(try text().utf8.count == 95 * length)
+    change = flush(59)
+    #expect(change == nil)
+    change = flush(60)
+    #expect(change == .limited(lost: 935) && change?.lost == 935)
+    #expect(file.lostLines == 0)
+    append(75)
+    change = flush(61)
+    #expect(change == nil && file.lostLines == 0)
+    #expect(try text().utf8.count == 170 * length)
+    change = flush(1000)
+    #expect(change == nil, "nothing was left out")
+  }
+
   @Test func `A path that cannot be written is said once, and what fits is kept until it can be`() throws {
     defer { remove() }
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

@@ -171,17 +171,6 @@ import Wire
       (LogLine.active(in: .classic), "adminalert: PortSentry is now active and listening."),
       (LogLine.active(in: .modern), "Portsentry is now active and listening."),
       (
-        LogLine.cannotRead(key: "TCP_PORTS", in: .classic),
-        "adminalert: ERROR: Could not read TCP_PORTS option from config file"
-      ),
-      (
-        LogLine.cannotRead(key: "ADVANCED_PORTS_TCP", assumed: 1024, in: .classic),
-        "adminalert: ERROR: Could not read ADVANCED_PORTS_TCP option from config file. Assuming 1024."
-      ),
-      (
-        LogLine.missing(key: "IGNORE_FILE", in: .classic), "InitConfig: Cannot retrieve IGNORE_FILE option! Aborting"
-      ),
-      (
         LogLine.couldNotBind(.tcp, port: 11, in: .classic),
         "adminalert: ERROR: could not bind TCP socket: 11. Attempting to continue"
       ),

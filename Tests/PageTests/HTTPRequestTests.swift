@@ -1,5 +1,6 @@
 import Testing
 import TestSupport
+import Wire
 
 @testable import Page
 
@@ -22,6 +23,29 @@ private func request(_ text: String) -> HTTPRequest? {
     #expect(asked?.host == "localhost")
     #expect(asked?.cookie("portsentry") == "ab==")
     #expect(asked?.cookie("sentry") == nil)
+  }
+
+  /// The first is what the fuzzer found: the mark joins the slash, and the path did not begin with the Character "/".
+  @Test(arguments: ["\u{07fd}", "\u{0301}", "\u{200d}", "\u{0338}", "\u{20e3}"])
+  func `A mark hides no separator`(_ mark: String) {
+    let asked = request(
+      "GET /\(mark)]7?\(mark)a=\(mark)1&\(mark)token=\(mark)x HTTP/1.1\r\nHost: localhost:80\r\n"
+        + "Cookie: a=1;\(mark) b=2; portsentry=\(mark)ab; c=3\r\nOrigin: http://localhost:80\r\n\r\n")
+    #expect(asked?.path.utf8.elementsEqual("/\(mark)]7".utf8) == true)
+    #expect(asked?.fields == ["\(mark)a": "\(mark)1", "\(mark)token": "\(mark)x"])
+    #expect(asked?.host == "localhost" && asked?.isForLoopback == true && asked?.isFromOurselves == true)
+    #expect(asked?.cookie("portsentry")?.utf8.elementsEqual("\(mark)ab".utf8) == true)
+    #expect(asked?.cookie("a") == "1" && asked?.cookie("c") == "3" && asked?.cookie("b") == nil)
+    for host in [
+      "localhost\(mark)", "127.0.0.1\(mark)", "[::1\(mark)]", "\(mark)localhost", "[::1]\(mark).evil.example",
+      "localhost:\(mark)80", "localhost\(mark):80", "[::1]:80\(mark)", "[::1].evil.example", "\u{212a}localhost",
+    ] {
+      let asked = request("GET / HTTP/1.1\r\nHost: \(host)\r\n\r\n")
+      #expect(asked?.isForLoopback == false, "\(host)")
+    }
+    let head = "POST /block HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Type: application/x-www-form-urlencoded"
+    #expect(request(head + ";\(mark)charset=utf-8\r\n\r\na=1")?.fields == ["a": "1"])
+    #expect(status(head + "\(mark);charset=utf-8\r\n\r\na=1") == 415)
   }
 
   @Test func `A form comes whole or not at all`() {

@@ -65,6 +65,8 @@ private final class FakeSentry: Sendable {
 
 @Suite struct SiteTests {
   static let token = "0123456789abcdef0123456789abcdef"
+  private static let secrets = PageSecrets(token: token, name: "s0123456789abcdef")
+  private static let origin = "http://s0123456789abcdef.localhost:8080"
 
   /// A site over a journal that has something of everything.
   private func inSite(_ body: (Site, FakeSentry) throws -> Void) throws {
@@ -97,7 +99,7 @@ private final class FakeSentry: Sendable {
         listen: .tcp(IPAddress("127.0.0.1")!, port: 8080), journalPath: folder + "/journal.db",
         controlSocket: folder + "/control", tokenPath: folder + "/token", zone: .utc, host: "<i>host</i>"
       ) { Plan.embedded(.advanced) }
-      try body(Site(settings, token: Self.token), sentry)
+      try body(Site(settings, Self.secrets), sentry)
     }
   }
 
@@ -109,22 +111,22 @@ private final class FakeSentry: Sendable {
   }
 
   private func get(_ path: String, _ fields: [String: String] = [:], cookie: String? = nil) -> HTTPRequest {
-    var headers = ["host": "localhost:8080"]
+    var headers = ["host": "\(Self.secrets.host):8080"]
     headers["cookie"] = cookie
     return HTTPRequest(path: path, fields: fields, headers: headers)
   }
 
   private func post(
-    _ path: String, _ fields: [String: String], cookie: String, origin: String? = "http://localhost:8080"
+    _ path: String, _ fields: [String: String], cookie: String, origin: String? = SiteTests.origin
   ) -> HTTPRequest {
-    var headers = ["host": "localhost:8080", "cookie": cookie]
+    var headers = ["host": "\(Self.secrets.host):8080", "cookie": cookie]
     headers["origin"] = origin
     return HTTPRequest(method: .post, path: path, fields: fields, headers: headers)
   }
 
   /// Logs in.
   private func logIn(_ site: Site) throws -> (cookie: String, key: String) {
-    let response = answer(site, get("/", ["token": Self.token]))
+    let response = answer(site, get("/", ["login": site.issueTicket()]))
     #expect(response.status == 303)
     let header = try #require(response.headers.first { $0.name == "Set-Cookie" }?.value)
     #expect(header.contains("HttpOnly; SameSite=Strict; Path=/"))
@@ -152,9 +154,20 @@ private final class FakeSentry: Sendable {
         }
       }
       #expect(answer(site, get("/metrics")).status == 401)
-      let wrong = answer(site, get("/", ["token": "0123456789abcdef0123456789abcdee"]))
-      #expect(wrong.status == 401)
-      #expect(wrong.headers.isEmpty)
+      let ticket = site.issueTicket()
+      for fields in [
+        ["token": Self.token], ["login": Self.token], ["login": "0123456789abcdef0123456789abcdee"], ["login": ""],
+        ["login": ticket + "0"], ["login": ticket + "\u{301}"], ["login": "x\tstatus"],
+      ] {
+        for request in [get("/", fields), post("/login", fields, cookie: "")] {
+          let wrong = answer(site, request)
+          #expect(wrong.status == 401 || wrong.status == 303 && fields["login"] == nil)
+          #expect(!wrong.headers.contains { $0.name == "Set-Cookie" })
+        }
+      }
+      // Once, whoever is first.
+      #expect(answer(site, get("/", ["login": ticket])).status == 303)
+      #expect(answer(site, get("/", ["login": ticket])).status == 401)
       // What is the same for everybody.
       for path in ["/style.css", "/page.js", "/favicon.svg"] { #expect(answer(site, get(path)).status == 200) }
     }
@@ -171,6 +184,15 @@ private final class FakeSentry: Sendable {
       order.headers["host"] = "evil.example"
       #expect(answer(site, order).status == 421)
       #expect(answer(site, HTTPRequest(path: "/")).status == 421)
+      // Nor are the names that other programs of this host share, but for those who bear the token.
+      for host in ["localhost", "127.0.0.1", "[::1]", "x.localhost", "\(Self.secrets.host).", "a.\(Self.secrets.host)"]
+      {
+        for path in ["/", "/blocks", "/events", "/style.css", "/login"] {
+          let request = HTTPRequest(
+            path: path, fields: ["login": site.issueTicket()], headers: ["host": "\(host):8080", "cookie": cookie])
+          #expect(answer(site, request).status == 421)
+        }
+      }
     }
   }
 
@@ -272,9 +294,9 @@ private final class FakeSentry: Sendable {
         listen: .unix("\(folder)/page"), journalPath: folder + "/journal.db", controlSocket: folder + "/control",
         tokenPath: folder + "/token", zone: .utc, host: "h"
       ) { Plan.embedded(.advanced) }
-      let site = Site(settings, token: Self.token)
+      let site = Site(settings, Self.secrets)
       // Behind a socket the name does not matter: no browser gets there by itself.
-      var request = get("/", ["token": Self.token])
+      var request = get("/", ["login": site.issueTicket()])
       request.headers["host"] = "sentry.example"
       let cookie = try #require(answer(site, request).headers.first { $0.name == "Set-Cookie" }?.value)
       let page = answer(site, get("/", cookie: String(cookie.prefix { $0 != ";" })))
@@ -303,12 +325,18 @@ private final class FakeSentry: Sendable {
   @Test func `The token is made once, for its owner only`() throws {
     try inFolder { folder in
       let path = folder + "/state/token"
-      let token = try PageRun.token(path)
-      #expect(token.utf8.count == 32)
-      #expect(try PageRun.token(path) == token)
+      let secrets = try PageRun.secrets(path)
+      #expect(secrets.token.utf8.count == 32 && secrets.name.utf8.count == 33)
+      #expect(try PageRun.secrets(path) == secrets)
+      #expect(try PageSecrets.read(path) == secrets)
       #expect(shell("stat -c %a '\(path)'").output.hasPrefix("600"))
       try write("short\n", to: path)
-      #expect(try PageRun.token(path) != "short")
+      #expect(try PageRun.secrets(path).token != "short")
+      // One of before there was a name keeps its token.
+      try write("0123456789abcdef0123456789abcdef\n", to: path)
+      let named = try PageRun.secrets(path)
+      #expect(named.token == Self.token && named.name.utf8.count == 33)
+      #expect(try PageRun.secrets(path) == named)
     }
   }
 }

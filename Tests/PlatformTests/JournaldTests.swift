@@ -40,7 +40,7 @@ import TestSupport
 
   @Test func `What cannot be sent is counted, never waited for, and told`() throws {
     try inFolder { folder in
-      var log = Journald(path: folder + "/s")
+      var log = Journald(path: folder + "/s", capacity: 0)
       let nobody = log.send("x", .notice)
       #expect(!nobody)
       #expect(log.lost == 1)

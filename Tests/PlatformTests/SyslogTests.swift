@@ -45,7 +45,7 @@ import Wire
 
   @Test func `After a restart of syslogd it goes on, and says what was lost`() throws {
     defer { remove() }
-    var log = Syslog(path: path)
+    var log = Syslog(path: path, capacity: 0)
     let before = log.send("nobody there", .notice, at: time)
     #expect(!before)
     do {
@@ -85,7 +85,7 @@ import Wire
   @Test func `A full queue does not block, and every message is sent or counted`() throws {
     defer { remove() }
     let server = try listen(CLinux_SOCK_DGRAM)
-    var log = Syslog(path: path)
+    var log = Syslog(path: path, capacity: 0)
     var sent = 0
     for _ in 0..<5_000 where log.send("x", .notice, at: time) { sent += 1 }
     #expect(sent > 0 && sent < 5_000)
@@ -96,6 +96,25 @@ import Wire
     #expect(better)
     let first = received(server)
     #expect(first?.hasSuffix("]: \(lost) messages before this one could not be sent to syslog") == true)
+  }
+
+  @Test func `What a stopped syslogd does not take waits, goes in order, and the rest is counted`() throws {
+    defer { remove() }
+    var log = Syslog(path: path, capacity: 100_000)
+    for number in 0..<3_000 { log.send("line \(number)", .notice, at: time) }
+    let (waiting, lost) = (log.waiting, log.lostInAll)
+    #expect(waiting > 1000 && lost > 100 && waiting + lost == 3_000)
+    let server = try listen(CLinux_SOCK_DGRAM)
+    var lines: [String] = []
+    while log.isWaiting {
+      log.flush(at: time)
+      while let line = received(server) { lines.append(line) }
+    }
+    #expect(lines.count == waiting + 1)
+    for (number, line) in lines.dropLast().enumerated() { #expect(line.hasSuffix("]: line \(number)")) }
+    #expect(lines.last?.hasSuffix("]: \(lost) messages before this one could not be sent to syslog") == true)
+    let (after, told) = (log.lostInAll, log.lost)
+    #expect(after == lost && told == 0)
   }
 
   @Test func `A stream socket gets messages that end in a zero byte`() throws {

@@ -30,6 +30,8 @@ struct HostsDenyTests {
       ("begins an empty file", "", "x\n"),
       ("goes after the last line", "# c\nALL: y\n", "# c\nALL: y\nx\n"),
       ("does not glue onto a last line without its newline", "# c", "# c\nx\n"),
+      ("does not go on a line that goes on", "ALL: y, \\\n", "ALL: y, \\\n\nx\n"),
+      ("nor one that goes on without its newline", "ALL: y, \\", "ALL: y, \\\n\nx\n"),
       ("leaves a whole-line duplicate alone", "a\nx\nb\n", "a\nx\nb\n"),
       ("leaves a duplicate at the end without newline alone", "a\nx", "a\nx"),
       ("takes a line that only contains it for another", "xx\n x\nx \n", "xx\n x\nx \nx\n"),

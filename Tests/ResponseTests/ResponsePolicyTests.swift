@@ -11,6 +11,15 @@ private func probe(from source: String = "203.0.113.7", _ transport: TransportPr
     transport: transport, mode: .advanced, technique: transport == .tcp ? .syn : .udp)
 }
 
+/// So many blocks by order.
+private func blocks(_ count: Int) -> BlockBudget {
+  var budget = BlockBudget()
+  for _ in 0..<count { budget.insert(.order) }
+  return budget
+}
+
+private func end(_ limit: Int) -> BlockBudget.Exhausted { BlockBudget.Exhausted(limit: limit, share: nil) }
+
 @Suite struct ResponsePolicyTests {
   private func policy(_ change: (inout ResponsePolicy.Settings) -> Void = { _ in }) -> ResponsePolicy {
     var settings = ResponsePolicy.Settings()
@@ -28,8 +37,8 @@ private func probe(from source: String = "203.0.113.7", _ transport: TransportPr
     do throws(ResponsePolicy.Refusal) {
       return .success(
         try policy.decide(
-          probe, Grounds(.touch(.syn, .tcp, port: 23, trigger: 1), nil), modeName: "atcp", repeats: 0, inForce: inForce,
-          now: time))
+          probe, Grounds(.touch(.syn, .tcp, port: 23, trigger: 1), nil), modeName: "atcp", repeats: 0,
+          inForce: blocks(inForce), now: time))
     } catch {
       return .failure(error)
     }
@@ -67,7 +76,8 @@ private func probe(from source: String = "203.0.113.7", _ transport: TransportPr
       ("192.0.2.1", "it is the default gateway"), ("127.0.0.1", "it is loopback"), ("::1", "it is loopback"),
       ("0.0.0.0", "it is the unspecified address"), ("224.0.0.1", "it is a multicast address"),
       ("ff02::1", "it is a multicast address"), ("255.255.255.255", "it is the broadcast address"),
-      ("198.51.100.77", "the ignore file names it"), ("2001:db8:1::5", "the ignore file names it"),
+      ("198.51.100.77", "the ignore file or `portsentry allow` names it"),
+      ("2001:db8:1::5", "the ignore file or `portsentry allow` names it"),
     ])
   func refused(source: String, why: String) {
     var policy = policy { $0.perMinute = 1 }
@@ -83,8 +93,8 @@ private func probe(from source: String = "203.0.113.7", _ transport: TransportPr
   @Test func theTableHasAnEnd() {
     var policy = policy { $0.maximum = 10 }
     #expect(throws: Never.self) { try decide(&policy, inForce: 9).get() }
-    #expect(decide(&policy, inForce: 10) == .failure(.tableFull(10)))
-    #expect(decide(&policy, inForce: 11) == .failure(.tableFull(10)))
+    #expect(decide(&policy, inForce: 10) == .failure(.tableFull(end(10))))
+    #expect(decide(&policy, inForce: 11) == .failure(.tableFull(end(10))))
   }
 
   @Test func aWindowOfOneMinute() {
@@ -94,7 +104,7 @@ private func probe(from source: String = "203.0.113.7", _ transport: TransportPr
     }
     #expect([0, 10, 20, 30, 60].map(made) == [true, true, true, false, false])
     #expect([61, 62].map(made) == [true, false], "the first is out of the window")
-    #expect(decide(&policy, at: now + .seconds(63)) == .failure(.tooFast(3)))
+    #expect(decide(&policy, at: now + .seconds(63)) == .failure(.tooFast(end(3))))
     #expect([71, 81, 82, 121, 122].map(made) == [true, true, false, false, true])
   }
 
@@ -102,7 +112,8 @@ private func probe(from source: String = "203.0.113.7", _ transport: TransportPr
     var policy = policy { $0.perMinute = 100 }
     var made = 0
     for second in 0..<6_000 {
-      if case .success = decide(&policy, at: now + .seconds(second)) { made += 1 }
+      let source = probe(from: "10.\(second % 200).0.1")
+      if case .success = decide(&policy, source, at: now + .seconds(second)) { made += 1 }
     }
     #expect(made == 6_000, "one a second is 61 within a minute")
     policy.settings.perMinute = 0
@@ -123,24 +134,26 @@ private func probe(from source: String = "203.0.113.7", _ transport: TransportPr
       $0.perMinute = 1
     }
     _ = decide(&policy)
-    let host = try policy.order(IPNetwork("203.0.113.9")!, duration: nil, reason: "by hand", inForce: 0, now: now)
+    let host = try policy.order(
+      IPNetwork("203.0.113.9")!, duration: nil, reason: "by hand", inForce: BlockBudget(), now: now)
     #expect(host.methods == [.hostsDeny, .command] && host.until == nil && host.record.modeName == "operator")
     let network = try policy.order(
-      IPNetwork("203.0.113.0/24")!, duration: .seconds(5), reason: "", inForce: 0, now: now)
+      IPNetwork("203.0.113.0/24")!, duration: .seconds(5), reason: "", inForce: BlockBudget(), now: now)
     #expect(network.methods == [.nftables] && network.until == now + .seconds(5))
     policy.settings.methods = [.route, .command]
     #expect(
-      try policy.order(IPNetwork("203.0.113.0/24")!, duration: nil, reason: "", inForce: 0, now: now).methods == [
-        .route
-      ])
+      try policy.order(IPNetwork("203.0.113.0/24")!, duration: nil, reason: "", inForce: BlockBudget(), now: now)
+        .methods == [
+          .route
+        ])
     // A network that only overlaps what is safe or ignored is as bad.
     for text in ["192.0.2.0/24", "0.0.0.0/0", "::/0", "198.51.0.0/16", "198.51.100.4", "127.0.0.0/9", "2001:db8::/32"] {
       #expect(throws: ResponsePolicy.Refusal.self, "\(text)") {
-        try policy.order(IPNetwork(text)!, duration: nil, reason: "", inForce: 0, now: now)
+        try policy.order(IPNetwork(text)!, duration: nil, reason: "", inForce: BlockBudget(), now: now)
       }
     }
-    #expect(throws: ResponsePolicy.Refusal.tableFull(131_072)) {
-      try policy.order(IPNetwork("203.0.113.9")!, duration: nil, reason: "", inForce: 131_072, now: now)
+    #expect(throws: ResponsePolicy.Refusal.tableFull(end(131_072))) {
+      try policy.order(IPNetwork("203.0.113.9")!, duration: nil, reason: "", inForce: blocks(131_072), now: now)
     }
   }
 

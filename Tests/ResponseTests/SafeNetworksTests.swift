@@ -14,14 +14,17 @@ struct SafeNetworksTests {
   @Test(
     "what is protected, and why",
     arguments: [
-      ("192.0.2.1", "the default gateway"), ("192.0.2.2", nil), ("192.0.2.0/24", "the default gateway"),
-      ("198.51.100.77", "an address of this host"), ("198.51.0.0/16", "an address of this host"),
+      ("192.0.2.1", "the default gateway"), ("192.0.2.2", nil),
+      ("192.0.2.0/24", "a network that contains 192.0.2.1 (the default gateway)"),
+      ("198.51.100.77", "an address of this host"),
+      ("198.51.0.0/16", "a network that contains 198.51.100.0/24 (an address of this host)"),
       ("127.0.0.1", "loopback"),
       ("127.9.9.9", "loopback"), ("::1", "loopback"), ("0.0.0.0", "the unspecified address"),
       ("0.1.2.3", "the unspecified address"), ("::", "the unspecified address"), ("224.0.0.1", "a multicast address"),
       ("239.255.255.255", "a multicast address"), ("ff02::1", "a multicast address"),
       ("255.255.255.255", "the broadcast address"),
-      ("0.0.0.0/0", "loopback"), ("::/0", "loopback"), ("240.0.0.1", nil), ("::2", nil), ("2001:db8::1", nil),
+      ("0.0.0.0/0", "a network that contains 127.0.0.0/8 (loopback)"),
+      ("::/0", "a network that contains ::1 (loopback)"), ("240.0.0.1", nil), ("::2", nil), ("2001:db8::1", nil),
       ("::ffff:127.0.0.1", "loopback"), ("223.255.255.255", nil), ("128.0.0.0", nil),
     ] as [(String, String?)])
   func reasons(_ text: String, _ reason: String?) {

@@ -44,7 +44,7 @@ def sleeping(lab):
 def one_response(lab):
     """More probes than are held while the command runs: still one command, and an alert for each probe."""
     runs = os.path.join(lab.folder, "runs")
-    sentry = lab.sentry("-atcp", settings={"BLOCK_TCP": "2", "KILL_RUN_CMD": "echo $TARGET$ >> %s; sleep 2" % runs})
+    sentry = lab.sentry("-atcp", settings={"LOG_LIMIT": "0", "BLOCK_TCP": "2", "KILL_RUN_CMD": "echo $TARGET$ >> %s; sleep 2" % runs})
     source = lab.new_source()[0]
     link = lab.link()
     for port in range(200, 700):

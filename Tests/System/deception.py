@@ -8,6 +8,7 @@ import signal
 import socket
 import statistics
 import struct
+import sys
 import time
 
 import lab as L
@@ -277,6 +278,52 @@ def wrong_port(lab):
     L.check(sentry.ask("why", source)["verdict"] is None, "a verdict: %s" % sentry.ask("why", source))
 
 
+BINDS = """
+import socket, sys
+bad = []
+for port in map(int, sys.argv[1:3]):
+    for reuse in (1, 0):
+        for family, address in ((2, "0.0.0.0"), (10, "::"), (2, sys.argv[3]), (10, sys.argv[4])):
+            s = socket.socket(family)
+            s.setsockopt(1, 2, reuse)
+            try:
+                s.bind((address, port))
+                s.listen()
+            except OSError as error:
+                bad.append("%s %d reuse %d: %s" % (address, port, reuse, error))
+            s.close()
+a, b = socket.socket(), socket.socket()
+a.bind(("", int(sys.argv[1])))
+a.listen()
+try:
+    b.bind(("", int(sys.argv[1])))
+    b.listen()
+    bad.append("two listeners at one port")
+except OSError:
+    pass
+print("; ".join(bad))
+"""
+
+
+@L.test("deception.a_service_takes_its_port")
+def takes_its_port(lab):
+    """Whatever strangers hold at a decoy (open, or in TIME_WAIT), a service binds its port: with SO_REUSEADDR and without,
+    on any address and on its own, both families. Two listeners at one port conflict as ever, and port 0 is closed."""
+    sentry = lab.sentry("-atcp")
+    a4, a6 = lab.new_source()
+    held = [connect(lab, source, 80) for source in (a4, a6)]
+    for source in (a4, a6):
+        over = connect(lab, source, 81)
+        over.send(b"GET / HTTP/1.0\r\n\r\n")
+        L.check(over.recv(1000).startswith(b"HTTP/1.1 404"), "no answer on 81")
+        over.close()
+    time.sleep(0.5)
+    said = lab.in_target(sys.executable, "-c", BINDS, "80", "81", L.TARGET4, L.TARGET6).stdout.strip()
+    L.check(said == "", said)
+    L.check(held[0].fileno() >= 0 and all(refused(lab, s, 0) for s in (a4, a6)), "port 0 answers")
+    sentry.stop()
+
+
 @L.test("deception.decoys_without_blocking")
 def log_only(lab):
     """BLOCK 0, as the column says of the advanced modes: unused ports look open to everybody, and nothing else happens."""
@@ -379,52 +426,138 @@ def neighbours(lab):
         L.run(["ip", "netns", "del", inner])
 
 
+def table(rules, family="inet", hook="input priority filter; policy accept;", more=""):
+    """A table `theirs` with a chain `i`."""
+    return "table %s theirs {\n%s chain i {\n  type filter hook %s\n  %s\n }\n}\n" % (family, more, hook, "\n  ".join(rules))
+
+
+KNOWN = ["ct state established,related accept", "iif lo accept", "tcp dport 22 accept",
+         "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"]
+BEHIND = "got from the rules of PortSentry to the decoys"
+BEFORE = "reached the rules of PortSentry"
+
+
 @L.test("deception.behind_a_firewall")
 def firewall(lab):
-    """A firewall that drops what it does not know hides the decoys: that is said, and one line of nft or iptables mends it."""
+    """A firewall that drops what it does not know hides the decoys, whatever it is made with: that is said, and one rule mends it."""
     serve(lab, (22,))
-    drop = """table inet theirs {
- chain i { type filter hook input priority filter; policy drop;
-  ct state established,related accept
-  iif lo accept
-  tcp dport 22 accept
-  icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
- }
-}
-"""
-    last = drop.replace("policy drop", "policy accept").replace(" }\n}\n", "  counter reject\n }\n}\n")
-    ways = [("inet theirs i", lambda: lab.in_target("nft", "-f", "-", input=drop),
-             lambda: lab.in_target("nft", "insert", "rule", "inet", "theirs", "i", "socket", "transparent", "1", "accept")),
-            ("inet theirs i", lambda: lab.in_target("nft", "-f", "-", input=last), None)]
-    if shutil.which("iptables-nft"):
-        def classic():
-            for words in ("-P INPUT DROP", "-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT", "-A INPUT -p tcp --dport 22 -j ACCEPT"):
-                lab.in_target("iptables-nft", *words.split())
-        ways.append(("ip filter INPUT", classic,
-                     lambda: lab.in_target("iptables-nft", *"-I INPUT -m socket --transparent -j ACCEPT".split())))
-    for number, (chain, close, mend) in enumerate(ways):
-        close()
+    mend = ("nft", "insert", "rule", "inet", "theirs", "i", "socket", "transparent", "1", "accept")
+    policy = "input priority filter; policy drop;"
+    # What it is made with, where packets are lost, and what lets the decoys through.
+    ways = [
+        (table(KNOWN, hook=policy), BEHIND, mend),
+        (table(KNOWN + ["counter reject"]), BEHIND, None),
+        (table(["goto rules"], more=" chain rules {\n  %s\n  drop\n }\n" % "\n  ".join(KNOWN)), BEHIND, None),
+        (table(["tcp dport { 22, 443 } accept", "meta l4proto tcp drop", "udp dport 53 accept"]), BEHIND, None),
+        (table(["ct state new tcp dport != { 22, 443 } drop"]), BEHIND, mend),
+        (table(["tcp dport != 22 tcp flags & (syn | ack) == syn drop"], hook="prerouting priority raw; policy accept;"),
+         BEFORE, None),
+        (table(["tcp dport 1-65535 tcp dport != 22 drop"], "netdev", 'ingress device "lan0" priority 0; policy accept;'),
+         BEFORE, None)]
+    for tool in ("iptables-nft", "iptables-legacy"):
+        if shutil.which(tool):
+            ways.append((tool, BEHIND, (tool, *"-I INPUT -m socket --transparent -j ACCEPT".split())))
+    for number, (rules, where, mend) in enumerate(ways):
+        if rules.startswith("table"):
+            lab.in_target("nft", "-f", "-", input=rules)
+        else:
+            for words in ("-P INPUT DROP", "-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
+                          "-A INPUT -p tcp --dport 22 -j ACCEPT"):
+                lab.in_target(rules, *words.split())
+        both = rules.startswith("table")
         sentry = lab.sentry("-atcp", name="wall%d" % number, settings=ALL)
-        sentry.wait_line("DECOYS ARE HIDDEN by the firewall of this host: the chain `%s`" % chain)
-        L.check("HIDDEN by the firewall" in sentry.control_command("status").stdout, "status does not say so")
-        found = states(lab, "-sS", "-p", "22,594", source=lab.new_source()[0])
-        L.check(found[22] == "open" and found[594] != "open", "%s hides nothing: %s" % (chain, found))
+        sentry.wait_line("DECOYS ARE HIDDEN by the firewall of this host on lan0 \\(IPv4%s\\): none of [0-9]+ test packets %s"
+                         % (", IPv6" if both else "", where))
+        L.check("HIDDEN by the firewall" in sentry.control_command("status").stdout, "%s: status does not say so" % rules)
+        L.check(sentry.ask("status")["deception"]["hidden"] == ["lan0 IPv4"] + ["lan0 IPv6"] * both, "the JSON does not say so")
+        L.check("Decoys: HIDDEN on lan0 IPv4" in sentry.control_command("check").stdout, "%s: check does not say so" % rules)
+        L.check(not sentry.find("attackalert"), "a test packet of ours is an alert")
+        source = lab.new_source()[0]
+        L.check(not connect(lab, source, 594, timeout=0.3), "%s hides nothing" % rules)
         if mend:
-            mend()
-            for family in (0, 1):
-                if chain.startswith("ip ") and family:
-                    continue
+            lab.in_target(*mend)
+            for family in range(1 + both):
                 found = states(lab, "-sS", "-p", "22,594", source=lab.new_source()[family], target=(L.TARGET4, L.TARGET6)[family])
-                L.check(found == {22: "open", 594: "open"}, "%s: not mended for IPv%d: %s" % (chain, 4 + 2 * family, found))
+                L.check(found == {22: "open", 594: "open"}, "%s: not mended for IPv%d: %s" % (rules, 4 + 2 * family, found))
             source = lab.new_source()[0]
-            L.check(connect(lab, source, 594), "%s: the decoy does not answer" % chain)
+            L.check(connect(lab, source, 594), "%s: the decoy does not answer" % rules)
             L.wait_for(lambda: source in sentry.blocked(), 2, "the block")
+            # At most a test in five seconds.
+            sentry.wait_line("decoys are visible again on lan0", timeout=8)
+            L.check("HIDDEN" not in sentry.control_command("status").stdout, "%s: status has not seen it" % rules)
+            L.check(sentry.ask("status")["deception"]["hidden"] == [], "nor has the JSON")
             sentry.stop()
             sentry.launch()
             L.check(not sentry.find("DECOYS ARE HIDDEN", sentry.launch_mark), "it is said of an open way, too")
         sentry.stop()
         lab.in_target("nft", "flush", "ruleset")
+        if rules == "iptables-legacy":
+            lab.in_target(rules, "-F", "INPUT")
+            lab.in_target(rules, "-P", "INPUT", "ACCEPT")
     return "%d ways of closing" % len(ways)
+
+
+@L.test("deception.hidden_later")
+def hidden_later(lab):
+    """A firewall that comes while we run is noticed with the next stranger; one that drops a single source is none."""
+    sentry = lab.sentry("-atcp", settings=ALL)
+    alone, other = lab.new_source()[0], lab.new_source()[0]
+    lab.in_target("nft", "-f", "-", input=table(["ip saddr %s drop" % alone]))
+    for port in range(600, 620):
+        connect(lab, alone, port, timeout=0.05)
+    time.sleep(6)
+    L.check(not sentry.find("DECOYS ARE HIDDEN"), "one source that is dropped hides them from all")
+    lab.in_target("nft", "flush", "ruleset")
+    L.wait_for(lambda: "portsentry" in lab.in_target("nft", "list", "tables").stdout, 5, "our table to be made again")
+    lab.in_target("nft", "-f", "-", input=table(KNOWN, hook="input priority filter; policy drop;"))
+    mark = sentry.mark()
+    connect(lab, other, 620, timeout=0.3)
+    sentry.wait_line("DECOYS ARE HIDDEN by the firewall of this host on lan0", timeout=8, since=mark)
+    L.check(sum("DECOYS ARE HIDDEN" in text for text in sentry.texts()) == 1, "said more than once")
+
+
+@L.test("deception.behind_a_bridge")
+def bridge(lab):
+    """br_netfilter takes from packets of a bridge what our rules decided: decoys answer all the same, and what it does later is noticed."""
+    settings = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
+    if lab.in_target("sysctl", "-n", settings[0], ok=(0, 1, 255)).returncode:
+        raise L.Skip("no br_netfilter in this kernel")
+
+    def filtered(value):
+        lab.in_target("sysctl", "-qw", *["%s=%d" % (name, value) for name in settings])
+
+    filtered(0)
+    for words in ("link add br0 type bridge", "addr flush dev lan0", "link set lan0 master br0", "link set br0 up",
+                  "addr add %s/24 dev br0" % L.TARGET4, "addr add %s/64 dev br0 nodad" % L.TARGET6):
+        lab.in_target("ip", *words.split())
+    serve(lab, (22,))
+    sentry = lab.sentry("-atcp", settings=ALL)
+
+    client, waiting = lab.new_source(), lab.new_source()[0]
+
+    def is_right(what):
+        scanner, banned = lab.new_source(), lab.new_source()
+        for family in (0, 1):
+            target = (L.TARGET4, L.TARGET6)[family]
+            found = states(lab, "-sS", "-p", "22,594", source=scanner[family], target=target)
+            L.check(found == {22: "open", 594: "open"}, "%s: IPv%d: %s" % (what, 4 + 2 * family, found))
+            L.check(connect(lab, banned[family], 594, target), "%s: the decoy does not answer %s" % (what, banned[family]))
+            L.wait_for(lambda: banned[family] in " ".join(sentry.blocked()), 2, "%s: the block of %s" % (what, banned[family]))
+            L.check(connect(lab, client[family], 22, target), "%s: a service does not answer" % what)
+
+    is_right("without br_netfilter")
+    filtered(1)
+    sentry.stop()
+    sentry.launch()
+    is_right("with br_netfilter")
+    L.check(not sentry.find("DECOYS ARE HIDDEN", sentry.launch_mark), "it is said that they are hidden")
+    filtered(0)
+    sentry.stop()
+    sentry.launch()
+    filtered(1)
+    # The first who gets no answer makes it notice.
+    L.wait_for(lambda: connect(lab, waiting, 594, timeout=0.3), 10, "the decoys to answer again")
+    is_right("with br_netfilter, later")
 
 
 @L.test("deception.who_is_spared")
@@ -766,7 +899,8 @@ def prefixes(lab):
         lab.syn("fd99:0:0:2::%d" % n, 594)
     for n in range(1, 5):
         L.check(connect(lab, "fd99:0:0:1::%d" % n, 594), "the decoy did not answer")
-        expected = {"fd99:0:0:1::%d" % m for m in range(1, n + 1)} if n < 4 else {"fd99:0:0:1::/64"}
+        # The members stay blocked beside it, so that it can be undone alone.
+        expected = {"fd99:0:0:1::%d" % m for m in range(1, n + 1)} | ({"fd99:0:0:1::/64"} if n == 4 else set())
         L.wait_for(lambda: sentry.blocked() == expected, 2, lambda: "%s; blocked: %s" % (expected, sentry.blocked()))
     L.check(not reachable(lab, "fd99:0:0:1::99", 22, tries=1), "a neighbour within the /64 gets in")
     L.check(reachable(lab, "fd99:0:0:3::1", 22), "a neighbour outside is shut out")
@@ -775,7 +909,7 @@ def prefixes(lab):
     L.check("as part of fd99:0:0:1::/64" in why, why)
     sentry.stop(signal.SIGKILL)
     sentry.launch()
-    L.check(sentry.blocked() == {"fd99:0:0:1::/64"}, "after a restart: %s" % sentry.blocked())
+    L.check(sentry.blocked() == expected, "after a restart: %s" % sentry.blocked())
     sentry.control_command("unblock", "fd99:0:0:1::/64")
     L.check(reachable(lab, "fd99:0:0:1::99", 22), "still shut out")
 

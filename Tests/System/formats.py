@@ -130,7 +130,7 @@ def prometheus(lab):
         lab.nmap("-sS", "-p", "1-100", source=source)
     sentry.wait_journal()
     L.wait_for(lambda: len([s for s in sentry.ask("sources") if s["address"] in sources]) == 3, 5, "the sources", 0.1)
-    token = sentry.control_command("console", "--url").stdout.strip().split("token=")[1]
+    token = L.wait_for(lambda: os.path.exists(sentry.folder + "/state/console.token") and open(sentry.folder + "/state/console.token").read().split(), 5, "the token")[0]
 
     def served():
         return lab.in_target("curl", "-s", "-H", "Authorization: Bearer " + token, "http://127.0.0.1:8087/metrics", ok=None).stdout
@@ -147,9 +147,11 @@ def prometheus(lab):
         k: v for k, v in values.items() if "probes" in k or "sources" in k})
     known = set(re.findall(r"^# TYPE (\w+)", page, re.M))
     dashboard = json.load(open(L.ROOT + "/etc/grafana/portsentry.json"))
-    asked = set(re.findall(r"portsentry_\w+", json.dumps(dashboard)))
+    alerts = L.ROOT + "/etc/grafana/portsentry-alerts.yml"
+    questions = re.findall(r"expr: (.*)", open(alerts).read())
+    asked = set(re.findall(r"portsentry_\w+", json.dumps(dashboard) + " ".join(questions)))
     # Without samples a metric is not written.
-    source = "".join(open(p).read() for p in (L.ROOT + "/Sources/Daemon/Sentry+Metrics.swift", L.ROOT + "/Sources/Report/Metrics.swift"))
+    source = "".join(open(p).read() for p in (L.ROOT + "/Sources/Daemon/Sentry+Metrics.swift", L.ROOT + "/Sources/Daemon/Sentry+Companions.swift", L.ROOT + "/Sources/Report/Metrics.swift"))
     missing = {n for n in asked - known if '"%s"' % n.removeprefix("portsentry_") not in source}
     L.check(not missing and len(asked) >= 12, "the dashboard asks for %s" % sorted(missing))
     rules = {"groups": [{"name": "dashboard", "rules": [
@@ -158,7 +160,9 @@ def prometheus(lab):
     L.Sentry.write(lab.folder + "/rules.json", json.dumps(rules))
     out = L.run(["promtool", "check", "rules", lab.folder + "/rules.json"], ok=None)
     L.check(out.returncode == 0, "promtool on the dashboard's questions: %s" % (out.stderr + out.stdout)[-400:])
-    return "%d metrics, %d questions of the dashboard" % (len(known), len(rules["groups"][0]["rules"]))
+    out = L.run(["promtool", "check", "rules", alerts], ok=None)
+    L.check(out.returncode == 0 and "%d rules found" % len(questions) in out.stdout, "promtool on the alerts: %s" % (out.stderr + out.stdout)[-400:])
+    return "%d metrics, %d questions of the dashboard, %d alerts" % (len(known), len(rules["groups"][0]["rules"]), len(questions))
 
 
 @L.test("formats.stix_xarf_and_lists")

@@ -20,16 +20,20 @@ def settled(read, quiet=2, timeout=30):
 
 
 def lines_in(path, needle):
-    try:
-        with open(path, "rb") as f:
-            return f.read().count(needle)
-    except FileNotFoundError:
-        return 0
+    """In a file, and in what FILE_SIZE has put aside of it."""
+    found = 0
+    for name in (path, path + ".old"):
+        try:
+            with open(name, "rb") as f:
+                found += f.read().count(needle)
+        except FileNotFoundError:
+            pass
+    return found
 
 
 def watch_all(lab):
     return lab.sentry("-atcp", settings={
-        "ADVANCED_PORTS_TCP": "65535", "ADVANCED_EXCLUDE_TCP": None, "HISTORY_FORMAT": "2", "TCP_PORTS": "11"})
+        "ADVANCED_PORTS_TCP": "65535", "ADVANCED_EXCLUDE_TCP": None, "HISTORY_FORMAT": "2", "TCP_PORTS": "11", "FILE_RATE": "0"})
 
 
 def account(sentry, probes, needle, what):

@@ -134,7 +134,8 @@ def cost(lab):
 @L.test("latency.restore_100000_blocks")
 def restore(lab):
     count = 100_000
-    settings = {"BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "PROOF": "none", "BLOCK_RATE": "0", "BLOCK_MAX": "131072"}
+    settings = {"BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "PROOF": "none", "BLOCK_RATE": "0",
+                "BLOCK_MAX": "600000"}  # Of which one IPv4 /16 has a quarter.
     sentry = lab.sentry("-stcp", settings=settings)
     link = lab.link()
     sources = invented(count, "10.96.0.0")

@@ -91,7 +91,8 @@ def legitimate(lab):
     text = "\n     ".join(words)
     L.check(all(failed == 0 for _, _, failed in parts), text)
     for kind, ratio, _ in parts:
-        L.check(ratio <= ((1.15 if kind else 1.05) if bench else 1.5), text)
+        # Three lines for each request, and nothing else to do, are 1.4 times as dear (docs/figures.md), more on a machine that stalls.
+        L.check(ratio <= ((1.15 if kind else 1.05) if bench else 3.0 if kind else 1.6), text)
     return text
 
 

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import re
+import socket
 import socketserver
 import sqlite3
 import subprocess
@@ -22,11 +24,20 @@ BLOCKING = {"ADVANCED_PORTS_TCP": "65535", "BLOCK_TCP": "1", "BLOCK_METHOD": "nf
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\x1b]0;owned\x07\x1b[2J/../../etc\nfake: line\r\u202egnp.exe\u200f\x9b31m"
 
 
+def link(sentry):
+    """A link that lets in once; HOME is what the page goes by."""
+    global HOME
+    url = L.wait_for(lambda: sentry.control_command("console", "--url", ok=None).stdout.strip(), 5, "a link to the page")
+    L.check(re.fullmatch(r"http://s[0-9a-f]{32}\.localhost:%d/\?login=[0-9a-f]{32}" % PORT, url), "`console --url` says %r" % url)
+    HOME = url.split("/?")[0]
+    return url
+
+
 def start(lab, **settings):
+    """A sentry that serves the page."""
     sentry = lab.sentry("-atcp", settings={**BLOCKING, **settings})
     sentry.wait_line("The page is served on", timeout=5)
-    url = L.wait_for(lambda: sentry.control_command("console", "--url").stdout.strip(), 5, "the address of the page")
-    L.check(url.startswith(HOME + "/?token="), "`console --url` says %r" % url)
+    url = link(sentry)
     L.wait_for(lambda: lab.in_target("curl", "-s", "-o", "/dev/null", HOME, ok=None).returncode == 0, 5, "the page to be served", 0.05)
     return sentry, url
 
@@ -48,7 +59,7 @@ def live(lab):
         page = browser.new_page()
         faults = B.Faults(page, HOME)
         page.goto(url)
-        L.check(page.url == HOME + "/", "the token stays in the address: %s" % page.url)
+        L.check(page.url == HOME + "/", "the ticket stays in the address: %s" % page.url)
         page.wait_for_selector("#live.on", timeout=5000)
         page.evaluate("window.stayed = true")
         before = page.inner_text("#figures")
@@ -93,7 +104,7 @@ def strangers(lab):
     source = lab.new_source()[0]
     lab.nmap("-sS", "-p", "1-100", source=source)
     L.wait_for(lambda: source in lab.nft_elements(), 5, "the block", 0.05)
-    token = url.split("token=")[1]
+    token = open(sentry.folder + "/state/console.token").read().split()[0]
     L.check(os.stat(sentry.folder + "/state/console.token").st_mode & 0o777 == 0o600, "the token is readable by others")
     for path in ("/", "/blocks", "/report", "/source?address=" + source, "/configuration", "/events", "/metrics"):
         status, headers, body = curl(lab, HOME + path)
@@ -101,12 +112,17 @@ def strangers(lab):
         policy = headers.get("content-security-policy", "")
         L.check("default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy, "the policy is %r" % policy)
         L.check(headers.get("x-content-type-options") == "nosniff" and headers.get("cache-control") == "no-store", "%s" % headers)
-    L.check(curl(lab, HOME + "/?token=" + "0" * len(token))[0] == 401, "a wrong token opens")
-    L.check(curl(lab, "-H", "Host: evil.example", url)[0] == 421, "a foreign name opens (DNS rebinding)")
-    L.check(curl(lab, "-H", "Authorization: Bearer " + token, HOME + "/metrics")[0] == 200, "the token does not open /metrics")
+    for query in ("?login=" + "0" * 32, "?login=" + token, "?token=" + token):
+        status, headers, _ = curl(lab, HOME + "/" + query)
+        L.check(status == 401 and "set-cookie" not in headers, "%s opens" % query)
+    for name in ("evil.example", "localhost:%d" % PORT, "127.0.0.1:%d" % PORT, "x.localhost:%d" % PORT):
+        L.check(curl(lab, "-H", "Host: " + name, url)[0] == 421, "the name %s opens" % name)
+    for place in (HOME, "http://127.0.0.1:%d" % PORT):
+        L.check(curl(lab, "-H", "Authorization: Bearer " + token, place + "/metrics")[0] == 200, "the token does not open /metrics")
     # With a session, but not by a form of ours.
     _, headers, _ = curl(lab, url)
     cookie = headers["set-cookie"].split(";")[0]
+    L.check(curl(lab, url)[0] == 401, "a link lets in twice")
     L.check("HttpOnly" in headers["set-cookie"] and "SameSite=Strict" in headers["set-cookie"], headers["set-cookie"])
     _, _, body = curl(lab, "-b", cookie, HOME + "/blocks")
     key = body.split('name="key" value="')[1].split('"')[0]
@@ -119,8 +135,11 @@ def strangers(lab):
     # Another page of the same host, whose forms a browser sends with the cookie: ports do not part sites.
     form = '<form id=f method=post action="%s/unblock"><input name=target value="%s"></form><script>f.submit()</script>' % (HOME, source)
 
+    cookies = []
+
     class Evil(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
+            cookies.append(self.headers.get("Cookie"))
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()
@@ -134,10 +153,13 @@ def strangers(lab):
     try:
         with B.browser(lab.folder, lab.target) as browser:
             page = browser.new_page()
-            page.goto(url)
+            page.goto(link(sentry))
+            L.check(page.url == HOME + "/", "the browser is at %s" % page.url)
             page.goto("http://127.0.0.1:8099/")
             page.wait_for_url(HOME + "/unblock", timeout=5000)
-            L.check("not of this session" in page.inner_text("main"), page.inner_text("main")[:200])
+            # Another site: the browser keeps the cookie to itself.
+            L.check("Who is there" in page.inner_text("main"), page.inner_text("main")[:200])
+            L.check(cookies and not any(cookies), "the cookie goes to another port: %s" % cookies)
             # Nor is ours shown in its frame.
             page.goto("http://127.0.0.1:8099/")
             page.goto("about:blank")
@@ -186,7 +208,7 @@ def hostile(lab):
         database.execute("UPDATE note SET text = ?", (HOSTILE,))
         database.execute("UPDATE meta SET value = value + 1")
     database.close()
-    url = L.wait_for(lambda: sentry.control_command("console", "--url").stdout.strip(), 5, "the address of the page")
+    url = link(sentry)
     report = lab.folder + "/report.html"
     sentry.control_command("report", "--since", "1h", "--html", report)
     words = [("sources",), ("show", bad), ("show", good), ("events",), ("report", "--since", "1h"), ("blocked", "--since", "1h"),
@@ -225,6 +247,62 @@ def hostile(lab):
     return "as text in %d answers and on %d pages" % (seen, shown)
 
 
+# What a user of this host tries; it runs as nobody.
+SQUATTER = """
+import os, socket, sys, time
+os.setgid(65534); os.setuid(65534)
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+listener = socket.socket(family)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+try:
+    listener.bind((sys.argv[1], %d))
+    listener.listen()
+    print("bound", flush=True)
+except OSError as error:
+    print(error, flush=True)
+while True: time.sleep(1)
+""" % PORT
+
+
+@L.test("page.tells_no_squatter")
+def squatter(lab):
+    """A user who binds the page's address first, in either family, gets no link; once the page runs, its other family is held too."""
+    def squat(address):
+        process = subprocess.Popen(["ip", "netns", "exec", lab.target, "python3", "-c", SQUATTER, address], stdout=subprocess.PIPE, text=True)
+        return process, process.stdout.readline().strip()
+    for address in ("127.0.0.1", "::1", "0.0.0.0"):
+        process, said = squat(address)
+        try:
+            L.check(said == "bound", "the squatter could not bind %s: %s" % (address, said))
+            sentry = lab.sentry("-atcp", settings=BLOCKING)
+            result = None
+            for _ in range(10):
+                result = sentry.control_command("console", "--url", ok=None)
+                L.check("login=" not in result.stdout and result.returncode != 0, "a link is printed beside a squatter on %s: %s" % (address, result.stdout))
+                time.sleep(0.1)
+            L.check("held by user 65534" in result.stderr, "on %s it says: %s" % (address, result.stderr))
+            sentry.stop()
+        finally:
+            process.kill()
+            process.wait()
+    start(lab)
+    for address in ("127.0.0.1", "::1"):
+        process, said = squat(address)
+        process.kill()
+        process.wait()
+        L.check(said != "bound", "%s can be had while the page runs" % address)
+    # 64 clients that say nothing: the page answers at once.
+    with lab.inside(lab.target):
+        held = [socket.create_connection(("127.0.0.1", PORT)) for _ in range(64)]
+        begun = time.monotonic()
+    status = curl(lab, HOME + "/")[0]
+    took = time.monotonic() - begun
+    for connection in held:
+        connection.close()
+    L.check(status == 401 and took < 2, "beside 64 idle clients it gives %d after %.1f s" % (status, took))
+    return "answered beside 64 idle clients in %.2f s" % took
+
+
 @L.test("page.on_a_socket_for_a_web_server_in_front")
 def unix(lab):
     path = lab.folder + "/console.sock"
@@ -233,11 +311,11 @@ def unix(lab):
     L.wait_for(lambda: os.path.exists(path), 5, "the socket")
     L.check(os.stat(path).st_mode & 0o007 == 0, "everybody may connect")
     status, _, body = curl(lab, "--unix-socket", path, "http://sentry.example/")
-    L.check(status == 401 and "token" in body.lower(), "it answers %d" % status)
+    L.check(status == 401 and "console --url" in body, "it answers %d" % status)
     words = sentry.control_command("console", "--url").stdout
-    token = words.split("token ")[1].strip()
-    status, headers, _ = curl(lab, "--unix-socket", path, "http://sentry.example/?token=" + token)
-    L.check(status == 303, "the token gives %d" % status)
+    ticket = words.split("login ")[1].strip()
+    status, headers, _ = curl(lab, "--unix-socket", path, "http://sentry.example/?login=" + ticket)
+    L.check(status == 303, "the ticket gives %d" % status)
     # Killed, it is started anew.
     console = subprocess.run(["pgrep", "-P", str(sentry.pid)], capture_output=True, text=True).stdout.split()
     L.check(len(console) == 1, "the sentry has %s children" % len(console))

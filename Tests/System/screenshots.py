@@ -67,7 +67,7 @@ def main():
             "ADVANCED_PORTS_TCP": "65535", "ADVANCED_PORTS_UDP": "65535", "ADVANCED_EXCLUDE_UDP": None, "BLOCK_TCP": "1", "BLOCK_METHOD": "nftables",
             "CONSOLE_LISTEN": "127.0.0.1:%d" % PORT})
         home = "http://127.0.0.1:%d" % PORT
-        url = L.wait_for(lambda: sentry.control_command("console", "--url").stdout.strip(), 5, "the address of the page")
+        url = L.wait_for(lambda: sentry.control_command("console", "--url", ok=None).stdout.strip(), 5, "the address of the page")
         watched = watch.Terminal(lab, 80, 24)
         watched.type("clear; %s watch --utc -c %s" % (L.binary, sentry.config), "Enter")
         scanner = lab.new_source()[0]

@@ -44,7 +44,9 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <linux/audit.h>
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/if_addr.h>
 #include <linux/if_ether.h>
@@ -56,6 +58,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/seccomp.h>
 #include <linux/sock_diag.h>
 
 // GNU extensions, as glibc declares them.
@@ -152,6 +155,49 @@ static inline int CLinux_window_size(int fd, struct winsize *size) { return ioct
 
 // prctl(2) is variadic. The signal comes when the thread that started us ends.
 static inline int CLinux_end_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGTERM); }
+
+// Fewer rights. prctl(2) is variadic; capset(2), landlock(7) and seccomp(2) have no wrapper. The numbers of landlock are the same
+// on all architectures, and older headers lack them.
+extern int setresuid(uid_t real, uid_t effective, uid_t saved);
+extern int setresgid(gid_t real, gid_t effective, gid_t saved);
+static inline int CLinux_prctl(int option, unsigned long a, unsigned long b) { return prctl(option, a, b, 0UL, 0UL); }
+static inline int CLinux_capset(const struct __user_cap_header_struct *header, const struct __user_cap_data_struct *data) {
+  return (int)syscall(SYS_capset, header, data);
+}
+static inline int CLinux_capget(struct __user_cap_header_struct *header, struct __user_cap_data_struct *data) {
+  return (int)syscall(SYS_capget, header, data);
+}
+static inline int CLinux_landlock_create(const void *attributes, size_t size, unsigned flags) {
+  return (int)syscall(444, attributes, size, flags);
+}
+static inline int CLinux_landlock_add(int rules, int kind, const void *rule) { return (int)syscall(445, rules, kind, rule, 0); }
+static inline int CLinux_landlock_restrict(int rules) { return (int)syscall(446, rules, 0); }
+static inline int CLinux_seccomp(unsigned operation, unsigned flags, const void *program) {
+  return (int)syscall(SYS_seccomp, operation, flags, program);
+}
+// landlock_path_beneath_attr is packed, which Swift does not import.
+struct CLinux_beneath {
+  uint64_t access;
+  int32_t folder;
+} __attribute__((packed));
+static inline int CLinux_landlock_beneath(int rules, uint64_t access, int folder) {
+  struct CLinux_beneath rule = {access, folder};
+  return CLinux_landlock_add(rules, 1, &rule);
+}
+// AUDIT_ARCH_* of the machine this is compiled for; 0: no filter of system calls is known for it.
+static inline uint32_t CLinux_audit_arch(void) {
+#if defined(__x86_64__)
+  return AUDIT_ARCH_X86_64;
+#elif defined(__aarch64__)
+  return AUDIT_ARCH_AARCH64;
+#elif defined(__riscv) && __riscv_xlen == 64
+  return AUDIT_ARCH_RISCV64;
+#else
+  return 0;
+#endif
+}
+// The number of a system call here, by its name; -1 where this architecture has none.
+int CLinux_system_call(const char *name);
 
 // Constants that are macros with casts or of a type that does not import.
 static const int CLinux_EPOLL_CLOEXEC = EPOLL_CLOEXEC;

@@ -17,7 +17,7 @@ package struct ECSLines: Sendable {
   /// Adds an event to a file; names are none.
   package func append(_ event: Event, to file: inout LineFile) {
     guard let object = object(event) else { return }
-    file.append { text in
+    file.append(isImportant: !event.isProbe) { text in
       text += object.text.utf8
       text.append(0x0a)
     }
@@ -29,7 +29,7 @@ package struct ECSLines: Sendable {
       time, "event", ["network"], ["info"], "probes-not-listed",
       "\(count) more probes, which came too fast to be listed",
       [("portsentry", .object(["count": JSON(count)]))])
-    file.append { text in
+    file.append(isImportant: true) { text in
       text += object.text.utf8
       text.append(0x0a)
     }
@@ -148,7 +148,7 @@ package struct ECSLines: Sendable {
     ]
     var members: [(String, JSON)] = []
     for (name, value) in more {
-      if name.hasPrefix("event.") {
+      if name.startsWithBytes("event.") {
         event.append((String(name.dropFirst(6)), value))
       } else {
         members.append((name, value))
@@ -170,4 +170,9 @@ package struct ECSLines: Sendable {
 extension Probe {
   /// Whether its numbers are ports.
   var hasPorts: Bool { technique != .icmp && technique != .ipProtocol }
+}
+
+extension Event {
+  /// One of the many: of a flood, these are left out of a file first.
+  var isProbe: Bool { if case .probe = self { true } else { false } }
 }

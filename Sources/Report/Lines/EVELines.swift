@@ -9,7 +9,7 @@ import Wire
 package enum EVELines {
   package static func append(_ event: Event, to file: inout LineFile) {
     guard let object = object(event) else { return }
-    file.append { text in
+    file.append(isImportant: !event.isProbe) { text in
       text += object.text.utf8
       text.append(0x0a)
     }
@@ -27,7 +27,7 @@ package enum EVELines {
         ("dest_ip", .string("\(probe.target)")), ("dest_port", JSON(probe.targetPort)),
         ("proto", .string(probe.protocolName)),
       ]
-      if !probe.hasPorts { members.removeAll { $0.0.hasSuffix("_port") } }
+      if !probe.hasPorts { members.removeAll { $0.0.endsWithBytes("_port") } }
       if probe.technique == .icmp { members.append(("icmp_type", JSON(probe.targetPort))) }
       return line(
         event.time, members, id: Int(probe.technique.rawValue), severity: 3,

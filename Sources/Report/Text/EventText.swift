@@ -116,7 +116,7 @@ package enum EventText {
     return .object([
       "network": .string("\(record.network)"), "since": JSON(record.since.seconds),
       "until": record.until.map { JSON($0.seconds) } ?? .null,
-      "methods": .array(record.methods.split(separator: ",").map { .string(String($0)) }), "port": JSON(record.port),
+      "methods": .array(record.methods.splitBytes(",").map { .string(String($0)) }), "port": JSON(record.port),
       "protocol": .string(record.transport.name), "mode": .string(record.mode), "reason": .string(record.reason),
       "repeats": JSON(block.repeats), "ended": block.ended.map { JSON($0.seconds) } ?? .null,
       "because": JSON(block.because), "went_on": .bool(block.wentOn), "came_back": .bool(block.cameBack),

@@ -8,7 +8,7 @@ package enum Moment {
     if let seconds = Term.seconds(text), !text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) {
       return Timestamp(nanoseconds: now.nanoseconds - seconds * 1_000_000_000)
     }
-    let parts = text.split(whereSeparator: { " T-:".contains($0) }).map { Int64($0) }
+    let parts = text.splitBytes(" T-:").map { Int64($0) }
     let digits = parts.compactMap(\.self)
     guard digits.count == parts.count, (3...6).contains(digits.count), digits.count != 4,
       (1970...2261).contains(digits[0]), (1...12).contains(digits[1]), (1...31).contains(digits[2])

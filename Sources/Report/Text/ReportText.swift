@@ -33,7 +33,7 @@ package enum ReportText {
   static func wrap(_ words: String) -> String {
     var text = ""
     var line = ""
-    for word in words.split(separator: " ") {
+    for word in words.splitBytes(" ") {
       if !line.isEmpty, line.count + 1 + word.count > width {
         text += line + "\n"
         line = ""
@@ -99,7 +99,7 @@ package enum ReportText {
   }
 
   private static func indented(_ text: String) -> String {
-    text.split(separator: "\n").map { "  \($0)\n" }.joined()
+    text.byteLines.map { "  \($0)\n" }.joined()
   }
 
   private static func reach(_ s: Summary) -> String {

@@ -185,7 +185,7 @@ package enum Why {
   ) -> [String] {
     if let why = around.why {
       // Whose it is has been said.
-      return why.split(separator: "\n").filter { !$0.hasPrefix("address ") }.map { SafeText.line(String($0)) }
+      return why.byteLines.filter { !$0.startsWithBytes("address ") }.map { SafeText.line(String($0)) }
     }
     if let block = around.block {
       let until = block.until.map { "for \(Term.text(Timestamp(seconds: $0) - now)) more" } ?? "until it is released"

@@ -20,7 +20,7 @@ package enum StatusText {
       rows.append(("blocks", blocks(live)))
     }
     rows.append(("journal", journal(live, glance, journalProblem, now, zone)))
-    if let live { rows += safe(live) }
+    if let live { rows += allowed(live, now) + safe(live) }
     let width = rows.map(\.0.count).max() ?? 0
     for (name, value) in rows { text += name + String(repeating: " ", count: width - name.count + 2) + value + "\n" }
     if let glance, !glance.top.isEmpty {
@@ -135,7 +135,9 @@ package enum StatusText {
 
   private static func lost(_ live: LiveStatus) -> String {
     let losses = live.losses
-    return losses.isEmpty ? "nothing" : losses.map { "\(Units.count($0.count)) \($0.what)" }.joined(separator: ", ")
+    let waiting = live.log?.waiting ?? 0
+    return (losses.isEmpty ? "nothing" : losses.map { "\(Units.count($0.count)) \($0.what)" }.joined(separator: ", "))
+      + (waiting > 0 ? "; \(Units.plural(waiting, "log line")) waiting for syslog" : "")
   }
 
   private static func blocks(_ live: LiveStatus) -> String {
@@ -161,11 +163,23 @@ package enum StatusText {
     return text
   }
 
+  private static func allowed(_ live: LiveStatus, _ now: Timestamp) -> [(String, String)] {
+    let entries = live.allowed ?? []
+    var rows = entries.prefix(10).enumerated().map { index, entry in
+      let left = entry.until.map { "for \(Term.text(max(Timestamp(seconds: $0) - now, .zero))) more" }
+      return (
+        index == 0 ? "allowed" : "", "\(SafeText.line(entry.network)) (\(left ?? "until `portsentry allow --end`"))"
+      )
+    }
+    if entries.count > 10 { rows.append(("", "and \(entries.count - 10) more, see --json")) }
+    return rows
+  }
+
   private static func safe(_ live: LiveStatus) -> [(String, String)] {
     var rows = [("ignored", Units.plural(live.ignored_networks ?? 0, "network") + " of the ignore file")]
     // That a host does not block itself goes without saying: others first.
     let all = live.never_blocked ?? []
-    let isOurs = { (entry: LiveStatus.Safe) in entry.reason.hasSuffix("of this host") }
+    let isOurs = { (entry: LiveStatus.Safe) in entry.reason.endsWithBytes("of this host") }
     let entries = all.filter { !isOurs($0) } + all.filter(isOurs)
     for (index, entry) in entries.prefix(10).enumerated() {
       rows.append((index == 0 ? "never blocked" : "", SafeText.line("\(entry.network) (\(entry.reason))")))

@@ -1,5 +1,6 @@
 import CLinux
 import Platform
+import Wire
 
 /// Runs the administrator's commands beside the sentry, a few at a time, each with a time limit.
 ///
@@ -53,7 +54,7 @@ package struct CommandRunner: ~Copyable {
 
     /// The first line of what a command wrote, without anything a terminal would act on.
     private static func line(_ output: String) -> String {
-      let text = output.split(whereSeparator: \.isNewline).first ?? ""
+      let text = output.byteLines.first ?? ""
       let clean = text.unicodeScalars.prefix(200).map { $0.properties.generalCategory == .control ? "?" : String($0) }
       return clean.isEmpty ? "" : ": " + clean.joined()
     }
@@ -118,7 +119,7 @@ package struct CommandRunner: ~Copyable {
 
   /// What to poll for reading.
   package var pollDescriptors: [Int32] {
-    running.flatMap { $0.child.outputEnded ? [$0.child.pidfd] : [$0.child.pidfd, $0.child.output] }
+    running.flatMap(\.child.descriptors)
   }
 
   /// When `advance` must be called at the latest; nil when there is nothing to wait for.

@@ -20,8 +20,8 @@ package struct CommandTemplate: Sendable, Equatable {
   static func substitute(_ text: String, target: String, port: UInt16, mode: String) -> String {
     let mode = String(mode.unicodeScalars.filter { ("a"..."z").contains($0) || ("A"..."Z").contains($0) })
     // The values hold no `$`, so no value can complete a token.
-    return text.replacing("$TARGET$", with: target).replacing("$PORT$", with: String(port))
-      .replacing("$MODE$", with: mode)
+    return text.replacingBytes("$TARGET$", with: target).replacingBytes("$PORT$", with: String(port))
+      .replacingBytes("$MODE$", with: mode)
   }
 
   /// Whether this is 1.2's default, `[/path/]route add -host $TARGET$ reject`, which can be done without net-tools.
@@ -34,10 +34,10 @@ package struct CommandTemplate: Sendable, Equatable {
   package static func ipv6Problem(_ template: String) -> String? {
     let commands = simpleCommands(template)
     // Whoever names both has thought of it.
-    if commands.contains(where: { $0.first?.basename.hasPrefix("ip6tables") == true }) { return nil }
+    if commands.contains(where: { $0.first?.basename.startsWithBytes("ip6tables") == true }) { return nil }
     for words in commands {
       guard let name = words.first?.basename else { continue }
-      if name == "iptables" || name.hasPrefix("iptables-") {
+      if name == "iptables" || name.startsWithBytes("iptables-") {
         return "\(name) cannot block an IPv6 address; use ip6tables or BLOCK_METHOD=\"nftables\""
       }
       if name == "route", !words.contains("inet6"), !words.contains("-6"), !words.contains("--inet6") {
@@ -47,10 +47,12 @@ package struct CommandTemplate: Sendable, Equatable {
         return "ip -4 cannot block an IPv6 address; leave -4 out, or use BLOCK_METHOD=\"route\""
       }
       let line = words.joined(separator: " ")
-      if name == "nft", line.contains("ip saddr $TARGET$") || line.contains("ip daddr $TARGET$") {
+      if name == "nft", line.containsBytes("ip saddr $TARGET$") || line.containsBytes("ip daddr $TARGET$") {
         return "nft's ip saddr matches IPv4 only; use a set of each family or BLOCK_METHOD=\"nftables\""
       }
-      if name == "firewall-cmd", line.replacing("\"", with: "").replacing("'", with: "").contains("family=ipv4") {
+      if name == "firewall-cmd",
+        line.replacingBytes("\"", with: "").replacingBytes("'", with: "").containsBytes("family=ipv4")
+      {
         return "family=ipv4 cannot block an IPv6 address; use BLOCK_METHOD=\"nftables\""
       }
     }
@@ -81,8 +83,8 @@ package struct CommandTemplate: Sendable, Equatable {
       tail.insert(last, at: 0)
       words.removeLast()
     }
-    guard let name = words.first?.basename, words.contains(where: { $0.contains("$TARGET$") }) else { return nil }
-    let base = name.split(separator: "-").first.map(String.init) ?? name
+    guard let name = words.first?.basename, words.contains(where: { $0.containsBytes("$TARGET$") }) else { return nil }
+    let base = name.splitBytes("-").first.map(String.init) ?? name
     let inverse: [String]? =
       switch base {
       case "route": swap(words, "add", "del")
@@ -139,19 +141,23 @@ package struct CommandTemplate: Sendable, Equatable {
   private static func inverseOfNFT(_ words: [String]) -> [String]? {
     var arguments = words[1...].joined(separator: " ")
     var quote = ""
-    if words.count == 2, let first = arguments.first, first == "'" || first == "\"", arguments.last == first {
-      quote = String(first)
-      arguments = String(arguments.dropFirst().dropLast())
+    for mark in ["'", "\""]
+    where words.count == 2 && arguments.utf8.count >= 2 && arguments.startsWithBytes(mark)
+      && arguments.endsWithBytes(mark)
+    {
+      quote = mark
+      arguments = String(Substring(arguments.utf8.dropFirst().dropLast()))
+      break
     }
-    guard arguments.hasPrefix("add element "), let open = arguments.firstIndex(of: "{"),
-      let close = arguments.lastIndex(of: "}"), open < close
+    guard arguments.startsWithBytes("add element "), let open = arguments.firstByte("{"),
+      let close = arguments.lastByte("}"), open < close
     else { return nil }
     // `{` may be written `\{` for the shell.
-    let head = arguments[..<open].dropFirst("add element ".count)
-    let escaped = arguments[..<close].last == "\\"
-    let inside = arguments[arguments.index(after: open)..<close].dropLast(escaped ? 1 : 0)
-    let elements = inside.split(separator: ",").compactMap { element in
-      element.split(whereSeparator: \.isWhitespace).first.map(String.init)
+    let head = Substring(arguments[..<open].utf8.dropFirst("add element ".utf8.count))
+    let escaped = arguments[..<close].endsWithBytes("\\")
+    let inside = Substring(arguments[arguments.utf8.index(after: open)..<close].utf8.dropLast(escaped ? 1 : 0))
+    let elements = inside.splitBytes(",").compactMap { element in
+      element.splitBytes(" \t\r\n").first.map(String.init)
     }
     let text = "delete element \(head){ \(elements.joined(separator: ", ")) \(escaped ? "\\" : "")}"
     return [words[0], quote + text + quote]
@@ -171,16 +177,16 @@ package struct CommandTemplate: Sendable, Equatable {
   }
 
   private static func inverseOfFirewallCommand(_ words: [String]) -> [String]? {
-    guard words.contains(where: { $0.hasPrefix("--add-") }) else { return nil }
-    return words.filter { !$0.hasPrefix("--timeout=") }.map {
-      $0.hasPrefix("--add-") ? "--remove-" + $0.dropFirst("--add-".count) : $0
+    guard words.contains(where: { $0.startsWithBytes("--add-") }) else { return nil }
+    return words.filter { !$0.startsWithBytes("--timeout=") }.map {
+      $0.startsWithBytes("--add-") ? "--remove-" + Substring($0.utf8.dropFirst("--add-".utf8.count)) : $0
     }
   }
 
   /// The simple commands of a line, as words; roughly, for looking at command names only.
   private static func simpleCommands(_ template: String) -> [[String]] {
     var result: [[String]] = [[]]
-    for word in Words.split(template.replacing(";", with: " ; ").replacing("|", with: " | ")) {
+    for word in Words.split(template.replacingBytes(";", with: " ; ").replacingBytes("|", with: " | ")) {
       if ["&&", "||", ";", "|", "&", "then", "do", "else", "{", "(", "!", "if"].contains(word) {
         result.append([])
       } else {
@@ -199,57 +205,45 @@ private struct Words {
   init?(_ text: String) {
     // Our own tokens are the only `$` allowed.
     var bare = text
-    for token in ["$TARGET$", "$PORT$", "$MODE$"] { bare = bare.replacing(token, with: "") }
+    for token in ["$TARGET$", "$PORT$", "$MODE$"] { bare = bare.replacingBytes(token, with: "") }
     for redirection in ["2>&1", "&>/dev/null", "2>/dev/null", "1>/dev/null", ">/dev/null", "&&", "\\{", "\\}"] {
-      bare = bare.replacing(redirection, with: "")
+      bare = bare.replacingBytes(redirection, with: "")
     }
-    if bare.contains(where: { "$`|;&<>()\\\n#".contains($0) }) { return nil }
+    if bare.utf8.contains(where: "$`|;&<>()\\\n#".utf8.contains) { return nil }
     words = Self.split(text)
     if words.isEmpty { return nil }
   }
 
   static func split(_ text: String) -> [String] {
     var words: [String] = []
-    var word = ""
-    var quote: Character?
-    for character in text {
+    var word: [UInt8] = []
+    var quote: UInt8?
+    func finish() {
+      if !word.isEmpty { words.append(String(decoding: word, as: UTF8.self)) }
+      word = []
+    }
+    // By bytes, as the shell does it.
+    for byte in text.utf8 {
       if let open = quote {
-        word.append(character)
-        if character == open { quote = nil }
-      } else if character == " " || character == "\t" {
-        if !word.isEmpty { words.append(word) }
-        word = ""
+        word.append(byte)
+        if byte == open { quote = nil }
+      } else if byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") {
+        finish()
       } else {
-        if character == "'" || character == "\"" { quote = character }
-        word.append(character)
+        if byte == UInt8(ascii: "'") || byte == UInt8(ascii: "\"") { quote = byte }
+        word.append(byte)
       }
     }
-    if !word.isEmpty { words.append(word) }
+    finish()
     return words
   }
 }
 
 extension String {
-  fileprivate var basename: String { split(separator: "/").last.map(String.init) ?? self }
+  fileprivate var basename: String { splitBytes("/").last.map(String.init) ?? self }
 
   /// Whether this is the command, by name or by an absolute path.
-  fileprivate func isCommand(_ name: String) -> Bool { self == name || (hasPrefix("/") && basename == name) }
-
-  /// `replacing` of the standard library's regex module is not needed for fixed texts.
-  func replacing(_ part: String, with other: String) -> String {
-    guard contains(part.first!), !part.isEmpty else { return self }
-    let (text, part) = (Array(utf8), Array(part.utf8))
-    var result: [UInt8] = []
-    var index = 0
-    while index < text.count {
-      if index + part.count <= text.count, text[index..<index + part.count] == part[...] {
-        result += Array(other.utf8)
-        index += part.count
-      } else {
-        result.append(text[index])
-        index += 1
-      }
-    }
-    return String(decoding: result, as: UTF8.self)
+  fileprivate func isCommand(_ name: String) -> Bool {
+    isSameBytes(as: name) || (startsWithBytes("/") && basename.isSameBytes(as: name))
   }
 }

@@ -127,7 +127,7 @@ package struct HandshakeGate: ~Copyable {
 
   /// The root of the version 2 hierarchy of control groups, where it is mounted, or else in a mount of our own that
   /// nobody sees (which takes CAP_SYS_ADMIN).
-  private static func controlGroups() throws(Errno) -> FileDescriptor {
+  static func controlGroups() throws(Errno) -> FileDescriptor {
     let bytes = try Files.read("/proc/self/mounts", limit: 4 << 20)
     for line in bytes.split(separator: UInt8(ascii: "\n")) {
       let words = line.split(separator: UInt8(ascii: " "))
@@ -215,7 +215,7 @@ package struct HandshakeGate: ~Copyable {
   }
 
   /// The kernel's number for the network namespace of a socket.
-  private static func namespaceCookie(_ socket: Int32) throws(Errno) -> UInt64 {
+  static func namespaceCookie(_ socket: Int32) throws(Errno) -> UInt64 {
     var cookie: UInt64 = 0
     var length = socklen_t(8)
     try check("getsockopt", "SO_NETNS_COOKIE") {

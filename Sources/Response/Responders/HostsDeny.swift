@@ -24,7 +24,7 @@ package struct HostsDeny: Sendable, Equatable {
   ///   - target: a network is written as address and mask (IPv4) or `[address]/length` (IPv6).
   package static func line(_ template: String, target: IPNetwork, port: UInt16 = 0, mode: String = "") -> String {
     // Somebody who knew may have put the brackets there.
-    let template = template.replacing("[$TARGET$]", with: "$TARGET$")
+    let template = template.replacingBytes("[$TARGET$]", with: "$TARGET$")
     return CommandTemplate.substitute(template, target: text(of: target), port: port, mode: mode)
   }
 
@@ -50,7 +50,7 @@ package struct HostsDeny: Sendable, Equatable {
   package func missing(of lines: [String]) throws(ResponderError) -> [String] {
     guard !lines.isEmpty else { return [] }
     let present = Set((try contents() ?? []).split(separator: Self.newline))
-    return lines.filter { !present.contains(Array($0.utf8)[...]) }
+    return lines.filter { !present.contains($0.preservedBytes[...]) }
   }
 
   /// Appends the line, unless the file has it. Creates the file (0644) when it is missing.
@@ -63,10 +63,9 @@ package struct HostsDeny: Sendable, Equatable {
     do throws(Errno) {
       let file = try openForAppending()
       let info = try acceptable(file)
-      // A last line without its newline must not swallow ours.
-      let glue: [UInt8] = old.isEmpty || old.last == Self.newline ? [] : [Self.newline]
+      let glue = Self.glue(after: old)
       do throws(Errno) {
-        try file.writeAll(glue + Array(line.utf8) + [Self.newline])
+        try file.writeAll(glue + line.preservedBytes + [Self.newline])
         try Platform.check("fsync", path) { fsync(file.raw) }
       } catch {
         // A full disk may have taken half a line, which could name another host.
@@ -113,9 +112,17 @@ package struct HostsDeny: Sendable, Equatable {
     }
   }
 
+  /// What has to stand between the file's text and a line of ours: a last line without its newline must not swallow it,
+  /// nor one that goes on in the next (a backslash before the newline, hosts_access(5)).
+  private static func glue(after text: [UInt8]) -> [UInt8] {
+    let ended = text.isEmpty || text.last == newline
+    let last = text.dropLast(text.last == newline ? 1 : 0).last
+    return (ended ? [] : [newline]) + (last == UInt8(ascii: "\\") ? [newline] : [])
+  }
+
   /// Where the line stands in the text, with its newline.
   private static func ranges(of line: String, in text: [UInt8]) -> [Range<Int>] {
-    let line = Array(line.utf8)
+    let line = line.preservedBytes
     var result: [Range<Int>] = []
     var start = 0
     while start < text.count {

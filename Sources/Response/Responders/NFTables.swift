@@ -15,10 +15,15 @@ import Wire
 ///   chain prerouting {
 ///     type filter hook prerouting priority raw; policy accept;
 ///     iif lo accept
-///     ip saddr @banned4 counter drop
-///     ip6 saddr @banned6 counter drop
-///     ip saddr @banned4net counter drop
-///     ip6 saddr @banned6net counter drop
+///     ip saddr @banned4 counter goto banned
+///     ip6 saddr @banned6 counter goto banned
+///     ip saddr @banned4net counter goto banned
+///     ip6 saddr @banned6net counter goto banned
+///   }
+///   chain banned {
+///     tcp flags & (syn | ack) != syn socket transparent 0 socket wildcard 0 accept
+///     meta iifkind "bridge" fib daddr type != local accept
+///     drop
 ///   }
 /// }
 /// ```
@@ -35,8 +40,12 @@ package struct NFTables: ~Copyable {
   private var trap: NFTablesTrap?
   /// Whether a network is or was blocked.
   private var hasNetworks = false
+  /// Whether a ban leaves open connections alone; false where the kernel lacks an expression for it.
+  package private(set) var sparesConnections = true
   /// What the table is to be made of.
-  private var layout: NFTablesLayout { (trap?.layout ?? NFTablesLayout()).withBans(networks: hasNetworks) }
+  private var layout: NFTablesLayout {
+    (trap?.layout ?? NFTablesLayout()).withBans(networks: hasNetworks, sparing: sparesConnections)
+  }
   private var socket: NetlinkSocket
   /// A dump comes in datagrams of up to 32 KiB, an error with the message it is about.
   private var buffer = [UInt8](repeating: 0, count: 1 << 17)
@@ -66,6 +75,20 @@ package struct NFTables: ~Copyable {
   /// - Throws: `.notPermitted`, `.unsupported`, `.contended`, `.failed`.
   @discardableResult
   package mutating func ensure() throws(ResponderError) -> Bool {
+    guard sparesConnections, trap == nil else { return try make() }
+    do throws(ResponderError) { return try make() } catch .missing {
+      // An expression that the kernel does not know is `ENOENT`: bans go on without it.
+      sparesConnections = false
+      return try make()
+    } catch .unsupported {
+      sparesConnections = false
+      return try make()
+    } catch {
+      throw error
+    }
+  }
+
+  private mutating func make() throws(ResponderError) -> Bool {
     try unchanged { (self) throws(ResponderError) in
       let generation = try self.generation()
       try self.noticeNetworks()

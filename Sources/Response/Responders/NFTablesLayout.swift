@@ -9,16 +9,46 @@ struct NFTablesLayout: Equatable, Sendable {
 
   /// With the bans before it. `iif lo` first: loopback has interface number 1 in every network namespace
   /// (`LOOPBACK_IFINDEX`).
-  func withBans(networks: Bool) -> NFTablesLayout {
+  ///
+  /// - Parameters:
+  ///   - networks: whether there are rules for the sets of networks.
+  ///   - sparing: whether open connections and what is only forwarded for own bridges go on; needs `socket wildcard` (5.11).
+  func withBans(networks: Bool, sparing: Bool) -> NFTablesLayout {
+    let end = sparing ? RuleExpression.goTo("banned", returns: false) : .verdict(UInt32(NF_DROP))
     let rules = NFTablesSet.bans.filter { networks || !$0.holdsNetworks }.map { set in
-      RuleExpression.source(set.isV4) + [.isIn(set: set.name), .counter, .verdict(UInt32(NF_DROP))]
+      RuleExpression.source(set.isV4) + [.isIn(set: set.name), .counter, end]
     }
     // `NF_IP_PRI_RAW`: before connection tracking, where a drop costs a third of one after it.
     let bans = NFTablesChain(
       name: "prerouting", priority: -300,
       rules: [[.meta(NFT_META_IIF.rawValue), .equals(UInt32(1).hostBytes), .verdict(UInt32(NF_ACCEPT))]] + rules)
-    return NFTablesLayout(sets: NFTablesSet.bans + sets, chains: [bans] + chains)
+    let banned = NFTablesChain(name: "banned", priority: nil, rules: Self.sparingRules)
+    return NFTablesLayout(sets: NFTablesSet.bans + sets, chains: (sparing ? [banned] : []) + [bans] + chains)
   }
+
+  /// What is left to a source that is blocked: the connections it has with this host, but for those with decoys (transparent
+  /// sockets), so that a ban cuts nobody's session; and what is only forwarded for own bridges (`meta iifkind bridge`), so
+  /// that a container that scans its host does not take its service off the net. A half-open connection is not one yet.
+  private static let sparingRules: [[RuleExpression]] = {
+    let accept = RuleExpression.verdict(UInt32(NF_ACCEPT))
+    let notSYN: [RuleExpression] = [
+      .meta(NFT_META_L4PROTO.rawValue), .equals([UInt8(IPPROTO_TCP)]),
+      .payload(NFT_PAYLOAD_TRANSPORT_HEADER.rawValue, offset: 13, length: 1), .mask([0x12]),
+      .compare(NFT_CMP_NEQ.rawValue, [0x02]),
+    ]
+    let bridge = Array("bridge".utf8) + [UInt8](repeating: 0, count: 10)
+    return [
+      notSYN + [
+        .socket(NFT_SOCKET_TRANSPARENT.rawValue), .equals([0]), .socket(NFT_SOCKET_WILDCARD.rawValue), .equals([0]),
+        accept,
+      ],
+      [
+        .meta(NFT_META_IIFKIND.rawValue), .equals(bridge), .targetType,
+        .compare(NFT_CMP_NEQ.rawValue, UInt32(RTN_LOCAL).hostBytes), accept,
+      ],
+      [.verdict(UInt32(NF_DROP))],
+    ]
+  }()
 }
 
 /// A set of ours.

@@ -18,6 +18,7 @@ import Wire
 ///   socket transparent <= 1 jump served
 ///   ip saddr @spared4 accept
 ///   fib daddr type != local accept
+///   meta nfproto ipv4 tcp dport @closed4 accept
 ///   tcp dport @trap tcp flags & (rst | ack) == 0 goto touch
 ///   tcp dport @decoy tproxy ip to 127.0.0.1:P accept
 ///   ip saddr @doubt4 tproxy ip to 127.0.0.1:P accept
@@ -44,6 +45,20 @@ import Wire
 ///   ip saddr @doubt4 tproxy ip to 127.0.0.1:P drop
 ///   meta nfproto @flooded tproxy ip to 127.0.0.1:P drop
 /// }
+/// chain bridged {                                    # only where br_netfilter is in force
+///   type filter hook prerouting priority -2147483648; policy accept;
+///   tcp flags & ack == ack ip saddr != @doubt4 meta nfproto != @flooded accept
+///   iifname "br0" meta l4proto tcp goto trap_again
+/// }
+/// chain trap_again {
+///   socket transparent <= 1 jump served
+///   ip saddr @spared4 accept
+///   fib daddr type != local accept
+///   meta nfproto ipv4 tcp dport @closed4 accept
+///   tcp dport @trap tproxy ip to 127.0.0.1:P accept
+///   ip saddr @doubt4 tproxy ip to 127.0.0.1:P accept
+///   meta nfproto @flooded tproxy ip to 127.0.0.1:P accept
+/// }
 /// chain stray {
 ///   ip saddr @doubt4 socket transparent 1 accept
 ///   ip saddr @doubt4 fib daddr type local tproxy ip to 127.0.0.1:P drop
@@ -61,6 +76,10 @@ import Wire
 ///   Only SYN cookies of the decoy's come in such segments, and who has one has sent a SYN before.
 /// - A stray FIN/ACK (nmap -sM) is dropped on its way to services, too: Linux answers it with RST at open and closed ports,
 ///   and silence on one of them only would tell them apart. `tproxy` passes over connections that are not the decoy's.
+/// - br_netfilter runs the hooks of prerouting while a packet is the bridge's, and on its way up to the host skips them, from its own
+///   first function on (`ip_sabotage_in`, of the lowest priority there is). The socket that `tproxy` has set is lost in between. A chain
+///   of the same priority that came later runs before that function: there the packet is steered again. Doubts, drops and translation
+///   have had their turn.
 /// - IPv6 sources are doubted by their /64, since whoever has one address there has them all.
 /// - Every rule that reads ports or steers names its protocol again: `nft -f` refuses it otherwise, and a saved ruleset
 ///   has to load.
@@ -88,10 +107,16 @@ package struct NFTablesTrap: Equatable, Sendable {
   /// Ports whose touch raises doubt where nothing serves them.
   package var tcp = PortSet()
   package var udp = PortSet()
+  /// TCP ports about which nobody is lied to, by family: a touch raises no doubt either. Port 0, which no service can have,
+  /// is among them in any case.
+  package var closed4 = PortSet()
+  package var closed6 = PortSet()
   /// Who is never doubted or deceived.
   package var spared = IPNetworkSet()
   /// The interfaces by name; empty: all but loopback.
   package var interfaces: [String] = []
+  /// Bridges whose packets br_netfilter takes from the rules.
+  package var bridges: [String] = []
 
   package init() {}
 
@@ -107,10 +132,12 @@ package struct NFTablesTrap: Equatable, Sendable {
     full.v4 = Door(tcp: 1, udp: 1)
     full.v6 = full.v4
     full.doubt = .seconds(1)
-    let layout = full.layout.withBans(networks: true)
+    full.bridges = ["br0"]
+    let layout = full.layout.withBans(networks: true, sparing: true)
     return (Set(layout.sets.map(\.name)), Set(layout.chains.map(\.name)))
   }()
 
+  private static let impossible = PortSet(CollectionOfOne<UInt16>(0))
   private static let transient = NFT_SET_TIMEOUT.rawValue | NFT_SET_EVAL.rawValue
   private static let interval = NFT_SET_INTERVAL.rawValue
 
@@ -126,6 +153,8 @@ package struct NFTablesTrap: Equatable, Sendable {
     return [
       NFTablesSet(name: "spared4", key: .ipv4, flags: Self.interval, elements: networks(true)),
       NFTablesSet(name: "spared6", key: .ipv6, flags: Self.interval, elements: networks(false)),
+      NFTablesSet(name: "closed4", key: .port, flags: Self.interval, elements: ports(closed4.union(Self.impossible))),
+      NFTablesSet(name: "closed6", key: .port, flags: Self.interval, elements: ports(closed6.union(Self.impossible))),
       NFTablesSet(name: "decoy", key: .port, flags: Self.interval, elements: ports(decoy)),
       NFTablesSet(name: "trap", key: .port, flags: Self.interval, elements: ports(tcp.union(decoy))),
       NFTablesSet(name: "trapudp", key: .port, flags: Self.interval, elements: ports(udp)),
@@ -183,6 +212,11 @@ package struct NFTablesTrap: Equatable, Sendable {
       .socket(NFT_SOCKET_TRANSPARENT.rawValue), .compare(NFT_CMP_LTE.rawValue, [1]), .goTo("served", returns: true),
     ])
     tcpRules += Self.pass
+    for (isV4, _) in families {
+      tcpRules.append(
+        RuleExpression.family(isV4) + Self.port(IPPROTO_TCP)
+          + [.isIn(set: isV4 ? "closed4" : "closed6"), Self.accept])
+    }
     // What opens a connection bears neither ACK nor RST; what bears one may be an answer, and raises no doubt.
     tcpRules.append(
       Self.port(IPPROTO_TCP) + [.isIn(set: "trap")] + Self.flags(0x14, 0).dropFirst(2)
@@ -201,7 +235,35 @@ package struct NFTablesTrap: Equatable, Sendable {
       if doubt != nil { tcpRules += doubted(isV4, lie) }
     }
     chains.append(NFTablesChain(name: "trap_tcp", priority: nil, rules: tcpRules))
-    return chains
+    return bridges.isEmpty ? chains : chains + again
+  }
+
+  /// Steers once more what br_netfilter has taken from the rules.
+  private var again: [NFTablesChain] {
+    var rules: [[RuleExpression]] = [
+      [.socket(NFT_SOCKET_TRANSPARENT.rawValue), .compare(NFT_CMP_LTE.rawValue, [1]), .goTo("served", returns: true)]
+    ]
+    rules += Self.pass
+    for (isV4, _) in families {
+      rules.append(
+        RuleExpression.family(isV4) + Self.port(IPPROTO_TCP)
+          + [.isIn(set: isV4 ? "closed4" : "closed6"), Self.accept])
+    }
+    for (isV4, door) in families {
+      let lie = Self.steer(isV4, IPPROTO_TCP, door.tcp) + [Self.accept]
+      rules.append(RuleExpression.family(isV4) + Self.port(IPPROTO_TCP) + [.isIn(set: "trap")] + lie)
+      if doubt != nil { rules += doubted(isV4, lie) }
+    }
+    return [
+      NFTablesChain(name: "trap_again", priority: nil, rules: rules),
+      NFTablesChain(
+        name: "bridged", priority: .min,
+        rules: families.map { honest($0.isV4) }
+          + bridges.map {
+            [.meta(NFT_META_IIFNAME.rawValue), .equals(Self.interfaceName($0))] + Self.transport(IPPROTO_TCP)
+              + [.goTo("trap_again", returns: false)]
+          }),
+    ]
   }
 
   private var families: [(isV4: Bool, door: Door)] {

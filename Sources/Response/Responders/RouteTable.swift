@@ -120,11 +120,7 @@ extension NetlinkSocket {
   mutating func dumpRoutes(
     _ request: rtmsg, buffer: inout [UInt8], _ body: (rtmsg, [Int32: ArraySlice<UInt8>]) -> Void
   ) throws(Errno) {
-    let sequence = nextSequence()
-    var message = NetlinkMessage()
-    message.begin(UInt16(RTM_GETROUTE), flags: NLM_F_REQUEST | NLM_F_DUMP, sequence: sequence, fixed: request)
-    message.end()
-    try self.request(message, sequence: sequence, buffer: &buffer) { reply in
+    try dump(Int(RTM_GETROUTE), request, buffer: &buffer) { reply in
       guard reply.type == UInt16(RTM_NEWROUTE), let route = reply.fixed(rtmsg.self) else { return }
       body(route, reply.attributes(after: MemoryLayout<rtmsg>.size))
     }
@@ -132,6 +128,17 @@ extension NetlinkSocket {
 }
 
 extension rtmsg {
+  /// The next hops of a route that has several.
+  static func nextHops(_ parts: [Int32: ArraySlice<UInt8>]) -> [(interface: Int32, attributes: ArraySlice<UInt8>)] {
+    var result: [(interface: Int32, attributes: ArraySlice<UInt8>)] = []
+    var hops = parts[RTA_MULTIPATH] ?? []
+    while let hop = hops.value(at: 0, as: rtnexthop.self), hop.rtnh_len >= 8, Int(hop.rtnh_len) <= hops.count {
+      result.append((hop.rtnh_ifindex, hops.prefix(Int(hop.rtnh_len)).dropFirst(8)))
+      hops = hops.dropFirst((Int(hop.rtnh_len) + 3) & ~3)
+    }
+    return result
+  }
+
   /// The network a route leads to; a default route has no address in it.
   func destination(_ parts: [Int32: ArraySlice<UInt8>]) -> IPNetwork? {
     let none = Int32(rtm_family) == AF_INET ? IPAddress.unspecifiedV4 : .unspecified

@@ -2,6 +2,7 @@ import ArgumentParser
 import Configuration
 import Daemon
 import Platform
+import Report
 import Wire
 
 struct Check: ParsableCommand {
@@ -12,7 +13,11 @@ struct Check: ParsableCommand {
   @OptionGroup var settings: SettingsOptions
 
   func run() throws {
-    let plan = Plan.make(settings.options())
+    var options = settings.options()
+    let path = options.configurationPath ?? RunOptions.defaultConfigurationPath
+    options.commandUser = ServiceUser.ofCommands(
+      asksForService: path == RunOptions.defaultConfigurationPath && !options.isClassicCall)
+    let plan = Plan.make(options)
     for problem in plan.diagnostics { Console.error("\(problem)") }
     if plan.configurationPath == nil, settings.configuration != nil { throw ExitCode(78) }
     let source = plan.configurationPath ?? "built-in settings (there is no \(RunOptions.defaultConfigurationPath))"
@@ -22,9 +27,21 @@ struct Check: ParsableCommand {
       Explanation.explain(
         plan.configuration, tcpMode: plan.tcpMode, udpMode: plan.udpMode, ignoredNetworks: plan.ignored.count),
       terminator: "")
+    sayHidden(plan)
     let errors = plan.diagnostics.count { $0.severity == .error }
     let warnings = plan.diagnostics.count - errors
     Console.print("\(errors) error\(errors == 1 ? "" : "s"), \(warnings) warning\(warnings == 1 ? "" : "s")")
     if errors > 0 { throw ExitCode(78) }
+  }
+
+  /// Whether strangers reach the decoys only a running sentry can tell.
+  private func sayHidden(_ plan: Plan) {
+    guard let reply = try? ControlClient.ask(plan.configuration.controlSocket, .status(json: true), patience: 3),
+      reply.exitCode == 0, let status: LiveStatus = JournalAccess.decode(reply.text),
+      let hidden = status.deception?.hidden, !hidden.isEmpty
+    else { return }
+    Console.print(
+      "Decoys: HIDDEN on \(hidden.map { SafeText.line($0) }.joined(separator: ", ")): the test packets of the running sentry do not reach them; its log has the rule that helps"
+    )
   }
 }

@@ -13,7 +13,7 @@ struct ControlOptions: ParsableArguments {
   var controlSocket: String?
 
   @Option(
-    name: [.customShort("c", allowingJoined: true), .customLong("configfile")],
+    name: [.customShort("c", allowingJoined: true), .customLong("configfile"), .customLong("config")],
     help: ArgumentHelp(
       "Take CONTROL_SOCKET from this configuration.", valueName: "path"))
   var configuration: String?
@@ -21,31 +21,49 @@ struct ControlOptions: ParsableArguments {
   /// Sends a message and prints the answer.
   func ask(_ message: ControlMessage) throws { Console.print(try request(message), terminator: "") }
 
+  /// Why there is no answer.
+  struct Failure: Error {
+    let code: Int32
+    let text: String
+  }
+
   /// Sends a message; an answer that is none ends the program, with a word why.
   func request(_ message: ControlMessage) throws -> String {
+    switch attempt(message) {
+    case .success(let text): return text
+    case .failure(let failure):
+      Console.error(failure.text)
+      throw ExitCode(failure.code)
+    }
+  }
+
+  /// Sends a message.
+  ///
+  /// - Parameter patience: for how many seconds at a time nothing may come; nil for whoever has nothing else to do.
+  func attempt(_ message: ControlMessage, patience: Int? = nil) -> Result<String, Failure> {
     var options = RunOptions()
     options.configurationPath = configuration
     let path = controlSocket ?? Plan.make(options).configuration.controlSocket
-    let reply: ControlReply
     do {
-      reply = try ControlClient.ask(path, message)
+      let reply = try ControlClient.ask(path, message, patience: patience)
+      if reply.exitCode == 0 { return .success(reply.text) }
+      let text = reply.text.endsWithBytes("\n") ? String(Substring(reply.text.utf8.dropLast())) : reply.text
+      return .failure(Failure(code: reply.exitCode, text: text))
     } catch {
       if error.isMissing {
-        Console.error("portsentry: no sentry is running (nobody answers on \(path)); start it with `portsentry run`")
-        throw ExitCode(69)
+        return .failure(
+          Failure(
+            code: 69,
+            text: "portsentry: no sentry is running (nobody answers on \(path)); start it with `portsentry run`"))
       }
       if error.isForbidden {
-        Console.error("portsentry: no permission to ask the sentry on \(path): be root, or the user it runs as")
-        throw ExitCode(77)
+        return .failure(
+          Failure(
+            code: 77,
+            text: "portsentry: no permission to ask the sentry on \(path): be root, or the user it runs as"))
       }
-      Console.error("portsentry: \(error)")
-      throw ExitCode(69)
+      return .failure(Failure(code: 69, text: "portsentry: \(error)"))
     }
-    guard reply.exitCode == 0 else {
-      Console.error(reply.text, terminator: "")
-      throw ExitCode(reply.exitCode)
-    }
-    return reply.text
   }
 }
 
@@ -68,7 +86,9 @@ struct Block: ParsableCommand {
   var reason = ""
 
   func run() throws {
-    guard IPNetwork(target) != nil else { throw ValidationError("\(target) is neither an address nor a network.") }
+    guard IPNetwork(target) != nil else {
+      throw ValidationError(AddressText.fault(target, shown: SafeText.line(target)) + ".")
+    }
     var seconds: Int64?
     if let time {
       guard let parsed = Self.seconds(time) else {
@@ -77,7 +97,9 @@ struct Block: ParsableCommand {
       seconds = parsed
     }
     // Tabs part the words of a request.
-    let clean = String(reason.map { $0 == "\t" || $0.isNewline ? " " : $0 }.prefix(500))
+    let clean = String(
+      String.UnicodeScalarView(reason.unicodeScalars.prefix(500).map { $0.value < 0x20 || $0.value == 0x7f ? " " : $0 })
+    )
     try control.ask(.block(target: target, seconds: seconds, reason: clean))
   }
 
@@ -99,7 +121,9 @@ struct Why: ParsableCommand {
   var json = false
 
   func run() throws {
-    guard IPNetwork(target) != nil else { throw ValidationError("\(target) is neither an address nor a network.") }
+    guard IPNetwork(target) != nil else {
+      throw ValidationError(AddressText.fault(target, shown: SafeText.line(target)) + ".")
+    }
     try control.ask(.why(target: target, json: json))
   }
 }
@@ -129,7 +153,9 @@ struct Unblock: ParsableCommand {
 
   func run() throws {
     guard let target else { return try control.ask(.unblockAll) }
-    guard IPNetwork(target) != nil else { throw ValidationError("\(target) is neither an address nor a network.") }
+    guard IPNetwork(target) != nil else {
+      throw ValidationError(AddressText.fault(target, shown: SafeText.line(target)) + ".")
+    }
     try control.ask(.unblock(target: target))
   }
 }

@@ -13,11 +13,21 @@ private let exitCodes =
 struct Status: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Say what is watched, what comes in, what is lost, who is most active, and whether all is well.",
-    discussion: "Exit status: 0 done; 64 wrong usage; 69 no sentry runs; 77 no permission.")
+    discussion: """
+      Exit status: 0 done; 64 wrong usage; 69 no sentry runs; 77 no permission. With --nagios: 0 OK, 1 WARNING, \
+      2 CRITICAL, 3 UNKNOWN.
+      """)
 
   @OptionGroup var options: JournalOptions
+  @Flag(help: "Print one line for Nagios or Icinga, and end with the state it names.")
+  var nagios = false
+
+  func validate() throws {
+    if nagios, options.json { throw ValidationError("Use either --nagios or --json.") }
+  }
 
   func run() throws {
+    if nagios { return try answerNagios() }
     if options.json { return try options.access.control.ask(.status(json: true)) }
     let plan = options.plan
     let now = Clock.now
@@ -38,6 +48,16 @@ struct Status: ParsableCommand {
       StatusText.render(
         live, glance, journalProblem: problem, now: now, options.zone, isPlain: Console.isPlain), terminator: "")
     if live == nil { throw ExitCode(69) }
+  }
+
+  private func answerNagios() throws {
+    let answer: NagiosText
+    switch options.access.control.attempt(.status(json: true), patience: 8) {
+    case .success(let text): answer = NagiosText(JournalAccess.decode(text))
+    case .failure(let error): answer = NagiosText(noAnswer: "\(error.text)", isForbidden: error.code == 77)
+    }
+    Console.print(answer.line)
+    if answer.state != .ok { throw ExitCode(answer.state.rawValue) }
   }
 }
 
@@ -210,7 +230,7 @@ struct Blocked: ParsableCommand {
   func run() throws {
     let now = Clock.now
     guard list.since != nil else {
-      let text = try options.access.control.request(.blocked(json: true))
+      let text = try options.access.control.request(.blocked)
       guard var blocks: [LiveBlock] = JournalAccess.decode(text) else { throw ExitCode(69) }
       let all = blocks.count
       if let limit = list.limit { blocks = Array(blocks.prefix(limit)) }

@@ -40,7 +40,7 @@ struct Replay: ParsableCommand {
   var mode: ReplayMode?
 
   @Option(
-    name: [.customShort("c", allowingJoined: true), .customLong("configfile")],
+    name: [.customShort("c", allowingJoined: true), .customLong("configfile"), .customLong("config")],
     help: ArgumentHelp(
       "Watch, count and ignore as this configuration says. Otherwise all ports are watched.", valueName: "path"))
   var configuration: String?

@@ -4,11 +4,12 @@ import Detection
 import EventLog
 import Platform
 import Response
+import Wire
 
 /// What `run` and `check` share: where the settings come from.
 struct SettingsOptions: ParsableArguments {
   @Option(
-    name: [.customShort("c", allowingJoined: true), .customLong("configfile")],
+    name: [.customShort("c", allowingJoined: true), .customLong("configfile"), .customLong("config")],
     help: ArgumentHelp(
       "Read this configuration instead of \(RunOptions.defaultConfigurationPath).", valueName: "path"))
   var configuration: String?
@@ -42,8 +43,9 @@ struct SettingsOptions: ParsableArguments {
   @Option(
     name: .customLong("log-format"),
     help: ArgumentHelp(
-      "Speak as 1.2 or as 2.x, whichever way it was started (1.2, 2).", valueName: "1.2|2"))
-  var logFormat: Dialect?
+      "Write the log for people, or in the words of 1.2 or 2.x (native, 1.2, 2), whatever LOG_FORMAT says.",
+      valueName: "native|1.2|2"))
+  var logFormat: LogDialect?
 
   @Option(
     name: .customLong("state-dir"), help: ArgumentHelp("Keep blocks here instead of in STATE_DIR.", valueName: "dir"))
@@ -82,12 +84,13 @@ struct SettingsOptions: ParsableArguments {
 
   /// In the background the working directory is another: 2.x lost relative paths there.
   static func absolute(_ path: String) -> String {
-    guard !path.hasPrefix("/"), let folder = Files.currentFolder else { return path }
+    guard !path.startsWithBytes("/"), let folder = Files.currentFolder else { return path }
     return "\(folder)/\(path)"
   }
 }
 
 extension Dialect: ExpressibleByArgument {}
+extension LogDialect: ExpressibleByArgument {}
 extension LogSink.Output: ExpressibleByArgument {}
 
 struct Run: ParsableCommand {
@@ -168,6 +171,7 @@ struct Run: ParsableCommand {
   func run() throws {
     Heap.share()
     var options = settings.options()
+    options.commandUser = ServiceUser.ofCommands(asksForService: false)
     options.interfaces =
       switch interfaces.first {
       case nil: nil

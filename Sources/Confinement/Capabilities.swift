@@ -1,0 +1,79 @@
+import CLinux
+import Platform
+
+/// A set of capabilities(7).
+package struct Capabilities: OptionSet, Sendable, Hashable, CustomStringConvertible {
+  /// Bit n is the capability with number n, as in `/proc/PID/status`.
+  package let rawValue: UInt64
+
+  package init(rawValue: UInt64) { self.rawValue = rawValue }
+
+  private init(number: Int32) { self.init(rawValue: 1 << UInt64(number)) }
+
+  package static let bindService = Capabilities(number: CAP_NET_BIND_SERVICE)
+  package static let netAdmin = Capabilities(number: CAP_NET_ADMIN)
+  package static let netRaw = Capabilities(number: CAP_NET_RAW)
+  package static let bpf = Capabilities(number: CAP_BPF)
+
+  /// Those that have a name here; others are told by their number.
+  private static let names: [(Capabilities, String)] = [
+    (.bindService, "CAP_NET_BIND_SERVICE"), (.netAdmin, "CAP_NET_ADMIN"), (.netRaw, "CAP_NET_RAW"),
+    (.bpf, "CAP_BPF"),
+  ]
+
+  /// As systemd writes them, in the order of their numbers.
+  package var names: [String] {
+    (0..<64).map { Capabilities(rawValue: 1 << $0) }.filter(contains).map { capability in
+      Self.names.first { $0.0 == capability }?.1 ?? "capability \(capability.rawValue.trailingZeroBitCount)"
+    }
+  }
+
+  package var description: String { isEmpty ? "none" : names.joined(separator: " ") }
+
+  /// What this thread may make use of.
+  package static func permitted() throws(Errno) -> Capabilities {
+    var header = header
+    var data = (__user_cap_data_struct(), __user_cap_data_struct())
+    try check("capget") {
+      unsafe withUnsafeMutableBytes(of: &data) {
+        unsafe CLinux_capget(&header, $0.baseAddress!.assumingMemoryBound(to: __user_cap_data_struct.self))
+      }
+    }
+    return Capabilities(rawValue: UInt64(data.0.permitted) | UInt64(data.1.permitted) << 32)
+  }
+
+  private static var header: __user_cap_header_struct {
+    __user_cap_header_struct(version: UInt32(_LINUX_CAPABILITY_VERSION_3), pid: 0)
+  }
+
+  /// Keeps these of this thread's capabilities and gives all others up, for good: also what an executed program would get
+  /// (the bounding set, where we may still change it).
+  ///
+  /// - Parameter inherited: whether a program we execute gets them too (ambient).
+  package static func keepOnly(_ kept: Capabilities, inherited: Bool) throws(Errno) {
+    // Beyond the last one the kernel knows: EINVAL. Without CAP_SETPCAP: EPERM, and then there is nothing to take away that
+    // could come back, as nothing set-user-ID gives more than no_new_privs lets it.
+    for number in 0..<64 where !kept.contains(Capabilities(rawValue: 1 << UInt64(number))) {
+      if CLinux_prctl(PR_CAPBSET_DROP, UInt(number), 0) != 0 { break }
+    }
+    let permitted = try permitted().intersection(kept)
+    var header = header
+    func half(_ shift: UInt64) -> __user_cap_data_struct {
+      let bits = UInt32(truncatingIfNeeded: permitted.rawValue >> shift)
+      return __user_cap_data_struct(effective: bits, permitted: bits, inheritable: inherited ? bits : 0)
+    }
+    var data = (half(0), half(32))
+    try check("capset") {
+      unsafe withUnsafeBytes(of: &data) {
+        unsafe CLinux_capset(&header, $0.baseAddress!.assumingMemoryBound(to: __user_cap_data_struct.self))
+      }
+    }
+    try check("prctl", "PR_CAP_AMBIENT") { CLinux_prctl(PR_CAP_AMBIENT, UInt(PR_CAP_AMBIENT_CLEAR_ALL), 0) }
+    guard inherited else { return }
+    for number in 0..<64 where permitted.contains(Capabilities(rawValue: 1 << UInt64(number))) {
+      try check("prctl", "PR_CAP_AMBIENT") {
+        CLinux_prctl(PR_CAP_AMBIENT, UInt(PR_CAP_AMBIENT_RAISE), UInt(number))
+      }
+    }
+  }
+}

@@ -1,0 +1,76 @@
+import CLinux
+import Platform
+import Wire
+
+/// What a process may do, as the kernel tells it (`/proc/PID/status`).
+package struct ProcessState: Equatable, Sendable {
+  package var pid: Int32
+  package var parent: Int32
+  package var name: String
+  /// The real user, and the one that counts.
+  package var user: uid_t
+  package var effectiveUser: uid_t
+  package var capabilities: Capabilities
+  package var noNewPrivileges: Bool
+  /// 0 none, 1 strict, 2 a filter.
+  package var systemCallFilter: Int
+
+  /// - Throws: `ENOENT` where there is no such process.
+  package static func read(_ pid: Int32) throws(Errno) -> ProcessState {
+    let path = "/proc/\(pid)/status"
+    guard let state = ProcessState(pid, String(decoding: try Files.read(path, limit: 1 << 16), as: UTF8.self)) else {
+      throw Errno(EPROTO, "read", path)
+    }
+    return state
+  }
+
+  init?(_ pid: Int32, _ text: String) {
+    var fields: [Substring: [Substring]] = [:]
+    for line in text.byteLines {
+      let parts = line.splitBytes(":", maxSplits: 1)
+      if parts.count == 2 { fields[parts[0]] = parts[1].splitBytes("\t ") }
+    }
+    guard let users = fields["Uid"], users.count == 4, let user = uid_t(users[0]), let effective = uid_t(users[1]),
+      let capabilities = fields["CapEff"]?.first.flatMap({ UInt64($0, radix: 16) }),
+      let parent = fields["PPid"]?.first.flatMap({ Int32($0) })
+    else { return nil }
+    self.pid = pid
+    self.parent = parent
+    name = fields["Name"]?.first.map(String.init) ?? ""
+    self.user = user
+    effectiveUser = effective
+    self.capabilities = Capabilities(rawValue: capabilities)
+    noNewPrivileges = fields["NoNewPrivs"]?.first.map { Int($0) } == 1
+    systemCallFilter = fields["Seccomp"]?.first.flatMap { Int($0) } ?? 0
+  }
+
+  /// A process and its children, and theirs. At most 64; a sentry has two or three, and commands that run.
+  package static func family(of pid: Int32) throws(Errno) -> [ProcessState] {
+    var result = [try read(pid)]
+    let all = (Files.names(in: "/proc", limit: 65_536)).compactMap { Int32($0) }.compactMap { try? read($0) }
+    var next = 0
+    while next < result.count, result.count < 64 {
+      result += all.filter { $0.parent == result[next].pid }
+      next += 1
+    }
+    return Array(result.prefix(64))
+  }
+}
+
+/// Rights that are given up for good.
+package enum Confinement {
+  /// No program that this process executes gets more rights than it has: no set-user-ID, no file capabilities.
+  package static func noNewPrivileges() throws(Errno) {
+    try check("prctl", "PR_SET_NO_NEW_PRIVS") { CLinux_prctl(PR_SET_NO_NEW_PRIVS, 1, 0) }
+  }
+
+  /// What this kernel lacks, in words; empty where it has all.
+  package static var missing: [String] {
+    var result: [String] = []
+    if Landlock.version == nil {
+      result.append("Landlock (a kernel from 5.13 with landlock among its security modules)")
+    }
+    if !SystemCalls.isAvailable { result.append("filters of system calls (seccomp)") }
+    return result
+  }
+}

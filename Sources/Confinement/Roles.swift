@@ -1,0 +1,60 @@
+import Wire
+
+/// The calls of each of our processes: what the whole test makes them call (strace), and what the C library, the allocator and the
+/// language's runtime call instead on other kernels and processors.
+extension SystemCalls {
+  private static func names(_ text: String) -> [String] { text.splitBytes(" \n").map { String($0) } }
+
+  /// Memory, threads, time, signals, and descriptors that are open.
+  private static let steady = names(
+    """
+    read write readv writev pread64 pwrite64 close close_range lseek fstat fcntl dup dup2 dup3
+    poll ppoll select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd2
+    timerfd_create timerfd_settime timerfd_gettime signalfd4
+    mmap munmap mremap mprotect madvise brk futex get_robust_list set_robust_list rseq set_tid_address membarrier
+    rt_sigaction rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigtimedwait sigaltstack restart_syscall tgkill kill
+    clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time getrandom
+    getpid getppid gettid getuid geteuid getgid getegid getresuid getresgid getgroups uname sysinfo times getrusage
+    sched_yield sched_getaffinity sched_getparam sched_getscheduler getcpu getpriority prlimit64 getrlimit
+    exit exit_group prctl arch_prctl ioctl umask getcwd pipe pipe2
+    """)
+
+  /// Files that are read.
+  private static let reading = names(
+    """
+    open openat openat2 access faccessat faccessat2 stat lstat newfstatat statx readlink readlinkat getdents64 statfs fstatfs
+    flock fadvise64
+    """)
+
+  /// Files that are written.
+  private static let writing = names(
+    """
+    fsync fdatasync ftruncate fallocate inotify_init1 inotify_add_watch inotify_rm_watch rename renameat renameat2 unlink
+    unlinkat mkdir mkdirat chmod fchmod fchmodat chown fchown fchownat lchown utimensat rmdir truncate link linkat symlink
+    symlinkat chdir fchdir
+    """)
+
+  /// Sockets: which ones is for capabilities and address families to say.
+  private static let sockets = names(
+    """
+    socket socketpair bind listen accept accept4 connect getsockname getpeername setsockopt getsockopt shutdown
+    sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg
+    """)
+
+  /// Threads of its own, other programs, and the kernel programs of the gate.
+  private static let starting = names(
+    """
+    clone clone3 vfork fork execve wait4 waitid pidfd_open pidfd_send_signal setsid setpgid getsid getpgid getpgrp
+    sched_setaffinity setpriority setrlimit bpf capget landlock_create_ruleset landlock_add_rule landlock_restrict_self
+    seccomp
+    """)
+
+  /// The sentry with sensor, decoys and recorder: all of the above. It refuses tracing, mounting, modules, keys, other users,
+  /// namespaces, the clock, and whatever the kernel learns later.
+  package static let sentry = SystemCalls(steady + reading + writing + sockets + starting, otherwise: .refuse)
+
+  /// The page: reads files, answers on sockets, and asks the sentry. It starts no program and no process, and changes no file but the
+  /// journal's index of readers.
+  package static let page = SystemCalls(
+    steady + reading + ["fsync", "fdatasync", "ftruncate", "unlink"] + sockets, otherwise: .kill)
+}

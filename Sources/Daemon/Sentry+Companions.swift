@@ -1,0 +1,100 @@
+import Configuration
+import Notify
+import Platform
+import Report
+import Wire
+
+/// The programs that run beside the sentry.
+struct Companions {
+  /// Serves the page; nil where there is none.
+  var console: ConsoleProcess?
+  /// Tells somebody what happens; nil where nobody is to be told.
+  var notify: NotifyClient?
+
+  /// To be polled.
+  var descriptors: [Int32] { (console?.descriptors ?? []) + (notify?.descriptors ?? []) }
+
+  /// When one of them has something to do, whatever the descriptors say.
+  var due: Int64? { [console?.due, notify?.due].compactMap(\.self).min() }
+
+  /// What `protection` and the messages about it say, for Prometheus.
+  func metrics(_ protection: Protection) -> [Metric] {
+    [
+      Metric(
+        "decoys_hidden", .gauge, "Ways to this host on which its firewall hides the decoys.",
+        UInt64(protection.hiding.count)),
+      Metric(
+        "protection_lost", .gauge, "1 while there are no decoys where there should be, or blocks may not be in force.",
+        by: "what", [("decoys", protection.decoyFault == nil ? 0 : 1), ("blocks", protection.blocksInDoubt ? 1 : 0)]),
+      Metric("notifications_sent_total", .counter, "Messages of NOTIFY that were taken.", notify?.sent ?? 0),
+      Metric("notifications_failed_total", .counter, "Messages of NOTIFY that were given up.", notify?.failed ?? 0),
+    ]
+  }
+
+  func stop() {
+    console?.stop()
+    notify?.stop()
+  }
+}
+
+extension Sentry {
+  /// Starts or ends the page, as the settings say.
+  func setUpConsole() {
+    companions.console?.stop()
+    companions.console = nil
+    // The page's token would be read back from there.
+    guard let listen = plan.configuration.recording.consoleListen, plan.keptDirectory != nil else { return }
+    var arguments = [
+      "console", "--listen", "\(listen)", "--journal", plan.journalPath, "--control-socket",
+      plan.configuration.controlSocket, "--parent", String(Version.processID),
+    ]
+    if let path = plan.configurationPath { arguments += ["-c", path] }
+    companions.console = ConsoleProcess(arguments: arguments)
+  }
+
+  /// Whom to tell, as the settings say. What was sent within the last hour still counts.
+  func setUpNotify() {
+    let settings = plan.configuration.recording.notify
+    if let notify = companions.notify {
+      notify.update(settings)
+    } else if settings.target != nil {
+      companions.notify = NotifyClient(settings)
+    }
+  }
+
+  func advanceCompanions() {
+    advanceConsole()
+    switch companions.notify?.advance(now: Clock.monotonic, time: Clock.now) {
+    case nil: break
+    case .failed(let why):
+      note("NOTIFY: a message could not be sent: \(why); it is tried again, and watching goes on", isError: true)
+    case .worksAgain: note("NOTIFY: messages are sent again")
+    }
+  }
+
+  private func advanceConsole() {
+    guard let console = companions.console, let notice = console.advance(now: Clock.monotonic) else { return }
+    let place = plan.configuration.recording.consoleListen.map { "\($0)" } ?? ""
+    switch notice {
+    case .started: note("The page is served on \(place); `portsentry console --url` shows the way in")
+    case .ended(let why):
+      note("the page on \(place) is not served: \(why); it is tried again, and watching goes on", isError: true)
+    }
+  }
+
+  /// What protects this host now.
+  var protection: Protection {
+    var protection = Protection()
+    protection.hiding = hiddenWays
+    if case .failed(let why) = deception.state { protection.decoyFault = why }
+    protection.blocksInDoubt = reconcileFailed
+    protection.isJournalFailing = recorder?.statistics.isFailing ?? false
+    protection.lostLines = UInt64(log.lost) &+ historyLost
+    return protection
+  }
+
+  /// Looks once a second whether a protection is lost.
+  func observeProtection() {
+    companions.notify?.observe(protection, now: Clock.monotonic, time: Clock.now)
+  }
+}
