@@ -6,7 +6,7 @@ RELEASE = swift build -c release -Xswiftc -static-executable -Xswiftc -use-ld=ll
 CAPTURES = ../shared/captures
 
 .PHONY: run test attack build tools demo coverage score curve trials screenshots sanitize fuzz lint format install uninstall deb tarball package-test clean
-.PHONY: bench bench-replay bench-journal bench-innocents bench-learned bench-after-ban bench-legitimate bench-kills bench-syn-flood
+.PHONY: bench bench-replay bench-journal bench-innocents bench-learned bench-after-ban bench-legitimate bench-kills bench-syn-flood bench-path
 
 run: build ## watch this host now, log only
 	@sh scripts/run.sh
@@ -48,6 +48,9 @@ bench-legitimate: dependencies-test build ## what honest traffic pays: failures 
 
 bench-kills: dependencies-test build ## kill -9 fifty times in the midst of attacks
 	$(BENCH) kills.
+
+bench-path: dependencies-test build ## what one honest packet pays, part by part, in nanoseconds; throughput beside none
+	$(BENCH) path.
 
 bench-syn-flood: dependencies-test build ## a minute of SYN flood against decoys: memory, CPU, and the scanner in it
 	$(BENCH) flood.

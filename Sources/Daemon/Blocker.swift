@@ -7,6 +7,7 @@ import Wire
 struct Blocker: ~Copyable {
   private var tables: Owned<NFTables>?
   private var monitor: Owned<NFTablesMonitor>?
+  private var isWatching = false
   private var routes: Owned<RouteTable>?
   private(set) var hostsDeny: HostsDeny
   var runner = CommandRunner()
@@ -34,8 +35,15 @@ struct Blocker: ~Copyable {
   @discardableResult
   mutating func prepareTable() throws(ResponderError) -> Bool {
     if tables == nil { tables = Owned(try NFTables()) }
-    if monitor == nil { monitor = try? Owned(NFTablesMonitor(ownPort: tables!.value.port)) }
+    if isWatching { watchTable() }
     return try tables!.value.ensure()
+  }
+
+  /// To be told of changes by others from now on. Not before the blocks of an earlier run are in: the kernel describes each element
+  /// to whoever listens, which costs two fifths of the adding.
+  mutating func watchTable() {
+    isWatching = true
+    if monitor == nil, let port = tables?.value.port { monitor = try? Owned(NFTablesMonitor(ownPort: port)) }
   }
 
   var hasTable: Bool { tables != nil }

@@ -139,7 +139,10 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       if state.detector.answersDue < .max {
         wait = min(wait, (state.detector.answersDue - Clock.now.nanoseconds + 999_999) / 1_000_000)
       }
-      let ready = Poll.readable(descriptors, milliseconds: Int32(min(max(wait, 0), 1000)))
+      // Where nothing comes nothing has to be published, and no sampling ends.
+      let longest: Int64 = isPublished && sampling.connections == 0 && sampling.others == 0 ? 60_000 : 1000
+      let ready = Poll.readable(descriptors, milliseconds: Int32(min(max(wait, 0), longest)))
+      if !ready.isEmpty { isPublished = false }
       let now = Clock.monotonic
       if ready.contains(link.toSensor.fd) {
         link.toSensor.clear()
@@ -413,6 +416,8 @@ struct Sensor: ~Copyable, @unchecked Sendable {
   }
 
   private var lastPublished: Int64 = 0
+  /// Whether nothing came since.
+  private var isPublished = false
 
   private mutating func publishIfDue(_ now: Int64) {
     if now - lastPublished >= 1_000_000_000 { publish() }
@@ -424,6 +429,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
 
   private mutating func publish() {
     lastPublished = Clock.monotonic
+    isPublished = true
     ring.updateStatistics()
     if ring.statistics.dropped > reportedDrops {
       link.notify(.ringOverflow(ring.statistics.dropped - reportedDrops))

@@ -388,6 +388,7 @@ extension Sentry {
         note("\(store.path): \(contents.damagedLines) lines could not be read and were left out", isError: true)
       }
       table.reserve(contents.records.count)
+      recorded.reserveCapacity(min(contents.records.count, Self.recordedLimit))
       let isReboot = contents.bootID != BlockStore.bootID
       var over: [Block.Record] = []
       for record in contents.records.values {
@@ -414,6 +415,7 @@ extension Sentry {
     }
     blockedFilesDirty = true
     reconcile()
+    blocker.watchTable()
     hasStarted = true
   }
 

@@ -58,6 +58,7 @@ package enum BlockFile {
     // A line has some sixty bytes; more than what a sentry may hold is not reserved for.
     contents.records.reserveCapacity(min(bytes.count / 64, 131_072))
     var start = 0
+    var texts = Texts()
     // A hundred thousand lines are read before the sentry is ready: no strings but those that are kept.
     while start < bytes.count {
       guard let end = bytes[start...].firstIndex(of: newline) else {
@@ -72,7 +73,7 @@ package enum BlockFile {
       contents.lines += 1
       if contents.lines == 1, line.starts(with: "portsentry-blocks 1 ".utf8) {
         contents.bootID = line.split(separator: UInt8(ascii: " ")).dropFirst(2).first.map(text)
-      } else if !parse(line, into: &contents.records) {
+      } else if !parse(line, into: &contents.records, &texts) {
         contents.damagedLines += 1
       }
     }
@@ -82,7 +83,21 @@ package enum BlockFile {
   private static let newline = UInt8(ascii: "\n")
   private static let tab = UInt8(ascii: "\t")
 
-  private static func parse(_ line: ArraySlice<UInt8>, into records: inout [IPNetwork: Block.Record]) -> Bool {
+  /// The texts of the line before: many blocks have few different ones, and share them.
+  private struct Texts {
+    var mode = ""
+    var reason = ""
+    var evidence = ""
+
+    static func take(_ bytes: ArraySlice<UInt8>, _ last: inout String) -> String {
+      if !last.utf8.elementsEqual(bytes) { last = text(bytes) }
+      return last
+    }
+  }
+
+  private static func parse(
+    _ line: ArraySlice<UInt8>, into records: inout [IPNetwork: Block.Record], _ texts: inout Texts
+  ) -> Bool {
     // What follows the last field taken; nil once the line is used up.
     var rest: ArraySlice<UInt8>? = line
     func field() -> ArraySlice<UInt8> {
@@ -105,13 +120,14 @@ package enum BlockFile {
       guard until != nil || end.elementsEqual("-".utf8), let methods = methods(field()), let port = number(field()),
         let port = UInt16(exactly: port), let transport = transport(field())
       else { return false }
-      let mode = text(field())
+      let mode = Texts.take(field(), &texts.mode)
       guard rest != nil else { return false }
-      let reason = text(field())
+      let reason = Texts.take(field(), &texts.reason)
       guard let evidence = rest ?? .some([]), !evidence.contains(tab) else { return false }
       records[network] = Block.Record(
         network: network, since: Timestamp(nanoseconds: since), until: until.map(Timestamp.init(nanoseconds:)),
-        methods: methods, port: port, transport: transport, modeName: mode, reason: reason, evidence: text(evidence))
+        methods: methods, port: port, transport: transport, modeName: mode, reason: reason,
+        evidence: Texts.take(evidence, &texts.evidence))
       return true
     default:
       return false
@@ -142,9 +158,11 @@ package enum BlockFile {
     return value
   }
 
+  private static let usual: [BlockMethod] = [.nftables]
+
   private static func methods(_ bytes: ArraySlice<UInt8>) -> [BlockMethod]? {
     if bytes.elementsEqual("-".utf8) { return [] }
-    if bytes.elementsEqual("nftables".utf8) { return [.nftables] }
+    if bytes.elementsEqual("nftables".utf8) { return usual }
     var methods: [BlockMethod] = []
     for name in bytes.split(separator: UInt8(ascii: ",")) {
       guard let method = BlockMethod(rawValue: text(name)) else { return nil }

@@ -61,6 +61,30 @@ def memory(lab):
     return text
 
 
+def wakes(pid):
+    """How often threads of a process went to sleep so far, by thread."""
+    found = {}
+    for thread in os.listdir("/proc/%d/task" % pid):
+        text = open("/proc/%d/task/%s/status" % (pid, thread)).read()
+        name, count = re.search(r"Name:\t(.*)", text)[1], re.search(r"\nvoluntary_ctxt_switches:\t(\d+)", text)[1]
+        found[name + " " + thread] = int(count)
+    return found
+
+
+@L.test("footprint.idle_wakes_twice_a_second_at_most")
+def idle(lab):
+    seconds = 30 if os.environ.get("PORTSENTRY_BENCH") else 8
+    sentry = lab.sentry("-atcp", "-audp", settings={"BLOCK_TCP": "1", "RULE": "native", **ALL_PORTS})
+    time.sleep(4)  # What a start leaves to do is done by then.
+    before, began = wakes(sentry.pid), time.monotonic()
+    time.sleep(seconds)
+    after, took = wakes(sentry.pid), time.monotonic() - began
+    rates = {name: (count - before.get(name, 0)) / took for name, count in after.items()}
+    text = "%.1f a second: %s" % (sum(rates.values()), ", ".join("%s %.1f" % (name.split()[0], rate) for name, rate in rates.items() if rate))
+    L.check(sum(rates.values()) <= 2, text)
+    return text
+
+
 def is_static(path):
     """Whether an ELF program names no interpreter (PT_INTERP, elf(5)) that would load libraries for it."""
     with open(path, "rb") as f:

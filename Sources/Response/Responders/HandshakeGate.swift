@@ -58,6 +58,8 @@ package struct HandshakeGate: ~Copyable {
     for listener in listeners { try mark.set(listener.hostBytes, Int32(1).hostBytes) }
     // The whole host's: what a banned source reaches need not be in our group. In a container: the container's.
     let root = try controlGroups()
+    // Ours alone: the decoy's listeners are in it, and no connection of a service's pays for this one.
+    let own = try ownGroup(root)
     // Older kernels do not tell this program in which network namespace it runs. Then the same address is shut out of the
     // host's other namespaces, too, for those microseconds.
     let loaded: FileDescriptor
@@ -75,7 +77,7 @@ package struct HandshakeGate: ~Copyable {
         watcher(
           mark: mark.descriptor, mode: mode.descriptor, wanted: wanted.descriptor, caught: caught.descriptor,
           latest: latest.descriptor), name: "watcher"),
-      to: root, BPF_CGROUP_SOCK_OPS)
+      to: own, BPF_CGROUP_SOCK_OPS)
     return HandshakeGate(
       caught: caught, wanted: wanted, mode: mode,
       kept: Kept(latest: latest, mark: mark, ingress: ingress, operations: operations),
@@ -135,6 +137,18 @@ package struct HandshakeGate: ~Copyable {
       return try FileDescriptor.open(String(decoding: words[1], as: UTF8.self), O_RDONLY | O_DIRECTORY)
     }
     return FileDescriptor(owning: try check("mount", "cgroup2") { unsafe CLinux_detached_mount("cgroup2") })
+  }
+
+  /// The control group of this process, in which its sockets are; the root again where that cannot be told.
+  private static func ownGroup(_ root: borrowing FileDescriptor) throws(Errno) -> FileDescriptor {
+    let folder = "/proc/self/fd/\(root.raw)/"
+    let lines = try Files.read("/proc/self/cgroup", limit: 1 << 16).split(separator: UInt8(ascii: "\n"))
+    // Of version 2 it says `0::/path` (cgroups(7)); a path that begins with /.. lies outside of what we see.
+    if let line = lines.first(where: { $0.starts(with: "0::/".utf8) }), !line.starts(with: "0::/..".utf8) {
+      let path = folder + String(decoding: line.dropFirst(4), as: UTF8.self)
+      if let group = try? FileDescriptor.open(path, O_RDONLY | O_DIRECTORY) { return group }
+    }
+    return try FileDescriptor.open(folder, O_RDONLY | O_DIRECTORY)
   }
 
   // MARK: The programs
