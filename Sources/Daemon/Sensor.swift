@@ -127,10 +127,10 @@ struct Sensor: ~Copyable, @unchecked Sendable {
 
   /// Runs until the link says stop.
   consuming func run() {
-    // Uninteresting wakes allowed before we begin to doze: refilled with time, so that a busy host's own connections
-    // cost a hundred wakes a second at most, while a probe on a quiet one is seen at once.
-    var credit = 100
-    var creditTime = Clock.monotonic
+    // A busy host's own connections cost a hundred wakes a second, while a probe on a quiet one is seen at once.
+    var idleWakes = WakeCredit(at: Clock.monotonic)
+    // So do probes, which wake the main thread as well: what comes by the thousand is taken in heaps.
+    var usefulWakes = WakeCredit(at: Clock.monotonic)
     while true {
       var descriptors = [link.toSensor.fd, interfaces.descriptor, ring.descriptor]
       if !listeners.isEmpty { descriptors.append(listeners.descriptor) }
@@ -165,11 +165,9 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       if state.detector.hasCustomers { link.tell(customersOf: &state.detector) }
       if state.found != before {
         link.toSentry.signal()
-      } else if ready.contains(ring.descriptor) {
-        let earned = (now - creditTime) / 10_000_000
-        creditTime += earned * 10_000_000
-        credit = min(100, credit + Int(earned))
-        if credit > 0 { credit -= 1 } else { Clock.sleep(.milliseconds(10)) }
+        if !usefulWakes.spend(at: now) { Clock.sleep(.milliseconds(10)) }
+      } else if ready.contains(ring.descriptor), !idleWakes.spend(at: now) {
+        Clock.sleep(.milliseconds(10))
       }
       sampleIfFlooded(now)
       publishIfDue(now)
