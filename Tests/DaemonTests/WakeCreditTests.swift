@@ -10,7 +10,9 @@ import Testing
   func `A hundred at once, and a hundred a second`(_ rate: Int, _ seconds: Int, _ expected: Int) {
     var credit = WakeCredit(at: 7)
     var allowed = 0
-    for call in 0..<(rate * seconds) where credit.spend(at: 7 + Int64(call) * 1_000_000_000 / Int64(rate)) { allowed += 1 }
+    for call in 0..<(rate * seconds) where credit.spend(at: 7 + Int64(call) * 1_000_000_000 / Int64(rate)) {
+      allowed += 1
+    }
     #expect(allowed == expected)
   }
 
