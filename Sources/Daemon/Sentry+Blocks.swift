@@ -394,7 +394,7 @@ extension Sentry {
       for record in contents.records.values {
         if let block = policy.restore(record, now: now) {
           table.insert(block)
-          if record.grounds?.origin != nil { aggregation.insert(block.network) }
+          if record.isProven { aggregation.insert(block.network) }
           if block.network.isHost { recallEntry(record) }
           if isReboot, block.methods.contains(.command) { runAgain(block) }
         } else {

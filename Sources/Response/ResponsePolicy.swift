@@ -175,10 +175,12 @@ package struct Block: Sendable, Equatable {
 
     package var grounds: Grounds? { Grounds(line: evidence) }
 
+    /// Whether its source had shown that it is where it says (`grounds.origin`), without reading all of the evidence: a hundred
+    /// thousand are asked at a start.
+    package var isProven: Bool { evidence.containsBytes(" origin ") }
+
     /// What it uses up.
-    var source: BlockBudget.Source {
-      evidence.isEmpty ? .order : BlockBudget.Source(network, isProven: evidence.containsBytes(" origin "))
-    }
+    var source: BlockBudget.Source { evidence.isEmpty ? .order : BlockBudget.Source(network, isProven: isProven) }
 
     package init(
       network: IPNetwork, since: Timestamp, until: Timestamp?, methods: [BlockMethod], port: UInt16,

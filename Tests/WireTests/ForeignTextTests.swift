@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import Wire
 
@@ -38,6 +39,17 @@ private let joiners = ["\u{0301}", "\u{07fd}", "\u{200d}", "\u{fe0f}", "\u{20e3}
   @Test(arguments: joiners) func `A network with a mark in it is none`(_ joiner: String) {
     for text in ["10.0.0.0/\(joiner)8", "10.0.0.0\(joiner)/8", "10.0.0.0/8\(joiner)", "2001:\(joiner)db8::/32"] {
       #expect(IPNetwork(text) == nil)
+    }
+  }
+
+  @Test func `A text and a part of a text are searched alike`() {
+    var generator = SeededGenerator(seed: 7)
+    for _ in 0..<2000 {
+      let text = String(
+        (0..<Int.random(in: 0...12, using: &generator)).map { _ in "ab é".randomElement(using: &generator)! })
+      let part = String(
+        (0..<Int.random(in: 1...3, using: &generator)).map { _ in "ab é".randomElement(using: &generator)! })
+      #expect(text.containsBytes(part) == text[...].containsBytes(part), "\(text) \(part)")
     }
   }
 }
