@@ -69,6 +69,7 @@ if [ "${1:-build}" = test ]; then
   need chromium chromium
   need promtool prometheus
   need tmux tmux
+  need ufw ufw
   need curl curl
   need /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
   need faketime faketime

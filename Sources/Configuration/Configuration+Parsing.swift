@@ -18,6 +18,13 @@ extension Configuration {
     reader.read(file)
     return (reader.configuration, reader.diagnostics.sorted)
   }
+
+  /// What stands in a file: the line that is in force for each key, and its value.
+  static func inForce(_ file: ConfigurationFile, dialect: Dialect) -> [ConfigurationKey: (line: Int, value: String)] {
+    var reader = ConfigurationReader(dialect: dialect, path: "")
+    reader.read(file)
+    return reader.settings.mapValues { ($0.line, $0.value) }
+  }
 }
 
 /// Turns what was written into what it means, in one dialect.
@@ -34,7 +41,7 @@ private struct ConfigurationReader {
   let dialect: Dialect
   var configuration = Configuration()
   var diagnostics: DiagnosticList
-  private var settings: [ConfigurationKey: Setting] = [:]
+  private(set) var settings: [ConfigurationKey: Setting] = [:]
 
   init(dialect: Dialect, path: String) {
     self.dialect = dialect

@@ -70,7 +70,7 @@ struct ProtectionWatch {
       notices.append(
         Notice(
           .hiddenDecoys, at: time,
-          "The firewall of this host hides the decoys (\(hiding.joined(separator: ", "))): scanners cannot connect to them, so their addresses are not verified and nobody is blocked; see `portsentry status`"
+          "The firewall of this host hides the decoys (\(hiding.joined(separator: ", "))): scanners cannot connect to them, so their addresses are not verified and nobody is blocked; run `portsentry firewall`"
         ))
     }
     if let fault = now.decoyFault, before.decoyFault == nil {

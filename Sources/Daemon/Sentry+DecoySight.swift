@@ -217,7 +217,7 @@ extension Sentry {
     case .late, .untested:
       let rules = chains.isEmpty ? ["inet filter input"] : chains
       return
-        "To let them: "
+        "To let them, run `portsentry firewall --apply`, or "
         + rules.prefix(4).map { "nft insert rule \(SafeText.line($0)) socket transparent 1 accept" }
         .joined(separator: "; ") + " (with iptables or ufw: \(iptables))"
     case .bridge:
@@ -231,7 +231,10 @@ extension Sentry {
     guard deception.state == .active, !visibility.said.isEmpty else { return nil }
     let said = visibility.said
     let reason = said.allSatisfy { $0.loss == .bridge } ? "br_netfilter" : "the firewall of this host"
-    return "HIDDEN by \(reason)\(Self.places(said)): strangers do not reach the decoys; the log has the rule that helps"
+    let advice =
+      said.contains { $0.loss == .late || $0.loss == .untested }
+      ? "run `portsentry firewall`" : "the log says what helps"
+    return "HIDDEN by \(reason)\(Self.places(said)): strangers do not reach the decoys; \(advice)"
   }
 
   /// For scripts: the ways on which decoys are hidden.

@@ -9,6 +9,13 @@ package enum Console {
   /// Whether standard error is a terminal.
   package static var errorIsTerminal: Bool { isatty(2) == 1 }
 
+  /// How many columns standard output has where it is a terminal.
+  package static var width: Int? {
+    var size = winsize()
+    guard unsafe CLinux_window_size(1, &size) == 0, size.ws_col > 0 else { return nil }
+    return Int(size.ws_col)
+  }
+
   /// Whether the environment asks for ASCII: a locale that is set and is not of UTF-8.
   package static var isPlain: Bool {
     for name in ["LC_ALL", "LC_CTYPE", "LANG"] {
@@ -32,6 +39,8 @@ package enum Console {
 extension Errno {
   /// Nothing is there, or nobody answers.
   package var isMissing: Bool { code == ENOENT || code == ECONNREFUSED }
+  /// It is there already.
+  package var isThereAlready: Bool { code == EEXIST }
   /// The right is missing.
   package var isForbidden: Bool { code == EACCES || code == EPERM }
 }

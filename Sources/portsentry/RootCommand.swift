@@ -19,14 +19,14 @@ struct PortSentry: ParsableCommand {
       """,
     version: Version.text,
     groupedSubcommands: [
-      CommandGroup(name: "Watching", subcommands: [Run.self, Check.self, Confirm.self]),
+      CommandGroup(name: "Watching", subcommands: [Run.self, Check.self, ShowDecoys.self, Confirm.self]),
       CommandGroup(
         name: "Live", subcommands: [Status.self, WatchLive.self, ServePage.self, ShowMetrics.self, TellSomebody.self]),
       CommandGroup(
         name: "History",
         subcommands: [Sources.self, Top.self, Show.self, Why.self, Events.self, MakeReport.self, ExportSources.self]),
       CommandGroup(name: "Blocking", subcommands: [Blocked.self, Block.self, Unblock.self, Allow.self]),
-      CommandGroup(name: "File", subcommands: [Replay.self, KeepJournal.self]),
+      CommandGroup(name: "File", subcommands: [Replay.self, Migrate.self, KeepJournal.self]),
     ],
     defaultSubcommand: Run.self)
 

@@ -25,6 +25,8 @@ import Testing
     ("Report/Lines/ECSLines.swift", "protocolName.lowercased()", "our own name"),
     ("Report/Text/Columns.swift", "line.last == \" \"", "blanks that we have added"),
     ("Report/Export/Export.swift", "$0 == \"\\\"\"", "ASCII: SafeText has been over it"),
+    ("Response/Responders/CommandTemplate+Native.swift", "words.contains(", "an array of words"),
+    ("Response/Responders/CommandTemplate+Native.swift", "split.words.split(", "an array of words"),
     ("Response/Responders/CommandTemplate.swift", "words.contains(", "an array of words"),
     ("Response/Responders/CommandTemplate.swift", "split.words.split(", "an array of words"),
     ("Response/Responders/CommandTemplate.swift", "rest.first == ", "an array of words"),

@@ -74,7 +74,7 @@ package struct CommandTemplate: Sendable, Equatable {
 
   // MARK: Inverses
 
-  private static let redirections: Set<String> = [">/dev/null", "1>/dev/null", "2>/dev/null", "2>&1", "&>/dev/null"]
+  static let redirections: Set<String> = [">/dev/null", "1>/dev/null", "2>/dev/null", "2>&1", "&>/dev/null"]
 
   private static func inverse(_ command: [String]) -> [String]? {
     var words = command
@@ -198,7 +198,7 @@ package struct CommandTemplate: Sendable, Equatable {
 }
 
 /// A command line as words, quotes kept.
-private struct Words {
+struct Words {
   let words: [String]
 
   /// Nil when the shell would do more with the line than split it and join commands by `&&`.
@@ -240,7 +240,7 @@ private struct Words {
 }
 
 extension String {
-  fileprivate var basename: String { splitBytes("/").last.map(String.init) ?? self }
+  var basename: String { splitBytes("/").last.map(String.init) ?? self }
 
   /// Whether this is the command, by name or by an absolute path.
   fileprivate func isCommand(_ name: String) -> Bool {

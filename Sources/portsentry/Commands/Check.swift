@@ -41,7 +41,7 @@ struct Check: ParsableCommand {
       let hidden = status.deception?.hidden, !hidden.isEmpty
     else { return }
     Console.print(
-      "Decoys: HIDDEN on \(hidden.map { SafeText.line($0) }.joined(separator: ", ")): the test packets of the running sentry do not reach them; its log has the rule that helps"
+      "Decoys: HIDDEN on \(hidden.map { SafeText.line($0) }.joined(separator: ", ")): the test packets of the running sentry do not reach them; run `portsentry firewall`"
     )
   }
 }
