@@ -5,7 +5,7 @@ RELEASE = swift build -c release -Xswiftc -static-executable -Xswiftc -use-ld=ll
 
 CAPTURES = ../shared/captures
 
-.PHONY: run test attack build tools demo coverage score curve trials screenshots sanitize fuzz lint format install uninstall deb tarball package-test clean
+.PHONY: run test test-quick attack build tools demo coverage score curve trials screenshots sanitize fuzz lint format install uninstall deb tarball package-test clean
 .PHONY: bench bench-replay bench-journal bench-innocents bench-learned bench-after-ban bench-legitimate bench-kills bench-syn-flood bench-path
 
 run: build ## watch this host now, log only
@@ -13,6 +13,9 @@ run: build ## watch this host now, log only
 
 test: dependencies-test build tools ## every test: units, namespaces with real scanners, fuzzing
 	@sh scripts/test.sh
+
+test-quick: dependencies-build ## formatting, and the tests that need no root: under three minutes once it is built
+	@sh scripts/test.sh quick
 
 build: dependencies-build ## the release binary: .build/release/portsentry
 	$(RELEASE) --product portsentry

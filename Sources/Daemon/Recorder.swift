@@ -179,7 +179,7 @@ private final class RecorderThread {
   private var batch = Batch()
   private var events: Owned<LineFile>?
   private var eve: Owned<LineFile>?
-  private var ecs = ECSLines(version: "")
+  private var ecs = ECSLines(version: "", host: "", process: 0)
   private var statistics = Recorder.Statistics()
   private var nextTry: Int64 = 0
   private var isRefused = false
@@ -256,7 +256,7 @@ private final class RecorderThread {
   }
 
   private func change(_ new: Recorder.Settings) {
-    ecs = ECSLines(version: new.version)
+    ecs = ECSLines(version: new.version, host: Host.name, process: Int(Version.processID))
     if new.eventsFile != settings.eventsFile || new.fileLimits != settings.fileLimits {
       flush(&events)
       events = new.eventsFile.map { Owned(LineFile(path: $0, capacity: 4 << 20, limits: new.fileLimits)) }

@@ -257,8 +257,8 @@ package enum ReplayReport {
     }
     members.append(("ports", .members(ports)))
     if isScan {
-      members.append(("score", JSON.nats(Int(verdict.score))))
-      members.append(("threshold", JSON.nats(Int(verdict.threshold))))
+      members.append(("score", .points(verdict.score)))
+      members.append(("threshold", .points(verdict.threshold)))
       if let probes = finding.probesUntilVerdict { members.append(("probes_until_verdict", JSON(Int(probes)))) }
       members.append(
         (
@@ -267,7 +267,7 @@ package enum ReplayReport {
             verdict.evidence.map {
               .object([
                 "kind": .string($0.kind.name), "technique": .string($0.technique.name), "port": JSON(Int($0.port)),
-                "weight": JSON.nats(Int($0.weight)),
+                "weight": .points($0.weight),
               ])
             })
         ))
@@ -322,9 +322,4 @@ package enum ReplayReport {
   private static func padded(_ text: String, _ width: Int) -> String {
     text + String(repeating: " ", count: max(0, width - text.utf8.count))
   }
-}
-
-extension JSON {
-  /// Thousandths of a nat as a decimal number.
-  static func nats(_ thousandths: Int) -> JSON { .decimal(thousandths: thousandths) }
 }

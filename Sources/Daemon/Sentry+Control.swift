@@ -266,6 +266,7 @@ extension Sentry {
       .members(values.enumerated().filter { $0.element > 0 }.map { (name($0.offset), JSON($0.element)) })
     }
     return .object([
+      "shape": 1,
       "version": .string(version),
       "pid": JSON(Int(Version.processID)),
       "started": JSON(Int(started.seconds)),
@@ -342,8 +343,8 @@ extension Sentry {
           "since": JSON(Int(block.record.since.seconds)),
           "until": block.until.map { JSON(Int($0.seconds)) } ?? .null,
           "methods": .array(block.methods.map { .string($0.rawValue) }),
-          "port": JSON(Int(block.record.port)),
-          "protocol": .string(block.record.transport.name),
+          "port": block.record.isByHand ? .null : JSON(Int(block.record.port)),
+          "protocol": block.record.isByHand ? .null : .string(block.record.transport.name),
           "mode": .string(block.record.modeName),
           "reason": .string(block.record.reason),
         ])

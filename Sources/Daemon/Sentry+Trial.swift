@@ -35,7 +35,7 @@ extension Sentry {
   func endTrial() {
     guard trial?.endsNow(Clock.now) == true else { return }
     refreshGate()
-    let made = table.unordered.filter { $0.record.since >= started && $0.record.modeName != "operator" }
+    let made = table.unordered.filter { $0.record.since >= started && !$0.record.isByHand }
     release(Array(made), .trialOver)
     note(
       "TRIAL OVER: nobody confirmed it. \(made.count) blocks were lifted, and nothing is blocked any more; what is seen is still logged. To block again, start anew, or say: portsentry confirm",

@@ -130,7 +130,7 @@ extension Sentry {
   }
 
   private func json(_ account: Account) -> JSON {
-    var members: [(String, JSON)] = [("address", .string("\(account.address)"))]
+    var members: [(String, JSON)] = [("shape", 1), ("address", .string("\(account.address)"))]
     if let grounds = account.grounds {
       switch grounds.accusation {
       case .touch(let technique, let transport, let port, let trigger):
@@ -147,14 +147,14 @@ extension Sentry {
           (
             "verdict",
             .object([
-              "rule": "native", "kind": .string(kind.name), "tool": .string(tool.name), "score": JSON(Int(score)),
-              "threshold": JSON(Int(threshold)), "sum": JSON(Grounds.Accusation.sum(evidence)),
+              "rule": "native", "kind": .string(kind.name), "tool": .string(tool.name), "score": .points(score),
+              "threshold": .points(threshold), "sum": .points(Grounds.Accusation.sum(evidence)),
               "holds": .bool(grounds.accusation.holds),
               "evidence": .array(
                 evidence.map {
                   .object([
                     "kind": .string($0.kind.name), "technique": .string($0.technique.name), "port": JSON(Int($0.port)),
-                    "weight": JSON(Int($0.weight)),
+                    "weight": .points($0.weight),
                   ])
                 }),
             ])

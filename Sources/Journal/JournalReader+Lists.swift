@@ -31,7 +31,9 @@ package enum SourceOrder: String, Sendable, CaseIterable {
 package struct SourceFilter: Sendable, Equatable {
   package var network: IPNetwork?
   package var verdict: Verdict.Class?
-  package var tool: Tool.Family?
+  package var tool: Tool?
+  /// Only those that touched this port; of how many probes is then what is counted. Hours whose detail is gone do not count.
+  package var port: PortChoice?
   package var isProven: Bool?
   /// Those in the ignore file, too.
   package var withIgnored = false
@@ -40,9 +42,32 @@ package struct SourceFilter: Sendable, Equatable {
 
   package func accepts(_ source: Source) -> Bool {
     (network.map { $0.contains(source.network) } ?? true) && (verdict.map { source.verdict == $0 } ?? true)
-      && (tool.map { source.tool.family == $0 } ?? true)
+      && (tool.map { source.tool == $0 } ?? true)
       && (isProven.map { (source.origin == .proven) == $0 } ?? true) && (withIgnored || !source.isIgnored)
   }
+}
+
+/// A port that is looked for, of any protocol unless one is named.
+package struct PortChoice: Sendable, Equatable {
+  package let port: UInt16
+  package let family: PortName.Family?
+
+  /// Reads `23` or `53/udp`.
+  package init?(_ text: String) {
+    let parts = text.splitBytes("/", omittingEmptySubsequences: false)
+    guard parts.count <= 2, parts[0].utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = UInt16(parts[0]) else {
+      return nil
+    }
+    self.port = port
+    guard parts.count == 2 else {
+      family = nil
+      return
+    }
+    guard let family = PortName.Family.allCases.first(where: { "\($0)".isSameBytes(as: parts[1]) }) else { return nil }
+    self.family = family
+  }
+
+  func includes(_ technique: Technique) -> Bool { family.map { PortName(technique, port).family == $0 } ?? true }
 }
 
 package struct PortLine: Sendable, Equatable {
@@ -113,16 +138,37 @@ extension JournalReader {
   package func sources(
     _ window: Window, by order: SourceOrder, _ filter: SourceFilter = SourceFilter(), limit: Int
   ) throws(DatabaseError) -> [SourceLine] {
-    let probes = try probesBySource(window)
+    let probes: [Int64: UInt64]
+    if let port = filter.port {
+      probes = try probesBySource(window, to: port)
+    } else {
+      probes = try probesBySource(window)
+    }
     var lines: [SourceLine] = []
     try forEachSource(since: window.start) { source in
       guard filter.accepts(source), source.network.isHost, source.first < window.end else { return }
       let count = probes[source.id] ?? 0
+      if filter.port != nil, count == 0 { return }
       // Of a source that found no room in the detail the sum over all time is known.
       guard count > 0 || source.probes == 0 || source.isIgnored else { return }
       lines.append(SourceLine(source: source, probes: count))
     }
     return lines.largest(limit, by: order.isBefore)
+  }
+
+  /// Probes of one port by source, as far as there is detail.
+  private func probesBySource(_ window: Window, to port: PortChoice) throws(DatabaseError) -> [Int64: UInt64] {
+    let statement = try database.statement(
+      "SELECT source, technique, count FROM probe WHERE hour BETWEEN ?1 AND ?2 AND source > 0 AND port = ?3")
+    statement.bind([.int(window.first), .int(window.last), .int(Int64(port.port))])
+    var result: [Int64: UInt64] = [:]
+    while try statement.step() {
+      guard let technique = Technique(rawValue: UInt8(clamping: statement.int(1))), port.includes(technique) else {
+        continue
+      }
+      result[statement.int(0), default: 0] += UInt64(clamping: statement.int(2))
+    }
+    return result
   }
 
   /// The first sources of an order among those that were active in a short window: looks at these only.

@@ -139,6 +139,7 @@ package struct PastBlock: Sendable, Equatable {
     package var transport: TransportProtocol
     package var mode: String
     package var reason: String
+    package var isByHand: Bool { mode.isSameBytes(as: Block.Record.operatorMode) }
 
     package init(
       network: IPNetwork, since: Timestamp, until: Timestamp?, methods: String, port: UInt16,

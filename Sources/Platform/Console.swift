@@ -16,6 +16,12 @@ package enum Console {
     return Int(size.ws_col)
   }
 
+  /// Whether standard output shows colours: a terminal that can, and nobody who does not want them (no-color.org).
+  package static var isColoured: Bool {
+    func value(_ name: String) -> String { unsafe getenv(name).map { unsafe String(cString: $0) } ?? "" }
+    return isatty(1) == 1 && value("NO_COLOR").isEmpty && !["", "dumb"].contains { value("TERM").isSameBytes(as: $0) }
+  }
+
   /// Whether the environment asks for ASCII: a locale that is set and is not of UTF-8.
   package static var isPlain: Bool {
     for name in ["LC_ALL", "LC_CTYPE", "LANG"] {

@@ -24,6 +24,9 @@ package enum JSON: Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLit
     value.isFinite && abs(value) < 1e15 ? .decimal(thousandths: Int((value * 1000).rounded())) : .null
   }
 
+  /// A score or a weight, in points: thousandths inside, decimals for programs.
+  package static func points(_ thousandths: some BinaryInteger) -> JSON { .decimal(thousandths: Int(thousandths)) }
+
   package static func object(_ members: KeyValuePairs<String, JSON>) -> JSON {
     .members(members.map { ($0.key, $0.value) })
   }

@@ -115,8 +115,8 @@ package struct LiveBlock: Sendable, Decodable {
   package var since: Int64
   package var until: Int64?
   package var methods: [String]
-  package var port: Int
-  package var `protocol`: String
+  package var port: Int?
+  package var `protocol`: String?
   package var mode: String
   package var reason: String
 }

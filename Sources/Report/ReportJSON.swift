@@ -7,7 +7,7 @@ import Wire
 package enum ReportJSON {
   package static func value(_ s: Summary) -> JSON {
     .object([
-      "host": .string(s.host), "version": .string(s.version), "made": JSON(s.now.seconds),
+      "shape": 1, "host": .string(s.host), "version": .string(s.version), "made": JSON(s.now.seconds),
       "from": JSON(max(s.window.start, s.since ?? s.window.start).seconds),
       "to": JSON(min(s.now, s.window.end).seconds),
       "probes": JSON(s.probes), "ignored_probes": JSON(s.ignored), "sources": JSON(s.sources),

@@ -125,7 +125,8 @@ package struct ResponsePolicy: Sendable {
     return Block(
       Block.Record(
         network: network, since: now, until: duration.map { now + $0 },
-        methods: methods.isEmpty ? [.nftables] : methods, port: 0, transport: .tcp, modeName: "operator", reason: reason
+        methods: methods.isEmpty ? [.nftables] : methods, port: 0, transport: .tcp, modeName: Block.Record.operatorMode,
+        reason: reason
       ))
   }
 
@@ -172,6 +173,10 @@ package struct Block: Sendable, Equatable {
     package var reason: String
     /// The evidence, as `Grounds.line`; empty for an operator's order.
     package var evidence: String
+
+    /// `modeName` of an operator's order.
+    package static let operatorMode = "operator"
+    package var isByHand: Bool { modeName.isSameBytes(as: Self.operatorMode) }
 
     package var grounds: Grounds? { Grounds(line: evidence) }
 

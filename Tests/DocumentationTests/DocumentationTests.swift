@@ -36,7 +36,8 @@ import Wire
 
   /// Words in the form of a key that mean something else.
   private static let notKeys: Set<String> = [
-    "TCP_MODE", "UDP_MODE", "NOTIFY_SOCKET", "WATCHDOG_USEC", "CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF", "AF_PACKET",
+    "TCP_MODE", "UDP_MODE", "NO_COLOR", "NOTIFY_SOCKET", "WATCHDOG_USEC", "CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF",
+    "AF_PACKET",
     "AF_UNIX", "AF_INET", "AF_NETLINK", "SO_REUSEADDR",
     "SKNLGRP_INET_TCP_DESTROY", "CAP_NET_BIND_SERVICE", "CAP_DAC_OVERRIDE", "ALL_NLO", "PORTSENTRY_EVENT",
     "PORTSENTRY_SOURCE", "PORTSENTRY_TARGET", "PORTSENTRY_PORT", "PORTSENTRY_PROTOCOL", "PORTSENTRY_TECHNIQUE",
@@ -247,7 +248,8 @@ import Wire
   @Test func `The README names manuals, example and unit`() throws {
     let readme = try Self.text("README.md")
     for name in [
-      "man/portsentry.8", "man/portsentry.conf.5", "etc/portsentry.conf", "etc/portsentry.service", "etc/fail2ban",
+      "man/portsentry.8", "man/portsentry.conf.5", "man/portsentry-json.5", "etc/portsentry.conf",
+      "etc/portsentry.service", "etc/fail2ban",
       "docs/architecture.md", "make run", "make test", "make demo",
     ] {
       #expect(readme.contains(name), "\(name)")
@@ -267,7 +269,7 @@ import Wire
     }
   }
 
-  @Test(arguments: [manual, "man/portsentry.conf.5"])
+  @Test(arguments: [manual, "man/portsentry.conf.5", "man/portsentry-json.5"])
   func `mandoc has no fault to find`(_ path: String) throws {
     let mandoc = URL(fileURLWithPath: "/usr/bin/mandoc")
     guard FileManager.default.fileExists(atPath: mandoc.path) else { return print("skipped: mandoc is not installed") }

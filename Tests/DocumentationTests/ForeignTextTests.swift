@@ -23,6 +23,7 @@ import Testing
     ("Report/PortNames.swift", "kept.lastIndex", "our own list of ports"),
     ("Report/Text/ReportText.swift", "transport.name.lowercased()", "our own name"),
     ("Report/Lines/ECSLines.swift", "protocolName.lowercased()", "our own name"),
+    ("Report/Lines/ECSLines.swift", "transport.name.lowercased()", "our own name"),
     ("Report/Text/Columns.swift", "line.last == \" \"", "blanks that we have added"),
     ("Report/Export/Export.swift", "$0 == \"\\\"\"", "ASCII: SafeText has been over it"),
     ("Response/Responders/CommandTemplate+Native.swift", "words.contains(", "an array of words"),

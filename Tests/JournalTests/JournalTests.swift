@@ -99,6 +99,36 @@ func block(_ network: String, since: Timestamp, until: Timestamp?) -> Event {
     }
   }
 
+  @Test func `Sources are found by a port they touched, and by their tool`() throws {
+    try inFolder { folder in
+      let book = try Book(folder)
+      try book.write(
+        [
+          probe("10.0.0.1", 23, at: at(0.1)), probe("10.0.0.1", 23, at: at(1.1)), probe("10.0.0.1", 80, at: at(0.3)),
+          probe("10.0.0.2", 53, at: at(0.3), .udp), probe("10.0.0.3", 53, at: at(0.3)),
+          probe("10.0.0.4", 23, at: at(30)),
+        ] + [.verdict(verdict("10.0.0.3", from: at(0), to: at(0.3)))])
+      let reader = try book.reader()
+      func found(_ port: String?, tool: String? = nil, hours: Double = 2) throws -> [String: UInt64] {
+        var filter = SourceFilter()
+        filter.port = try port.map { try #require(PortChoice($0)) }
+        filter.tool = try tool.map { try #require(Tool(name: $0)) }
+        let lines = try reader.sources(Window(from: at(0), to: at(hours)), by: .probes, filter, limit: 10)
+        return Dictionary(uniqueKeysWithValues: lines.map { ("\($0.source.network)", $0.probes) })
+      }
+      // Their probes of this port are counted, not those of others.
+      #expect(try found("23") == ["10.0.0.1": 2])
+      #expect(try found("23", hours: 40) == ["10.0.0.1": 2, "10.0.0.4": 1])
+      #expect(try found("53") == ["10.0.0.2": 1, "10.0.0.3": 1])
+      #expect(try found("53/udp") == ["10.0.0.2": 1] && found("53/tcp") == ["10.0.0.3": 1])
+      #expect(try found("9999").isEmpty)
+      #expect(try found(nil, tool: "nmap") == ["10.0.0.3": 1] && found("23", tool: "nmap").isEmpty)
+      for text in ["", "x", "65536", "-1", "23/", "23/tcpx", "23/tcp/udp", "/tcp", "+23"] {
+        #expect(PortChoice(text) == nil)
+      }
+    }
+  }
+
   @Test func `Nothing changes when an hour and a day are closed`() throws {
     try inFolder { folder in
       let book = try Book(folder)

@@ -51,7 +51,19 @@ private let events: [Event] = {
     "network.transport": "keyword",
     "network.type": "keyword", "network.direction": "keyword", "observer.vendor": "keyword",
     "observer.product": "keyword", "observer.type": "keyword", "observer.version": "keyword", "rule.name": "keyword",
-    "related.ip": "ip[]",
+    "related.ip": "ip[]", "host.name": "keyword", "observer.hostname": "keyword", "process.name": "keyword",
+    "process.pid": "long",
+  ]
+  /// What a rule in a SIEM asks for, by event.action; beside it `host.name`, which every event has.
+  private static let required: [String: Set<String>] = [
+    "probe": ["source.ip", "source.port", "destination.ip", "destination.port", "network.transport", "network.type"],
+    "verdict": ["source.address", "destination.port", "network.transport", "network.type", "rule.name"],
+    "origin-proven": ["source.ip", "destination.port", "network.transport", "network.type"],
+    "blocked": ["source.address", "destination.port", "network.transport", "network.type", "event.reason"],
+    "block-refused": ["source.ip", "network.type", "event.reason"],
+    "released": ["source.address", "network.type", "event.reason"],
+    "lost": ["process.name", "process.pid"], "started": ["process.name", "process.pid"],
+    "stopped": ["process.name", "process.pid"], "blind": ["process.name"], "seeing": ["process.name"],
   ]
   /// The values that the schema allows for the fields that have such a list.
   private static let allowed: [String: Set<String>] = [
@@ -74,13 +86,19 @@ private let events: [Event] = {
   }
 
   @Test func `Every line of ECS has fields of ECS only`() throws {
-    let lines = ECSLines(version: "3.0.0")
+    let lines = ECSLines(version: "3.0.0", host: "gate", process: 77)
     var count = 0
     for event in events {
       guard let json = lines.object(event) else { continue }
       count += 1
       let object = try #require(try JSONSerialization.jsonObject(with: Data(json.text.utf8)) as? [String: Any])
       for required in ["@timestamp", "message"] { #expect(object[required] != nil) }
+      let names = Set(Self.leaves(object).map(\.0))
+      let action = try #require((object["event"] as? [String: Any])?["action"] as? String)
+      var wanted = try #require(Self.required[action], "\(action)").union(["host.name", "observer.hostname"])
+      // Pings and IP protocols have no ports, and a block of a whole network no address.
+      if json.text.contains("\"technique\":\"icmp\"") { wanted.subtract(["source.port", "destination.port"]) }
+      #expect(names.isSuperset(of: wanted), "\(action) lacks \(wanted.subtracting(names)): \(json.text)")
       for (name, value) in Self.leaves(object) where !name.hasPrefix("portsentry.") {
         let type = try #require(Self.ecs[name], "\(name) is no field of ECS")
         let values = type.hasSuffix("[]") ? try #require(value as? [Any]) : [value]
@@ -130,7 +148,9 @@ private let events: [Event] = {
 
   @Test func `Nothing in a line is obeyed by a terminal`() {
     for event in events {
-      for line in [ECSLines(version: "\u{1b}").object(event)?.text, EVELines.object(event)?.text] {
+      for line in [
+        ECSLines(version: "\u{1b}", host: "\u{1b}", process: 1).object(event)?.text, EVELines.object(event)?.text,
+      ] {
         #expect(line?.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f } ?? true)
       }
     }
@@ -139,7 +159,7 @@ private let events: [Event] = {
   @Test func `Files get their lines`() throws {
     try inFolder { folder in
       var file = LineFile(path: folder + "/events.json")
-      let ecs = ECSLines(version: "x")
+      let ecs = ECSLines(version: "x", host: "gate", process: 1)
       for event in events { ecs.append(event, to: &file) }
       ecs.append(unlisted: 12, at: now, to: &file)
       #expect(file.flush() == nil)

@@ -23,8 +23,21 @@ ECS = {
     "source.port": "long", "destination.address": "keyword", "destination.ip": "ip", "destination.port": "long",
     "network.transport": "keyword", "network.type": "keyword", "network.direction": "keyword", "rule.name": "keyword",
     "related.ip": "ips", "observer.vendor": "keyword", "observer.product": "keyword", "observer.type": "keyword",
-    "observer.version": "keyword",
+    "observer.version": "keyword", "observer.hostname": "keyword", "host.name": "keyword", "process.name": "keyword",
+    "process.pid": "long",
 }
+# What each kind of event has to have beside what all have: rules in a SIEM ask for these fields.
+ECS_REQUIRED = {
+    "probe": {"source.ip", "destination.ip", "network.transport", "network.type", "related.ip"},
+    "verdict": {"source.address", "network.type", "network.direction", "rule.name", "event.start", "event.end", "event.severity"},
+    "origin-proven": {"source.ip", "destination.port", "network.transport", "network.type"},
+    "blocked": {"source.address", "destination.port", "network.transport", "network.type", "event.reason"},
+    "block-refused": {"source.ip", "network.type", "event.reason"}, "released": {"source.address", "network.type", "event.reason"},
+    "started": {"process.name", "process.pid"}, "stopped": {"process.name", "process.pid"}, "lost": {"process.name", "process.pid"},
+    "blind": {"process.pid"}, "seeing": {"process.pid"}, "probes-not-listed": set(),
+}
+ECS_ALL = {"@timestamp", "message", "ecs.version", "event.kind", "event.category", "event.type", "event.action", "event.dataset",
+           "host.name", "observer.hostname", "observer.type"}
 # What the schema allows in fields of few values, and which types go with which category.
 ECS_VALUES = {
     "event.kind": {"alert", "asset", "enrichment", "event", "metric", "state", "pipeline_error", "signal"},
@@ -101,7 +114,13 @@ def files(lab):
             L.check(category in ECS_TYPES, "the category %s" % category)
         allowed = set().union(*(ECS_TYPES[c] for c in event["event"]["category"]))
         L.check(set(event["event"]["type"]) <= allowed, "the type %s in %s" % (event["event"]["type"], event["event"]["category"]))
-        L.check(all(k in event for k in ("@timestamp", "message", "ecs", "event")), "%s" % event)
+        action, fields = event["event"]["action"], {path for path, _ in flat(event)}
+        wanted = ECS_ALL | ECS_REQUIRED[action]
+        if action == "probe" and event["network"]["transport"] in ("tcp", "udp"):
+            wanted |= {"source.port", "destination.port"}
+        if action == "verdict" and set(event["portsentry"]["techniques"]) - {"icmp", "ip-protocol"}:
+            wanted |= {"destination.port", "network.transport"}
+        L.check(wanted <= fields, "%s lacks %s: %s" % (action, sorted(wanted - fields), event))
     L.check(any(a.get("alert", {}).get("action") == "blocked" for a in alerts), "no block among %d alerts" % len(alerts))
     for alert in alerts:
         for known, found in ((EVE, alert), (EVE_ALERT, alert["alert"])):

@@ -73,7 +73,8 @@ package struct Export: Sendable {
   package func csv(_ line: SourceLine) -> String {
     let s = line.source
     return Self.row([
-      "\(s.network)", LocalTime.rfc3339(s.first), LocalTime.rfc3339(s.last), String(line.probes), String(s.ports),
+      "\(s.network)", LocalTime.rfc3339(s.first), LocalTime.rfc3339(s.last), String(line.probes),
+      s.ports >= PortBits.mostCounted ? "" : String(s.ports),
       s.techniques.techniques.map(\.name).joined(separator: " "), s.origin.name, s.verdict?.name ?? "",
       s.tool == .unknown ? "" : s.tool.name, ownText(s.target) ?? "", s.name ?? "",
     ])

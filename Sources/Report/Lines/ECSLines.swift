@@ -7,11 +7,19 @@ import Wire
 /// Events as lines of JSON in the Elastic Common Schema. What has no field there is under `portsentry`.
 package struct ECSLines: Sendable {
   private let observer: JSON
+  private let host: JSON
+  private let process: (String, JSON)
 
-  package init(version: String) {
+  /// - Parameters:
+  ///   - host: what this host is called.
+  ///   - process: the number of the sentry's process.
+  package init(version: String, host: String, process: Int) {
+    self.host = .object(["name": .string(host)])
     observer = .object([
-      "vendor": "PortSentry", "product": "PortSentry", "type": "ids", "version": .string(version),
+      "hostname": .string(host), "vendor": "PortSentry", "product": "PortSentry", "type": "ids",
+      "version": .string(version),
     ])
+    self.process = ("process", .object(["name": "portsentry", "pid": JSON(process)]))
   }
 
   /// Adds an event to a file; names are none.
@@ -72,61 +80,92 @@ package struct ECSLines: Sendable {
           ("event.end", .string(LocalTime.rfc3339(verdict.last))),
           ("event.severity", verdict.origin == .proven ? 3 : 2),
           source(verdict.source),
-          ("rule", .object(["name": .string("\(verdict.kind.name) \(verdict.verdictClass.name)")])),
-          (
-            "portsentry",
-            .object([
-              "class": .string(verdict.verdictClass.name), "origin": .string(verdict.origin.name),
-              "kind": .string(verdict.kind.name), "slow": .bool(verdict.isSlow), "tool": .string(verdict.tool.name),
-              "techniques": .array(verdict.techniques.techniques.map { .string($0.name) }),
-              "probes": JSON(verdict.probes), "ports": JSON(verdict.ports), "targets": JSON(verdict.targets),
-              "score": JSON(verdict.score), "threshold": JSON(verdict.threshold),
-              "evidence": .array(
-                verdict.evidence.map {
-                  .object([
-                    "kind": .string($0.kind.name), "technique": .string($0.technique.name), "port": JSON($0.port),
-                    "weight": JSON($0.weight),
-                  ])
-                }),
-            ])
-          ),
-        ])
+        ]
+          + (verdict.hasPorts ? [("destination", .object(["port": JSON(verdict.port)]))] : [])
+          + [
+            network(verdict),
+            ("rule", .object(["name": .string("\(verdict.kind.name) \(verdict.verdictClass.name)")])),
+            (
+              "portsentry",
+              .object([
+                "class": .string(verdict.verdictClass.name), "origin": .string(verdict.origin.name),
+                "kind": .string(verdict.kind.name), "slow": .bool(verdict.isSlow), "tool": .string(verdict.tool.name),
+                "techniques": .array(verdict.techniques.techniques.map { .string($0.name) }),
+                "probes": JSON(verdict.probes), "ports": JSON(verdict.ports), "targets": JSON(verdict.targets),
+                "score": .points(verdict.score), "threshold": .points(verdict.threshold),
+                "evidence": .array(
+                  verdict.evidence.map {
+                    .object([
+                      "kind": .string($0.kind.name), "technique": .string($0.technique.name), "port": JSON($0.port),
+                      "weight": .points($0.weight),
+                    ])
+                  }),
+              ])
+            ),
+          ])
     case .proven(let address, let proof, let port, _):
       return self.event(
         time, "event", ["intrusion_detection", "network"], ["info"], "origin-proven",
         "\(address) is where it says: \(proof.name), port \(port)",
-        [source(IPNetwork(address)), ("portsentry", .object(["proof": .string(proof.name), "port": JSON(port)]))])
+        [
+          source(IPNetwork(address)), ("destination", .object(["port": JSON(port)])), network(address, "tcp"),
+          ("portsentry", .object(["proof": .string(proof.name)])),
+        ])
     case .blocked(let record, let repeats):
       return self.event(
         time, "event", ["intrusion_detection"], ["denied"], "blocked", "\(record.network) is blocked: \(record.reason)",
         [
           ("event.reason", .string(record.reason)), source(record.network),
-          (
-            "portsentry",
-            .object([
-              "until": record.until.map { .string(LocalTime.rfc3339($0)) } ?? .null,
-              "methods": .array(record.methods.map { .string($0.rawValue) }), "repeats": JSON(repeats),
-            ])
-          ),
-        ])
+        ]
+          // Whoever is blocked by hand touched nothing.
+          + (record.isByHand ? [] : [("destination", .object(["port": JSON(record.port)]))])
+          + [
+            network(record.network.address, record.isByHand ? nil : record.transport.name.lowercased()),
+            (
+              "portsentry",
+              .object([
+                "until": record.until.map { .string(LocalTime.rfc3339($0)) } ?? .null,
+                "methods": .array(record.methods.map { .string($0.rawValue) }), "repeats": JSON(repeats),
+              ])
+            ),
+          ])
     case .refused(let address, let because, _):
       return self.event(
         time, "event", ["intrusion_detection"], ["info"], "block-refused", "\(address) is not blocked: \(because)",
-        [("event.reason", .string(because)), source(IPNetwork(address))])
+        [("event.reason", .string(because)), source(IPNetwork(address)), network(address, nil)])
     case .released(let network, let because, _):
       return self.event(
         time, "event", ["intrusion_detection"], ["allowed"], "released", "\(network) is released: \(because)",
-        [("event.reason", .string(because)), source(network)])
+        [("event.reason", .string(because)), source(network), self.network(network.address, nil)])
     case .lost(let kind, let count, _):
       return self.event(
         time, "event", ["process"], ["info"], "lost", "\(count) lost: \(kind.name)",
-        [("portsentry", .object(["lost": .string(kind.name), "count": JSON(count)]))])
-    case .started: return self.event(time, "event", ["process"], ["start"], "started", "PortSentry watches", [])
-    case .stopped: return self.event(time, "event", ["process"], ["end"], "stopped", "PortSentry has ended", [])
-    case .blind: return self.event(time, "event", ["process"], ["info"], "blind", "nothing can be seen", [])
-    case .seeing: return self.event(time, "event", ["process"], ["info"], "seeing", "seeing again", [])
+        [process, ("portsentry", .object(["lost": .string(kind.name), "count": JSON(count)]))])
+    case .started: return self.event(time, "event", ["process"], ["start"], "started", "PortSentry watches", [process])
+    case .stopped: return self.event(time, "event", ["process"], ["end"], "stopped", "PortSentry has ended", [process])
+    case .blind: return self.event(time, "event", ["process"], ["info"], "blind", "nothing can be seen", [process])
+    case .seeing: return self.event(time, "event", ["process"], ["info"], "seeing", "seeing again", [process])
     case .named: return nil
     }
+  }
+
+  /// The network's part of an event about an address.
+  private func network(_ address: IPAddress, _ transport: String?) -> (String, JSON) {
+    (
+      "network",
+      .members(
+        (transport.map { [("transport", .string($0))] } ?? [])
+          + [("type", address.isV4 ? "ipv4" : "ipv6"), ("direction", "inbound")])
+    )
+  }
+
+  /// The same for a verdict; of ICMP and other protocols there is no port.
+  private func network(_ verdict: Verdict) -> (String, JSON) {
+    guard verdict.hasPorts else {
+      let isICMP = verdict.techniques == TechniqueSet(.icmp)
+      return network(verdict.source.address, isICMP ? verdict.source.isV4 ? "icmp" : "ipv6-icmp" : nil)
+    }
+    return network(verdict.source.address, verdict.transport.name.lowercased())
   }
 
   private func source(_ network: IPNetwork) -> (String, JSON) {
@@ -163,13 +202,20 @@ package struct ECSLines: Sendable {
       [
         ("@timestamp", .string(LocalTime.rfc3339(time))), ("ecs", .object(["version": "8.11.0"])),
         ("message", .string(message)), ("event", .members(event)),
-      ] + members + related + [("observer", observer)])
+      ] + members + related + [("host", host), ("observer", observer)])
   }
 }
 
 extension Probe {
   /// Whether its numbers are ports.
   var hasPorts: Bool { technique != .icmp && technique != .ipProtocol }
+}
+
+extension Verdict {
+  /// Whether any of its probes was to a port.
+  fileprivate var hasPorts: Bool {
+    techniques.isEmpty || !techniques.subtracting([TechniqueSet(.icmp), TechniqueSet(.ipProtocol)]).isEmpty
+  }
 }
 
 extension Event {

@@ -23,8 +23,8 @@ package enum BlockedText {
   package static func json(_ block: LiveBlock) -> JSON {
     .object([
       "network": .string(block.network), "since": JSON(block.since), "until": block.until.map { JSON($0) } ?? .null,
-      "methods": .array(block.methods.map(JSON.string)), "port": JSON(block.port),
-      "protocol": .string(block.protocol), "mode": .string(block.mode), "reason": .string(block.reason),
+      "methods": .array(block.methods.map(JSON.string)), "port": block.port.map { JSON($0) } ?? .null,
+      "protocol": JSON(block.protocol), "mode": .string(block.mode), "reason": .string(block.reason),
     ])
   }
 

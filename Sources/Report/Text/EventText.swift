@@ -100,12 +100,12 @@ package enum EventText {
       "techniques": .array(scan.techniques.techniques.map { .string($0.name) }), "first": .time(scan.first),
       "last": .time(scan.last), "probes": JSON(scan.probes), "ports": JSON(scan.ports), "targets": JSON(scan.targets),
       "sources": JSON(scan.sources), "may_be_zombie": .bool(scan.mayBeZombie), "may_be_decoy": .bool(scan.mayBeDecoy),
-      "score": JSON(scan.score), "threshold": JSON(scan.threshold),
+      "score": .points(scan.score), "threshold": .points(scan.threshold),
       "evidence": .array(
         scan.evidence.map {
           .object([
             "kind": .string($0.kind.name), "technique": .string($0.technique.name), "port": JSON($0.port),
-            "weight": JSON($0.weight),
+            "weight": .points($0.weight),
           ])
         }),
     ])
@@ -113,11 +113,14 @@ package enum EventText {
 
   package static func json(_ block: PastBlock) -> JSON {
     let record = block.record
+    let isByHand = record.isByHand
     return .object([
       "network": .string("\(record.network)"), "since": JSON(record.since.seconds),
       "until": record.until.map { JSON($0.seconds) } ?? .null,
-      "methods": .array(record.methods.splitBytes(",").map { .string(String($0)) }), "port": JSON(record.port),
-      "protocol": .string(record.transport.name), "mode": .string(record.mode), "reason": .string(record.reason),
+      "methods": .array(record.methods.splitBytes(",").map { .string(String($0)) }),
+      // Whoever is blocked by hand touched nothing.
+      "port": isByHand ? .null : JSON(record.port), "protocol": isByHand ? .null : .string(record.transport.name),
+      "mode": .string(record.mode), "reason": .string(record.reason),
       "repeats": JSON(block.repeats), "ended": block.ended.map { JSON($0.seconds) } ?? .null,
       "because": JSON(block.because), "went_on": .bool(block.wentOn), "came_back": .bool(block.cameBack),
     ])

@@ -155,7 +155,7 @@ package enum ShowText {
   package static func json(_ story: SourceStory, _ around: Surroundings, now: Timestamp, _ zone: Zone) -> JSON {
     let source = story.source
     return .object([
-      "address": .string("\(story.address)"), "known": .bool(!story.isEmpty), "name": JSON(source?.name),
+      "shape": 1, "address": .string("\(story.address)"), "known": .bool(!story.isEmpty), "name": JSON(source?.name),
       "country": JSON(around.place?.country), "system_number": around.place?.systemNumber.map { JSON($0) } ?? .null,
       "organisation": JSON(around.place?.organisation), "first": source.map { JSON($0.first.seconds) } ?? .null,
       "last": source.map { JSON($0.last.seconds) } ?? .null, "probes_ever": JSON(source?.probes ?? 0),

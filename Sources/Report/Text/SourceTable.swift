@@ -7,9 +7,10 @@ import Wire
 package enum SourceTable {
   /// - Parameters:
   ///   - isBrief: without the columns that only a list of its own has room for.
+  ///   - width: columns of the terminal; the last columns of the table are left out where they find no room.
   ///   - country: where an address is, if that is known.
   package static func text(
-    _ lines: [SourceLine], now: Timestamp, _ zone: Zone, isBrief: Bool = false, indent: Int = 0,
+    _ lines: [SourceLine], now: Timestamp, _ zone: Zone, isBrief: Bool = false, indent: Int = 0, width: Int? = nil,
     country: @escaping (IPAddress) -> String? = { _ in nil }
   ) -> String {
     typealias Column = (title: String, side: Columns.Side, cell: (SourceLine) -> String)
@@ -30,9 +31,16 @@ package enum SourceTable {
     if lines.contains(where: { $0.source.name != nil }) {
       chosen.append(("NAME", .left, { SafeText.line($0.source.name ?? "", limit: 60) }))
     }
-    var columns = Columns(chosen.map { ($0.title, $0.side) })
-    for line in lines { columns.add(chosen.map { $0.cell(line) }) }
-    return columns.text(indent: indent)
+    while true {
+      var columns = Columns(chosen.map { ($0.title, $0.side) })
+      for line in lines { columns.add(chosen.map { $0.cell(line) }) }
+      let text = columns.text(indent: indent)
+      // The address and how often it came stay in any case.
+      guard let width, chosen.count > 2, text.byteLines.contains(where: { $0.unicodeScalars.count > width }) else {
+        return text
+      }
+      chosen.removeLast()
+    }
   }
 
   /// `12`, `~40`, `>250`: beyond some ten it is an estimate.
@@ -47,7 +55,9 @@ package enum SourceTable {
     let source = line.source
     return .object([
       "address": .string("\(source.network)"), "probes": JSON(line.probes), "probes_ever": JSON(source.probes),
-      "ports": JSON(source.ports), "first": JSON(source.first.seconds), "last": JSON(source.last.seconds),
+      "ports": source.ports >= PortBits.mostCounted ? .null : JSON(source.ports),
+      "ports_estimated": .bool(source.ports > 8),
+      "first": JSON(source.first.seconds), "last": JSON(source.last.seconds),
       "techniques": .array(source.techniques.techniques.map { .string($0.name) }),
       "origin": .string(source.origin.name),
       "proof": JSON(source.proof?.name), "verdict": JSON(source.verdict?.name), "tool": .string(source.tool.name),

@@ -9,9 +9,12 @@ package enum StatusText {
   ///   - glance: nil where there is no journal; then `journalProblem` may say why.
   package static func render(
     _ live: LiveStatus?, _ glance: Glance?, journalProblem: String? = nil, now: Timestamp, _ zone: Zone,
-    isPlain: Bool = false
+    isPlain: Bool = false, _ layout: TextLayout = TextLayout()
   ) -> String {
-    var text = head(live, now, zone)
+    let isWatching = live.map { !$0.seesNothing } ?? false
+    var text =
+      layout.lines(head(live, now, zone), taken: 0).map { layout.tinted($0, isWatching ? .good : .bad) }
+      .joined(separator: "\n") + "\n\n"
     var rows: [(String, String)] = []
     if let live { rows += watching(live) + trial(live, now) }
     rows += coming(live, glance, isPlain)
@@ -22,28 +25,52 @@ package enum StatusText {
     rows.append(("journal", journal(live, glance, journalProblem, now, zone)))
     if let live { rows += allowed(live, now) + safe(live) }
     let width = rows.map(\.0.count).max() ?? 0
-    for (name, value) in rows { text += name + String(repeating: " ", count: width - name.count + 2) + value + "\n" }
+    for (name, value) in rows {
+      let tone = live.map { Self.tone(name, value, $0) } ?? .plain
+      for (index, line) in layout.lines(value, taken: width + 2).enumerated() {
+        let label = index == 0 ? name : ""
+        text += label + String(repeating: " ", count: width - label.count + 2) + layout.tinted(line, tone) + "\n"
+      }
+    }
     if let glance, !glance.top.isEmpty {
       text += "\nMost active in this hour and the one before it\n"
-      text += SourceTable.text(glance.top, now: now, zone, isBrief: true, indent: 2)
+      text += SourceTable.text(glance.top, now: now, zone, isBrief: true, indent: 2, width: layout.width)
     }
     if let glance, !glance.newest.isEmpty {
       text += "\nNewest first\n"
-      for note in glance.newest { text += "  \(EventText.line(note, zone))\n" }
+      for note in glance.newest {
+        for (index, line) in layout.lines(EventText.line(note, zone), taken: 4).enumerated() {
+          text += (index == 0 ? "  " : "    ") + line + "\n"
+        }
+      }
     }
     return text
   }
 
+  /// What a row says of the state of things.
+  private static func tone(_ name: String, _ value: String, _ live: LiveStatus) -> TextLayout.Tone {
+    switch name {
+    case "interfaces": live.seesNothing ? .bad : .plain
+    case "deception":
+      live.deception?.state == "failed" || live.deception?.hidden?.isEmpty == false ? .warning : .plain
+    case "trial": live.trial?.is_over == true ? .warning : .plain
+    case "lost": live.losses.isEmpty ? .plain : .warning
+    case "blocks": live.blocks?.enforced == false ? .bad : .plain
+    case "journal": live.journal?.failing == true ? .bad : .plain
+    default: value.startsWithBytes("TOO MUCH") ? .warning : .plain
+    }
+  }
+
   private static func head(_ live: LiveStatus?, _ now: Timestamp, _ zone: Zone) -> String {
     let time = "\(zone.minute(now)) \(zone.name(at: now))"
-    guard let live else { return "PortSentry is NOT running: nothing is watched.  \(time)\n\n" }
+    guard let live else { return "PortSentry is NOT running: nothing is watched. \(time)" }
     let state = live.seesNothing ? "SEES NOTHING: no interface is up" : "watching"
     var words = "PortSentry \(SafeText.line(live.version ?? "")) \(state)"
     if let started = live.started {
       let since = Timestamp(seconds: started)
       words += " for \(Term.text(now - since)), since \(zone.minute(since))"
     }
-    return words + (live.pid.map { ", process \($0)" } ?? "") + ".  \(time)\n\n"
+    return words + (live.pid.map { ", process \($0)" } ?? "") + ". \(time)"
   }
 
   private static func watching(_ live: LiveStatus) -> [(String, String)] {

@@ -46,7 +46,8 @@ struct Status: ParsableCommand {
     if live == nil, glance == nil { return try options.access.control.ask(.status(json: false)) }
     Console.print(
       StatusText.render(
-        live, glance, journalProblem: problem, now: now, options.zone, isPlain: Console.isPlain), terminator: "")
+        live, glance, journalProblem: problem, now: now, options.zone, isPlain: Console.isPlain, .console),
+      terminator: "")
     if live == nil { throw ExitCode(69) }
   }
 
@@ -74,12 +75,27 @@ struct Sources: ParsableCommand {
   var network: String?
   @Option(help: ArgumentHelp("Only those with such a verdict.", valueName: "class"))
   var verdict: Verdict.Class?
+  @Option(
+    help: ArgumentHelp(
+      "Only those that touched this port, such as 23 or 53/udp; PROBES counts these touches.", valueName: "port"))
+  var port: String?
+  @Option(help: ArgumentHelp("Only those with this tool, such as nmap, masscan or mirai.", valueName: "name"))
+  var tool: String?
   @Flag(help: "Only those that have proven where they are.")
   var proven = false
 
   func validate() throws {
     if let network, IPNetwork(network) == nil {
       throw ValidationError("\(SafeText.line(network)) is neither an address nor a network.")
+    }
+    if let port, PortChoice(port) == nil {
+      throw ValidationError("\(SafeText.line(port)) is no port: write 23, 23/tcp or 53/udp.")
+    }
+    if let tool, Tool(name: tool) == nil {
+      let names = Tool.Family.allCases.filter { $0 != .unnamed }.map { "\($0)" }.joined(separator: ", ")
+      throw ValidationError(
+        "\(SafeText.line(tool)) is no tool that is told apart: write one of \(names), or unnamed- and a number as in a list."
+      )
     }
   }
 
@@ -90,6 +106,8 @@ struct Sources: ParsableCommand {
     var filter = SourceFilter()
     filter.network = network.flatMap { IPNetwork($0) }
     filter.verdict = verdict
+    filter.port = port.flatMap { PortChoice($0) }
+    filter.tool = tool.flatMap { Tool(name: $0) }
     if proven { filter.isProven = true }
     let window = list.window(options.zone, now: now, otherwise: .seconds(86_400))
     let lines = try options.asking { () throws(DatabaseError) in
