@@ -67,8 +67,6 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
   @inlinable public var isLoopback: Bool { isV4 ? v4Bits >> 24 == 127 : high == 0 && low == 1 }
   /// 224.0.0.0/4 or ff00::/8.
   @inlinable public var isMulticast: Bool { isV4 ? v4Bits >> 28 == 0xe : high >> 56 == 0xff }
-  /// fe80::/10; these need an interface to mean anything.
-  @inlinable public var isLinkLocalV6: Bool { high >> 54 == 0x3fa }
   /// 0.0.0.0/8 or ::, which no packet may carry as its source (RFC 1122 section 3.2.1.3).
   @inlinable public var isUnspecified: Bool { isV4 ? v4Bits >> 24 == 0 : high == 0 && low == 0 }
   /// 255.255.255.255.

@@ -23,9 +23,80 @@ private let chains: [(name: String, text: String)] = [
   (
     "trap",
     """
-    PLACEHOLDER
+    type filter hook prerouting priority dstnat + 10; policy accept;
+    tcp flags & ack == ack ip saddr != @doubt4 meta nfproto != @flooded accept
+    tcp flags & ack == ack ip6 saddr & ffff:ffff:ffff:ffff:: != @doubt6 meta nfproto != @flooded accept
+    iif "lo" accept
+    meta l4proto tcp goto trap_tcp
+    meta l4proto udp goto trap_udp
     """
-  )
+  ),
+  (
+    "trap_tcp",
+    """
+    tcp flags fin,ack / fin,syn,rst,ack jump stray
+    socket transparent <= 1 jump served
+    ip saddr @spared4 accept
+    ip6 saddr @spared6 accept
+    fib daddr type != local accept
+    meta nfproto ipv4 tcp dport @closed4 accept
+    meta nfproto ipv6 tcp dport @closed6 accept
+    tcp dport @trap tcp flags ! rst,ack goto touch
+    meta nfproto ipv4 tcp dport @decoy meta l4proto tcp tproxy ip to 127.0.0.1:40001 accept
+    ip saddr @doubt4 meta l4proto tcp tproxy ip to 127.0.0.1:40001 accept
+    meta nfproto ipv4 meta nfproto @flooded meta l4proto tcp tproxy ip to 127.0.0.1:40001 accept
+    meta nfproto ipv6 tcp dport @decoy meta l4proto tcp tproxy ip6 to [::1]:40003 accept
+    ip6 saddr & ffff:ffff:ffff:ffff:: == @doubt6 meta l4proto tcp tproxy ip6 to [::1]:40003 accept
+    meta nfproto ipv6 meta nfproto @flooded meta l4proto tcp tproxy ip6 to [::1]:40003 accept
+    """
+  ),
+  (
+    "trap_udp",
+    """
+    socket wildcard <= 1 accept
+    ip saddr @spared4 accept
+    ip6 saddr @spared6 accept
+    fib daddr type != local accept
+    udp dport @trapudp jump doubt
+    ip saddr @doubt4 meta l4proto udp tproxy ip to 127.0.0.1:40002 drop
+    meta nfproto ipv4 meta nfproto @flooded meta l4proto udp tproxy ip to 127.0.0.1:40002 drop
+    ip6 saddr & ffff:ffff:ffff:ffff:: == @doubt6 meta l4proto udp tproxy ip6 to [::1]:40004 drop
+    meta nfproto ipv6 meta nfproto @flooded meta l4proto udp tproxy ip6 to [::1]:40004 drop
+    """
+  ),
+  (
+    "stray",
+    """
+    ip saddr @doubt4 socket transparent 1 accept
+    ip saddr @doubt4 fib daddr type local meta l4proto tcp tproxy ip to 127.0.0.1:40001 drop
+    ip6 saddr & ffff:ffff:ffff:ffff:: == @doubt6 socket transparent 1 accept
+    ip6 saddr & ffff:ffff:ffff:ffff:: == @doubt6 fib daddr type local meta l4proto tcp tproxy ip6 to [::1]:40003 drop
+    """
+  ),
+  (
+    "served",
+    """
+    socket transparent 0 accept
+    socket wildcard <= 1 accept
+    """
+  ),
+  (
+    "touch",
+    """
+    jump doubt
+    meta nfproto ipv4 meta l4proto tcp tproxy ip to 127.0.0.1:40001 accept
+    meta nfproto ipv6 meta l4proto tcp tproxy ip6 to [::1]:40003 accept
+    """
+  ),
+  (
+    "doubt",
+    """
+    meta nfproto @flooded counter packets 0 bytes 0 return
+    update @doubt4 { ip saddr timeout 30s } return
+    update @doubt6 { ip6 saddr & ffff:ffff:ffff:ffff:: timeout 30s } return
+    counter packets 0 bytes 0 update @flooded { meta nfproto timeout 30s }
+    """
+  ),
 ]
 
 @Suite("nftables, the trap", .enabled(if: NetworkNamespace.isPossible, "\(NetworkNamespace.skipped)"))
@@ -56,6 +127,18 @@ struct NFTablesTrapTests {
     }
   }
 
+  @Test("set() makes the rules, to the letter", arguments: chains)
+  func toTheLetter(_ chain: (name: String, text: String)) throws {
+    try inNamespace {
+      var tables = try NFTables()
+      try tables.set(trap())
+      let rules = shell("nft list chain inet portsentry \(chain.name)").output.split(separator: "\n")
+        .map { $0.drop { $0 == "\t" } }
+      // The table's line, the chain's, and the brackets that close them.
+      #expect(Array(rules.dropFirst(2).dropLast(2)) == chain.text.split(separator: "\n"))
+    }
+  }
+
   @Test("set() makes the trap and takes it away, and the bans stay")
   func comesAndGoes() throws {
     try inNamespace {
@@ -66,9 +149,7 @@ struct NFTablesTrapTests {
       try tables.set(trap())
       #expect(try tables.isIntact())
       #expect(try !tables.ensure())
-      let text = shell("nft list ruleset").output
-      print(text)
-      #expect(text.contains("203.0.113.9"))
+      #expect(shell("nft list ruleset").output.contains("203.0.113.9"))
       try tables.set(nil)
       #expect(shell("nft list ruleset").output == before)
       #expect(try tables.isIntact())

@@ -127,13 +127,6 @@ import Wire
     #expect(address.isPossiblePeer == (kind == "peer"))
   }
 
-  @Test func linkLocal() {
-    #expect(IPAddress("fe80::1")!.isLinkLocalV6)
-    #expect(IPAddress("febf:ffff::1")!.isLinkLocalV6)
-    #expect(!IPAddress("fec0::1")!.isLinkLocalV6)
-    #expect(!IPAddress("169.254.0.1")!.isLinkLocalV6)
-  }
-
   @Test func onlyFourOrSixteenBytes() {
     for count in 0...20 {
       #expect((IPAddress(bytes: [UInt8](repeating: 1, count: count)) != nil) == (count == 4 || count == 16))

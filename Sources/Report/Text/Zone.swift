@@ -42,9 +42,6 @@ package enum Zone: Sendable {
     return Timestamp(seconds: day * 86_400 - Int64(parts(guess).offset))
   }
 
-  /// 0, Monday, to 6.
-  package func weekday(_ time: Timestamp) -> Int { Int(((day(time) + 3) % 7 + 7) % 7) }
-
   package static let months = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
   ]
