@@ -10,7 +10,7 @@ struct Blocker: ~Copyable {
   private var isWatching = false
   private var routes: Owned<RouteTable>?
   private(set) var hostsDeny: HostsDeny
-  var runner = CommandRunner()
+  var commands = Commands()
   var settings: ResponsePolicy.Settings
 
   init(_ settings: ResponsePolicy.Settings) {

@@ -5,16 +5,6 @@ import Response
 import Synchronization
 import Wire
 
-/// A connection that was completed with a decoy: its source received our SYN/ACK, and so is where it says.
-struct Contact: Sendable, BitwiseCopyable {
-  var time: Timestamp
-  var source: IPAddress
-  var sourcePort: UInt16
-  var target: IPAddress
-  /// The port that looked open.
-  var port: UInt16
-}
-
 /// What the decoy's thread and the main thread share.
 final class DecoyLink: Sendable {
   struct Settings: Sendable, Equatable {

@@ -72,10 +72,10 @@ extension Sentry {
       return ControlReply(
         exitCode: 1, "\(Allowances.most) networks are allowed already: put \(network) into the ignore file\n")
     }
-    let lifted = table.all.filter { $0.network.overlaps(network) }.map { "\($0.network)" }
+    let lifted = decisions.table.all.filter { $0.network.overlaps(network) }.map { "\($0.network)" }
     let saved = saveAllowed()
     takeIgnored()
-    suspects.forget(within: network)
+    decide(.allowed(network))
     let length = seconds.map { "for \(Term.text(.seconds($0)))" } ?? "until `portsentry allow --end \(network)`"
     note("\(network) is allowed \(length), by operator")
     var text = "\(network) is allowed \(length)"

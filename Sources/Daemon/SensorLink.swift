@@ -1,6 +1,7 @@
 import Capture
 import Detection
 import Platform
+import Response
 import Synchronization
 import Wire
 

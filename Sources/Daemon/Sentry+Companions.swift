@@ -8,6 +8,8 @@ import Wire
 struct Companions {
   /// Serves the page; nil where there is none.
   var console: ConsoleProcess?
+  /// Keeps what happens; nil where nothing is to be kept.
+  var recorder: Recorder?
   /// Tells somebody what happens; nil where nobody is to be told.
   var notify: NotifyClient?
 
@@ -87,9 +89,9 @@ extension Sentry {
     var protection = Protection()
     protection.hiding = hiddenWays
     if case .failed(let why) = deception.state { protection.decoyFault = why }
-    protection.blocksInDoubt = reconcileFailed
+    protection.blocksInDoubt = comparison.outage.isOn
     protection.isJournalFailing = recorder?.statistics.isFailing ?? false
-    protection.lostLines = UInt64(log.lost) &+ historyLost
+    protection.lostLines = UInt64(scribe.lost) &+ scribe.historyLost
     return protection
   }
 

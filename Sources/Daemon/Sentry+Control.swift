@@ -15,12 +15,8 @@ extension Sentry {
     case .pulse: return ControlReply(pulse().text + "\n")
     case .metrics: return ControlReply(Metrics.text(metrics()))
     case .block(let target, let seconds, let reason): return order(target, seconds, reason)
-    case .unblock(let target): return releaseOrdered(target)
-    case .unblockAll:
-      let all = table.all
-      release(all, .byOperator)
-      for block in all { suspects.forget(within: block.network) }
-      return ControlReply("\(all.count) released\n")
+    case .unblock(let target): return letIn(target)
+    case .unblockAll: return letAllIn()
     case .allow(let target, let seconds): return allow(target, seconds)
     case .endAllowance(let target): return endAllowance(target)
     case .why(let target, let json): return why(target, json: json)
@@ -33,63 +29,53 @@ extension Sentry {
     guard let network = IPNetwork(target) else {
       return .usage(AddressText.fault(target, shown: SafeText.line(target)))
     }
-    if let block = table[network] ?? (network.isHost ? table.block(covering: network.address) : nil), seconds == nil {
-      return ControlReply("\(network) is blocked already (\(term(block)))\n")
-    }
-    let duration: Duration? = seconds.map { $0 == 0 ? nil : .seconds($0) } ?? policy.settings.duration
-    do throws(ResponsePolicy.Refusal) {
-      let block = try policy.order(
-        network, duration: duration, reason: reason.isEmpty ? "by operator" : SafeText.line(reason),
-        inForce: table.budget,
-        now: Clock.now)
-      let probe = Probe(
-        time: Clock.now, source: network.address, sourcePort: 0, target: .unspecified, targetPort: 0, transport: .tcp,
-        mode: .stealth, technique: .connect)
-      var steps: [Job.Step] = []
-      for method in block.methods {
-        switch method {
-        case .hostsDeny: steps.append(.hostsDeny)
-        case .command: steps.append(.killRoute)
-        case .nftables: steps.append(.nftables)
-        case .route: steps.append(.route)
-        }
-      }
-      guard let job = start(Job(probe: probe, block: block, action: .block, isOrder: true, steps: steps)) else {
-        return ControlReply("\(network): the command is running; see `portsentry blocked` for what comes of it\n")
-      }
-      if job.succeeded.isEmpty {
-        return ControlReply(exitCode: 1, "\(network) could not be blocked: \(job.failures.joined(separator: "; "))\n")
-      }
-      return ControlReply("\(network) is blocked (\(term(table[network] ?? block)))\n")
-    } catch {
-      return ControlReply(exitCode: 1, "\(network) is not blocked: \(error)\n")
+    let known =
+      decisions.table[network] ?? (network.isHost ? decisions.table.block(covering: network.address) : nil)
+    if let known, seconds == nil { return ControlReply("\(network) is blocked already (\(term(known)))\n") }
+    let duration: Duration? =
+      seconds.map { $0 == 0 ? nil : .seconds($0) } ?? plan.configuration.response.duration
+    let reason = reason.isEmpty ? "by operator" : SafeText.line(reason)
+    switch decide(.order(network, duration: duration, reason: reason)) {
+    case .running:
+      return ControlReply("\(network): the command is running; see `portsentry blocked` for what comes of it\n")
+    case .failed(let reasons):
+      return ControlReply(exitCode: 1, "\(network) could not be blocked: \(reasons.joined(separator: "; "))\n")
+    case .blocked(let block): return ControlReply("\(network) is blocked (\(term(block)))\n")
+    case .refused(let refusal): return ControlReply(exitCode: 1, "\(network) is not blocked: \(refusal)\n")
+    case .letIn, .allLetIn, .noTrial, .confirmed, nil: return ControlReply(exitCode: 1, "")
     }
   }
 
-  private func releaseOrdered(_ target: String) -> ControlReply {
+  private func letIn(_ target: String) -> ControlReply {
     guard let network = IPNetwork(target) else {
       return .usage(AddressText.fault(target, shown: SafeText.line(target)))
     }
-    // Whoever lets in one of a prefix calls him honest: the prefix is opened, its other members stay blocked.
-    let opened =
-      network.isHost ? noteHonest(network.address, .memberReleased(network), at: Clock.now).map { "\($0)" } : []
-    let tail = opened.isEmpty ? "" : "; so is \(opened.joined(separator: ", ")), but for its other scanners"
-    if let block = table[network] {
-      release([block] + members(of: network), .byOperator)
-      suspects.forget(within: network)
+    guard case .letIn(let what, let opened) = decide(.letIn(network)) else { return ControlReply(exitCode: 1, "") }
+    switch what {
+    case .released:
+      let names = opened.map { "\($0)" }.joined(separator: ", ")
+      let tail = opened.isEmpty ? "" : "; so is \(names), but for its other scanners"
       return ControlReply("\(network) is released\(tail)\n")
+    case .partOf(let whole):
+      return .notFound("\(network) is not blocked by itself, but as part of \(whole): unblock that")
+    case .unlisted:
+      return ControlReply("\(network) was recorded, not blocked; its next probe is answered anew\n")
+    case .unknown: return .notFound("\(network) is not blocked")
     }
-    if network.isHost, table.block(covering: network.address) == nil, !opened.isEmpty {
-      return ControlReply("\(network) is released\(tail)\n")
+  }
+
+  private func letAllIn() -> ControlReply {
+    guard case .allLetIn(let count) = decide(.letAllIn) else { return ControlReply(exitCode: 1, "") }
+    return ControlReply("\(count) released\n")
+  }
+
+  /// `portsentry confirm`.
+  private func confirmTrial() -> ControlReply {
+    guard case .confirmed(let kept) = decide(.confirmTrial) else {
+      return ControlReply(exitCode: 1, "there is no trial to confirm\n")
     }
-    if network.isHost, let block = table.block(covering: network.address) {
-      return .notFound("\(network) is not blocked by itself, but as part of \(block.network): unblock that")
-    }
-    let keys = recorded.keys.filter { $0.address == network.address }
-    guard !keys.isEmpty else { return .notFound("\(network) is not blocked") }
-    for key in keys { recorded[key] = nil }
-    blockedFilesDirty = true
-    return ControlReply("\(network) was recorded, not blocked; its next probe is answered anew\n")
+    note("The trial was confirmed: \(kept) blocks stay in force, and blocking goes on")
+    return ControlReply("confirmed: \(kept) blocks stay in force, and blocking goes on\n")
   }
 
   /// What a second call with another of 1.2's arguments asks for: one process watches both protocols.
@@ -107,6 +93,7 @@ extension Sentry {
           if transport == .tcp { plan.tcpMode = nil } else { plan.udpMode = nil }
           return ControlReply(exitCode: 78, "mode \(name) needs \(transport.name)_PORTS, and there is none\n")
         }
+        applyPlan()
         let settings = plan.sensorSettings(options)
         link.update { $0.settings = settings }
         refreshTrap()
@@ -116,238 +103,5 @@ extension Sentry {
       }
     }
     return .usage("\(name) is no mode")
-  }
-
-  // MARK: What there is to tell
-
-  private func term(_ block: Block) -> String {
-    block.until.map { "for \(Term.text($0 - Clock.now)) more" } ?? "until released"
-  }
-
-  private func modeText(_ transport: TransportProtocol) -> String {
-    guard let mode = transport == .tcp ? plan.tcpMode : plan.udpMode else { return "off" }
-    let ports = plan.ports(transport)
-    let all = ports.description
-    let shown = all.count > 60 ? "\(all.prefix(57))..." : all
-    return "\(mode.classicName(transport)), \(ports.count) ports (\(shown))"
-  }
-
-  func statusText() -> String {
-    let s = link.currentStatistics()
-    let c = counters
-    let dropped = s.ringDropped + probesRefused
-    var rows: [(String, String)] = [
-      ("version", version),
-      ("running", "\(Term.text(Clock.now - started)), process \(Version.processID)"),
-      ("configuration", plan.configurationPath ?? "built-in settings"),
-      ("TCP", modeText(.tcp)),
-      ("UDP", modeText(.udp)),
-      ("interfaces", s.interfaces.isEmpty ? "NONE IS UP: nothing is seen" : s.interfaces.joined(separator: ", ")),
-      ("services now", "TCP \(s.servedTCP), UDP \(s.servedUDP)"),
-      ("response", responseText()),
-      ("deception", deceptionText()),
-      ("origin", "\(c.proven) sources proven, \(c.contacts) connections to decoys, \(suspects.count) suspects"),
-      ("probes", "\(c.probes) seen: \(c.alerts) alerts, \(c.untriggered) below SCAN_TRIGGER, \(c.ignored) ignored"),
-      ("lost", dropped == 0 ? "nothing" : "\(s.ringDropped) in the kernel, \(probesRefused) in the queue"),
-      (
-        "blocks",
-        "\(table.count) in force, \(c.blocks) made, \(c.releases) released, \(c.refused) refused, \(c.failed) failed"
-      ),
-      ("ignored", "\(ignoring.file.count) networks of the ignore file"),
-    ]
-    rows += allowedRows
-    if let trial {
-      rows.append(
-        (
-          "trial",
-          trial.isOver
-            ? "OVER, nothing is blocked: portsentry confirm"
-            : "for \(Term.text(trial.end - Clock.now)) more, unless: portsentry confirm"
-        ))
-    }
-    let safe = policy.safe.entries
-    for (index, entry) in safe.prefix(24).enumerated() {
-      rows.append((index == 0 ? "never blocked" : "", "\(entry.network) (\(entry.reason))"))
-    }
-    if safe.count > 24 { rows.append(("", "and \(safe.count - 24) more, all in --json")) }
-    rows.append(("", "and whoever talked with a service here before it came to notice"))
-    let width = rows.map(\.0.count).max() ?? 0
-    return rows.map { name, value in
-      name + String(repeating: " ", count: width - name.count + 2) + value + "\n"
-    }.joined()
-  }
-
-  /// The sensor is not asked anew for it: its counts are a second old at most.
-  private func pulse() -> JSON {
-    let s = link.shared.withLock { $0.statistics }
-    return .object([
-      "version": .string(version), "started": JSON(started.seconds), "seen": JSON(counters.probes),
-      "alerts": JSON(counters.alerts), "ignored": JSON(counters.ignored), "blocks": JSON(table.count),
-      "blocks_made": JSON(counters.blocks), "lost": JSON(s.ringDropped + queueDrops),
-      "journal_lost": JSON(recorder?.statistics.lost ?? 0),
-      "journal_failing": .bool(recorder?.statistics.isFailing ?? false),
-      "interfaces": .array(s.interfaces.map(JSON.string)), "tcp_mode": JSON(plan.tcpMode?.classicName(.tcp)),
-      "udp_mode": JSON(plan.udpMode?.classicName(.udp)), "response": .string(responseText()),
-    ])
-  }
-
-  private func responseText() -> String {
-    func text(_ action: BlockAction) -> String {
-      switch action {
-      case .logOnly: "log only"
-      case .runCommand: "run KILL_RUN_CMD"
-      case .block:
-        "block by " + policy.settings.methods.map(\.rawValue).joined(separator: ", ")
-          + (policy.settings.proof == .handshake
-            ? " who scans (\(policy.settings.rule.rawValue) rule) and has proven its address"
-            : " whatever address is written on the packets of a scan (\(policy.settings.rule.rawValue) rule)")
-      }
-    }
-    let (tcp, udp) = (text(policy.settings.tcp), text(policy.settings.udp))
-    return tcp == udp ? tcp : "TCP: \(tcp); UDP: \(udp)"
-  }
-
-  /// Who is lied to, and how.
-  private func deceptionText() -> String {
-    switch deception.state {
-    case .off: return "none: unused ports answer as closed"
-    case .failed(let reason): return "NONE, \(reason)"
-    case .active: break
-    }
-    guard let trap = deception.trap else { return "none" }
-    var parts = [hiddenText].compactMap(\.self)
-    if !trap.decoy.isEmpty { parts.append("\(trap.decoy.count) unused ports look open to everybody") }
-    if let doubt = trap.doubt {
-      parts.append("whoever touches a watched port sees every port open for \(Term.text(doubt))")
-      parts.append(
-        deception.gate == nil ? "blocks begin a moment after the proof" : "blocks begin with the packet that proves")
-    }
-    let held = deception.link.shared.withLock { $0.statistics.held }
-    if held > 0 { parts.append("\(held) connections held") }
-    return parts.joined(separator: "; ")
-  }
-
-  private func deceptionJSON() -> JSON {
-    let statistics = deception.link.shared.withLock { $0.statistics }
-    var members: [(String, JSON)] = []
-    switch deception.state {
-    case .off: members.append(("state", "off"))
-    case .active: members.append(("state", "active"))
-    case .failed(let reason): members += [("state", "failed"), ("reason", .string(reason))]
-    }
-    members.append(("text", .string(deceptionText())))
-    if let trap = deception.trap {
-      members += [
-        ("decoy_ports", .string(trap.decoy.description)),
-        ("doubt_seconds", trap.doubt.map { JSON(Int($0.components.seconds)) } ?? .null),
-        ("gate", .bool(deception.gate != nil)), ("hidden", .array(hiddenWays.map(JSON.string))),
-        ("spared_networks", JSON(trap.spared.count)),
-      ]
-    }
-    members += [
-      ("connections", JSON(statistics.completed)), ("held", JSON(statistics.held)),
-      ("displaced", JSON(statistics.displaced)),
-      ("queue_full", JSON(deception.contacts.value.refused)),
-      ("doubts_without_room", JSON(deception.reportedDoubtsLost)),
-    ]
-    return .members(members)
-  }
-
-  private var probesRefused: UInt64 { queueDrops }
-
-  private func statusJSON() -> JSON {
-    let s = link.currentStatistics()
-    let c = counters
-    let sorted = c.latencies.sorted()
-    func percentile(_ p: Int) -> JSON {
-      sorted.isEmpty ? .null : JSON(Int(sorted[min(sorted.count - 1, sorted.count * p / 100)]))
-    }
-    func reasons(_ values: [UInt64], _ name: (Int) -> String) -> JSON {
-      .members(values.enumerated().filter { $0.element > 0 }.map { (name($0.offset), JSON($0.element)) })
-    }
-    return .object([
-      "shape": 1,
-      "version": .string(version),
-      "pid": JSON(Int(Version.processID)),
-      "started": JSON(Int(started.seconds)),
-      "configuration": JSON(plan.configurationPath),
-      "tcp_mode": JSON(plan.tcpMode?.classicName(.tcp)),
-      "udp_mode": JSON(plan.udpMode?.classicName(.udp)),
-      "tcp_ports": .string(plan.ports(.tcp).description),
-      "tcp_port_count": JSON(plan.ports(.tcp).count),
-      "udp_ports": .string(plan.ports(.udp).description),
-      "udp_port_count": JSON(plan.ports(.udp).count),
-      "response": .string(responseText()),
-      "interfaces": .array(s.interfaces.map(JSON.string)),
-      "served_tcp": .string(s.servedTCP.description),
-      "served_udp": .string(s.servedUDP.description),
-      "packets": .object([
-        "received": JSON(s.received),
-        "undecoded": reasons(s.undecoded) { DecodeOutcome.allCases[$0].reason },
-        "dismissed": reasons(s.dismissed) { Detector.Dismissal.allCases[$0].reason },
-      ]),
-      "dropped": .object([
-        "ring_full": JSON(s.ringDropped), "queue_full": JSON(probesRefused), "history": JSON(historyLost),
-        "log": JSON(log.lost), "journal": JSON(recorder?.statistics.lost ?? 0),
-      ]),
-      "log": .object([
-        "format": .string(dialect.rawValue), "written": JSON(log.written), "waiting": JSON(log.waiting),
-        "lost": JSON(log.lost),
-      ]),
-      "journal": journalJSON(),
-      "probes": .object([
-        "seen": JSON(c.probes), "alerts": JSON(c.alerts), "below_trigger": JSON(c.untriggered),
-        "ignored": JSON(c.ignored), "waiting": JSON(queued), "sources_forgotten": JSON(s.evictions),
-        "sources_remembered": JSON(s.sources),
-        // Of so many sources one is looked at, where there is too much to see everything.
-        "connections_one_in": JSON(1 << Int(s.connectionShift)), "others_one_in": JSON(1 << Int(s.otherShift)),
-      ]),
-      "blocks": .object([
-        "in_force": JSON(table.count), "made": JSON(c.blocks), "released": JSON(c.releases), "refused": JSON(c.refused),
-        "failed": JSON(c.failed), "enforced": .bool(!reconcileFailed), "latency_ns_p50": percentile(50),
-        "latency_ns_p99": percentile(99),
-      ]),
-      "proof": .string(policy.settings.proof.rawValue),
-      "rule": .string(policy.settings.rule.rawValue),
-      "deception": deceptionJSON(),
-      "origin": .object([
-        "proven": JSON(c.proven), "contacts": JSON(c.contacts), "suspects": JSON(suspects.count),
-        "suspects_forgotten": JSON(suspects.evictions), "repeat_offenders": JSON(offenders.count),
-      ]),
-      "trial": trial.map {
-        .object(["ends": JSON(Int($0.end.seconds)), "is_over": .bool($0.isOver)])
-      } ?? .null,
-      "ignored_networks": JSON(ignoring.file.count), "allowed": ignoring.json,
-      "never_blocked": .array(
-        policy.safe.entries.map { .object(["network": .string("\($0.network)"), "reason": .string($0.reason)]) }),
-    ])
-  }
-
-  private func journalJSON() -> JSON {
-    guard let journal = plan.recorderSettings.journal, let recorder else { return .null }
-    let statistics = recorder.statistics
-    return .object([
-      "path": .string(journal.path), "bytes": JSON(statistics.bytes), "limit": JSON(journal.size),
-      "keep_seconds": JSON(journal.keep.components.seconds), "failing": .bool(statistics.isFailing),
-      "written": statistics.writtenAt.map { JSON($0.seconds) } ?? .null,
-    ])
-  }
-
-  var historyLost: UInt64 { counters.historyLost + UInt64(history?.value.lostLines ?? 0) }
-
-  private func blockedJSON() -> JSON {
-    .array(
-      table.all.map { block in
-        .object([
-          "network": .string("\(block.network)"),
-          "since": JSON(Int(block.record.since.seconds)),
-          "until": block.until.map { JSON(Int($0.seconds)) } ?? .null,
-          "methods": .array(block.methods.map { .string($0.rawValue) }),
-          "port": block.record.isByHand ? .null : JSON(Int(block.record.port)),
-          "protocol": block.record.isByHand ? .null : .string(block.record.transport.name),
-          "mode": .string(block.record.modeName),
-          "reason": .string(block.record.reason),
-        ])
-      })
   }
 }

@@ -61,7 +61,7 @@ extension Sentry {
     trap.closed4.formUnion(deception.rest.ports(v4: true, at: now))
     trap.closed6.formUnion(deception.rest.ports(v4: false, at: now))
     trap.bridges = DecoyWay.filteredBridges().filter { trap.interfaces.isEmpty || trap.interfaces.contains($0) }
-    trap.spared = IPNetworkSet(policy.safe.entries.map(\.network) + plan.ignored.sorted)
+    trap.spared = IPNetworkSet(decisions.policy.safe.entries.map(\.network) + plan.ignored.sorted)
     guard trap != deception.trap || deception.state != .active else { return }
     do throws(ResponderError) {
       try blocker.setTrap(trap)
@@ -88,7 +88,7 @@ extension Sentry {
 
   /// Puts the gate before the sockets, where proof makes blocks.
   func refreshGate() {
-    guard policy.settings.doubts else {
+    guard plan.configuration.response.doubts else {
       deception.gate = nil
       return
     }
@@ -98,7 +98,8 @@ extension Sentry {
         deception.gate = Owned(try HandshakeGate.open(listeners: deception.listeners))
       }
       try deception.gate?.value.catchesAll(
-        policy.settings.rule == .classic && plan.configuration.scanTrigger <= 1 && trial?.isOver != true)
+        plan.configuration.response.rule == .classic && plan.configuration.scanTrigger <= 1
+          && decisions.trial?.isOver != true)
     } catch {
       deception.gate = nil
       note(
@@ -157,7 +158,7 @@ extension Sentry {
     deception.gate = nil
     deception.link.update { $0.isStopping = true }
     deception.thread.value.take()?.join()
-    let hasBans = table.unordered.contains { $0.methods.contains(.nftables) }
+    let hasBans = decisions.table.unordered.contains { $0.methods.contains(.nftables) }
     if !hasBans { try? blocker.removeTable() }
   }
 

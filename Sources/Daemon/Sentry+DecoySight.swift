@@ -125,8 +125,8 @@ extension Sentry {
   private func stranger(_ way: DecoyWay) -> IPAddress? {
     for _ in 0..<64 {
       guard let address = Self.address(near: way.neighbours, isV4: way.way.isV4), address != way.address,
-        !plan.ignored.contains(address), policy.safe.reason(protecting: IPNetwork(address)) == nil,
-        table.block(covering: address) == nil
+        !plan.ignored.contains(address), decisions.policy.safe.reason(protecting: IPNetwork(address)) == nil,
+        decisions.table.block(covering: address) == nil
       else { continue }
       return address
     }
@@ -158,7 +158,7 @@ extension Sentry {
       trap.tcp.contains(probe.targetPort) || trap.decoy.contains(probe.targetPort),
       !(probe.source.isV4 ? trap.closed4 : trap.closed6).contains(probe.targetPort),
       probe.source.isV4 ? trap.v4 != nil : trap.v6 != nil, !trap.spared.contains(probe.source),
-      jobs[probe.source] == nil, table.block(covering: probe.source) == nil
+      !decisions.isResponding(to: probe.source), decisions.table.block(covering: probe.source) == nil
     else { return }
     visibility.sight.touch(from: probe.source, isAnswered: probe.answer == .decoy)
     if visibility.test == nil, visibility.hasTriedTest { noteSight() }

@@ -8,7 +8,7 @@ extension Sentry {
   /// What is counted, for Prometheus. Addresses are in none of it.
   func metrics() -> [Metric] {
     let s = link.shared.withLock { $0.statistics }
-    let c = counters
+    let c = decisions.counters
     func reasons(_ values: [UInt64], _ name: (Int) -> String) -> [(String, UInt64)] {
       values.enumerated().map { (name($0.offset), $0.element) }
     }
@@ -34,7 +34,7 @@ extension Sentry {
         by: "what",
         [("connections", UInt64(s.connectionShift)), ("others", UInt64(s.otherShift))]),
       Metric("sources_forgotten_total", .counter, "Sources forgotten to make room.", s.evictions),
-      Metric("blocks", .gauge, "Blocks in force.", UInt64(table.count)),
+      Metric("blocks", .gauge, "Blocks in force.", UInt64(decisions.table.count)),
       Metric("blocks_made_total", .counter, "Blocks made.", c.blocks),
       Metric("blocks_released_total", .counter, "Blocks that ended.", c.releases),
       Metric("blocks_refused_total", .counter, "Blocks that a rule of ours forbade.", c.refused),
@@ -42,12 +42,13 @@ extension Sentry {
       Metric(
         "lost_total", .counter, "What was lost: packets, probes, lines, records.", by: "what",
         [
-          ("ring", s.ringDropped), ("queue", queueDrops), ("history", historyLost), ("log", UInt64(log.lost)),
+          ("ring", s.ringDropped), ("queue", intake.refused), ("history", scribe.historyLost),
+          ("log", UInt64(scribe.lost)),
           ("journal", recorder?.statistics.lost ?? 0),
         ]),
-      Metric("log_lines_total", .counter, "Log lines handed to the outputs.", log.written),
+      Metric("log_lines_total", .counter, "Log lines handed to the outputs.", scribe.written),
       Metric(
-        "log_lines_waiting", .gauge, "Log lines that syslog or journald has not taken yet.", UInt64(log.waiting)),
+        "log_lines_waiting", .gauge, "Log lines that syslog or journald has not taken yet.", UInt64(scribe.waiting)),
       Metric("journal_bytes", .gauge, "Size of the journal in use.", UInt64(recorder?.statistics.bytes ?? 0)),
       Metric(
         "journal_failing", .gauge, "1 while the journal cannot be written.",

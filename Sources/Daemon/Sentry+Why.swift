@@ -27,11 +27,12 @@ extension Sentry {
   func why(_ target: String, json: Bool) -> ControlReply {
     guard let address = IPAddress(target) else { return .usage("\(target) is not an address") }
     let account = Account(
-      address: address, block: table.block(covering: address), entry: suspects.entry(for: address),
+      address: address, block: decisions.table.block(covering: address), entry: decisions.suspects.entry(for: address),
       repeats: earlierBlocks(of: address),
       doubt: deception.trap?.doubt == nil ? nil : (try? blocker.doubt(of: address)) ?? nil,
-      safe: policy.safe.reason(protecting: address),
-      isIgnored: plan.ignored.contains(address), isServed: isConnected(address))
+      safe: decisions.policy.safe.reason(protecting: address),
+      isIgnored: plan.ignored.contains(address),
+      isServed: surroundings.peers.current(at: Clock.monotonic).served.contains(address))
     if json { return ControlReply(self.json(account).text + "\n") }
     guard account.isKnown else { return .notFound("nothing is known of \(address)") }
     let rows = self.rows(account)
@@ -42,8 +43,8 @@ extension Sentry {
 
   /// How often it was blocked before the block that is in force.
   private func earlierBlocks(of address: IPAddress) -> Int {
-    let isCounted = table.block(covering: address)?.record.grounds?.origin != nil
-    return max(offenders.repeats(of: IPNetwork(address), at: Clock.now) - (isCounted ? 1 : 0), 0)
+    let isCounted = decisions.table.block(covering: address)?.record.grounds?.origin != nil
+    return max(decisions.offenders.repeats(of: IPNetwork(address), at: Clock.now) - (isCounted ? 1 : 0), 0)
   }
 
   private func rows(_ account: Account) -> [(String, String)] {

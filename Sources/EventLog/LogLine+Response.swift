@@ -3,50 +3,6 @@ import Platform
 import Response
 import Wire
 
-/// What a block was made with, as far as the log tells.
-package enum BlockedBy: Equatable, Sendable {
-  /// The line that was written to hosts.deny.
-  case hostsDeny(String)
-  /// The shell command that was run (`KILL_ROUTE`).
-  case command(String)
-  /// The set that the address was put into, e.g. `inet portsentry banned4`, and for how long; nil: until released.
-  case nftables(set: String, Duration?)
-  /// A blackhole route, for how long; nil: until released.
-  case blackholeRoute(Duration?)
-}
-
-/// Why a block ended.
-package enum ReleaseReason: Equatable, Sendable {
-  case expired
-  case byOperator
-  /// It has since come onto the list of what is never blocked.
-  case nowIgnored
-  /// It has since become something that is never blocked, e.g. `the default gateway`.
-  case nowSafe(String)
-  /// Of a whole prefix: somebody in it used a service of this host properly.
-  case memberHonest(IPAddress)
-  /// Of a whole prefix: an operator let a member in.
-  case memberReleased(IPNetwork)
-  /// Of a whole prefix: `BLOCK_PREFIX_IPV6` does not allow it any more.
-  case tooWide
-  /// `--trial` was not confirmed.
-  case trialOver
-
-  /// In words.
-  package var text: String {
-    switch self {
-    case .expired: "expired"
-    case .byOperator: "by operator"
-    case .nowIgnored: "now on the ignore list"
-    case .nowSafe(let what): "now \(what), which is never blocked"
-    case .memberHonest(let address): "\(address) in it used a service of this host"
-    case .memberReleased(let network): "\(network) in it was released by operator"
-    case .tooWide: "wider than BLOCK_PREFIX_IPV6 allows"
-    case .trialOver: "the trial was not confirmed"
-    }
-  }
-}
-
 extension LogLine {
   /// `attackalert: Host IP has been blocked via …`
   package static func blocked(_ network: IPNetwork, by means: BlockedBy, in dialect: LogDialect) -> LogLine {

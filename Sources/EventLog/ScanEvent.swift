@@ -1,5 +1,6 @@
 import Detection
 import Platform
+import Response
 import Wire
 
 /// What one probe was and what came of it: the event line of PortSentry 2.x.
@@ -24,19 +25,7 @@ package struct ScanEvent: Equatable, Sendable {
   /// For logs that keep fields beside the text.
   package private(set) var fields: LogFields
 
-  /// What became of a triggered probe.
-  package enum Result: Sendable {
-    /// `BLOCK_TCP` or `BLOCK_UDP` is 0.
-    case logged
-    /// It came from our own address, which is never acted on without `-L`.
-    case ownAddress
-    /// Responded to, or blocked already.
-    case blocked
-    /// The response failed, or was refused.
-    case failed
-    /// Not blocked so far: what it did makes no scan yet, or nothing proves that it was this address.
-    case waiting
-  }
+  package typealias Result = ScanResult
 
   /// - Parameter result: nil while or where nothing was decided; looked at for a triggered probe only.
   package init(_ probe: Probe, name: String? = nil, result: Result? = nil) {

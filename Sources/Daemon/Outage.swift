@@ -1,0 +1,31 @@
+/// What an owner has to say: whoever holds it knows no log.
+struct News: Equatable, Sendable {
+  let text: String
+  var isError = false
+
+  init(_ text: String, isError: Bool = false) {
+    self.text = text
+    self.isError = isError
+  }
+}
+
+/// Something that fails again and again: it is said once, and once more when it works again.
+struct Outage: Equatable {
+  private(set) var isOn = false
+
+  /// It has failed.
+  ///
+  /// - Returns: whether that is news.
+  mutating func begins() -> Bool {
+    defer { isOn = true }
+    return !isOn
+  }
+
+  /// It has worked.
+  ///
+  /// - Returns: whether that is news.
+  mutating func ends() -> Bool {
+    defer { isOn = false }
+    return isOn
+  }
+}

@@ -1,0 +1,176 @@
+import Detection
+import EventLog
+import Journal
+import Platform
+import Response
+import Wire
+
+/// Carries out what was decided.
+extension Sentry {
+  /// Has an event decided, and does what comes of it, in its order. An attempt's effect decides how it goes on.
+  ///
+  /// - Returns: what an operator is to be told.
+  @discardableResult
+  func decide(_ event: Decisions.Event) -> Decisions.Answer? {
+    var answer: Decisions.Answer?
+    var next: Decisions.Event? = event
+    while let event = next {
+      next = nil
+      for action in decisions.take(event, circumstances) {
+        switch action {
+        case .attempt(let attempt): next = .attempted(blocker.attempt(attempt, at: Clock.now))
+        case .answer(let text): answer = text
+        default: perform(action)
+        }
+      }
+    }
+    return answer
+  }
+
+  private var circumstances: Circumstances {
+    let now = Clock.monotonic
+    let peers = surroundings.peers
+    return Circumstances(at: Clock.now, monotonic: now) { peers.current(at: now) }
+  }
+
+  private func perform(_ action: Decisions.Action) {
+    switch action {
+    case .seen(let probe):
+      noteTouch(probe)
+      keep(.probe(probe))
+      scribe.count(probe)
+    case .alert(let probe): scribe.alert(probe)
+    case .alreadyBlocked(let probe): scribe.alreadyBlocked(probe)
+    case .responseIsOff(let probe): scribe.say(.ignoringResponse(probe.transport), after: probe)
+    case .record(let probe, let result): scribe.record(probe, result)
+    case .list(let entry, let probe, let isListed):
+      if isListed { blockedFiles.add(entry) }
+      scribe.list(entry, probe)
+    case .met(let contact): visibility.sight.touch(from: contact.source, isAnswered: true)
+    case .proven(let source, let origin):
+      keep(.proven(source, origin.proof, port: origin.port, at: origin.time))
+    case .keepVerdict(let verdict): keep(.verdict(verdict))
+    case .sayVerdict(let verdict): scribe.say(verdict)
+    case .commandEnded(let command, let outcome, let job): say(command, outcome, job)
+    case .latency(let nanoseconds): intake.note(latency: nanoseconds)
+    case .effect(let effect, let attempt): say(effect, of: attempt)
+    case .inForce(let block, let repeats):
+      ledger.blocks.add(block)
+      keep(.blocked(block.record, repeats: repeats))
+      deception.link.drop(block.network)
+    case .offender(let line): ledger.offenders.add(line)
+    case .prolonged(let block): ledger.blocks.add(block)
+    case .release(let records, let reason): lift(records, reason)
+    case .blockedFilesChanged: blockedFiles.change()
+    case .awaitProof(let source): try? deception.gate?.value.want(source)
+    case .openGate(let source): openGate(source)
+    case .gateChanged: refreshGate()
+    case .refused, .spared, .unproven, .furtherUnproven, .notWidened, .couldNotBlock, .trialOver: sayWhyNot(action)
+    case .attempt, .answer: break
+    }
+  }
+
+  /// Lifts blocks whose end was decided.
+  private func lift(_ records: [Block.Record], _ reason: ReleaseReason) {
+    let lifted = blocker.lift(records)
+    if let (reason, count) = lifted.setsFailed {
+      note("nftables: \(reason); \(count) hosts may stay blocked until their time is over", isError: true)
+      deadlines.reconcileSoon()
+    }
+    for (record, problems) in zip(records, lifted.problems) {
+      ledger.blocks.remove(record.network)
+      keep(.released(record.network, because: reason.text, at: Clock.now))
+      if problems.isEmpty {
+        say(.released(record.network, reason, in: dialect))
+      } else {
+        say(.couldNotRelease(record.network, because: problems.joined(separator: "; "), in: dialect))
+      }
+    }
+    blockedFiles.change()
+  }
+
+  /// Takes the results of commands that have ended, and goes on with what waited for them.
+  func advanceCommands() {
+    for (owner, result) in blocker.commands.advance(at: Clock.monotonic) {
+      switch owner {
+      case .job(let source): decide(.commandEnded(source, command: result.command, result.outcome))
+      case .release(let network):
+        if result.outcome != .succeeded {
+          say(.couldNotRelease(network, because: "`\(result.command)` \(result.outcome)", in: dialect))
+        }
+      case .restore(let network):
+        if result.outcome != .succeeded {
+          note("Host \(network) could not be blocked again: `\(result.command)` \(result.outcome)", isError: true)
+        }
+      }
+    }
+  }
+
+  // MARK: Words
+
+  private func say(_ effect: Effect, of attempt: Attempt) {
+    switch attempt {
+    case .step(_, let job): say(effect, of: job)
+    case .prefix(let block, _):
+      switch effect {
+      case .took(let means): say(.blocked(block.network, by: means, in: dialect))
+      case .failed(let why):
+        note("\(block.network) could not be blocked as a whole: \(why); its members are", isError: true)
+      default: break
+      }
+    case .longer(let block, _, _):
+      guard case .failed(let why) = effect else { return }
+      note("\(block.network) stays blocked only until the trial would have ended: \(why)", isError: true)
+    }
+  }
+
+  private func say(_ effect: Effect, of job: Job) {
+    let network = job.block.network
+    switch effect {
+    case .took(let means): scribe.say(.blocked(network, by: means, in: dialect), after: job.probe)
+    case .alreadyInHostsDeny: scribe.say(.alreadyInHostsDeny(network.address, in: dialect), after: job.probe)
+    case .noTarget(let key): scribe.say(.noTarget(in: key, dialect), after: job.probe)
+    case .hostsDenyFailed(let path, let reason):
+      scribe.say(.hostsDenyFailed(path, reason: reason, in: dialect), after: job.probe)
+    case .unfit(let command, let problem):
+      scribe.say(.commandFailed(command, runCommand: false, reason: problem, in: dialect), after: job.probe)
+    case .failed(let reason): note(reason, isError: true)
+    case .running, .lasts: break
+    }
+  }
+
+  private func say(_ command: String, _ outcome: CommandRunner.Outcome, _ job: Job) {
+    let isRunCommand = job.steps.first == .runCommand
+    if outcome != .succeeded {
+      scribe.say(
+        .commandFailed(command, runCommand: isRunCommand, reason: "\(outcome)", in: dialect), after: job.probe)
+    } else if isRunCommand {
+      scribe.say(.commandRun(job.probe.source, command: command, in: dialect), after: job.probe)
+    } else {
+      scribe.say(.blocked(job.block.network, by: .command(command), in: dialect), after: job.probe)
+    }
+  }
+
+  /// Who is not blocked, or not any more, and why.
+  private func sayWhyNot(_ action: Decisions.Action) {
+    switch action {
+    case .refused(let probe, let reason):
+      keep(.refused(probe.source, because: reason, at: Clock.now))
+      scribe.say(.refused(probe.source, because: reason, in: dialect), after: probe)
+    case .spared(let source, let reason): say(.refused(source, because: reason, in: dialect))
+    case .unproven(let source): scribe.sayUnproven(source, isLiedTo: deception.state == .active)
+    case .furtherUnproven(let count):
+      note("\(count) further sources scanned and are not blocked, because nothing proves that it was they")
+    case .notWidened(let prefix, let members, let refusal):
+      note("\(prefix) is not blocked as a whole, but \(members) addresses in it are: \(refusal)")
+    case .couldNotBlock(let probe):
+      let dialect = dialect
+      scribe.say(probe) { .couldNotBlock(probe, name: $0, in: dialect) }
+    case .trialOver(let count):
+      note(
+        "TRIAL OVER: nobody confirmed it. \(count) blocks were lifted, and nothing is blocked any more; what is seen is still logged. To block again, start anew, or say: portsentry confirm",
+        isError: true)
+    default: break
+    }
+  }
+}
