@@ -19,8 +19,8 @@ extension Sentry {
         note("\(ledger.blocks.path): \(contents.damagedLines) lines could not be read and were left out", isError: true)
       }
       let isReboot = contents.bootID != BlockStore.bootID
-      let (inForce, over) = decisions.restore(contents.records.values, at: now)
-      if isReboot { for block in inForce { runAgain(block) } }
+      let (byCommand, over) = decisions.restore(contents.records.values, at: now)
+      if isReboot { for block in byCommand { runAgain(block) } }
       // Over, or become forbidden, while no sentry ran: what does not end by itself is undone.
       if !over.isEmpty { decide(.over(over)) }
       if contents.bootID == nil, contents.records.isEmpty { takeOverPredecessor() }

@@ -150,7 +150,7 @@ extension Decisions {
   /// Says what is true, and lets the probes through that waited.
   mutating func settle(_ job: Job) {
     for probe in job.held.reversed() { afterwards(.handle(probe)) }
-    let isBlocked = !job.succeeded.isEmpty
+    let isBlocked = !job.succeeded.isEmpty && !isForbiddenMeanwhile(job)
     let isDone = isBlocked || (job.action == .runCommand && job.failures.isEmpty)
     if isBlocked { counters.blocks += 1 }
     if job.isOrder {
@@ -168,6 +168,18 @@ extension Decisions {
       retries.note(job.probe.source, for: Self.retryAfter, at: here.monotonic)
     }
     act(.record(job.probe, isDone ? .blocked : .failed))
+  }
+
+  /// Lifts a block again whose source has become what is never blocked while a command was running.
+  private mutating func isForbiddenMeanwhile(_ job: Job) -> Bool {
+    guard let block = table[job.block.network] else { return false }
+    if policy.ignored.network(overlapping: block.network) != nil {
+      release([block], .nowIgnored)
+      return true
+    }
+    guard let what = policy.safe.reason(protecting: block.network) else { return false }
+    release([block], .nowSafe(what))
+    return true
   }
 
   private static let retryAfter: Int64 = 1_000_000_000
@@ -188,7 +200,9 @@ extension Decisions {
   private mutating func widen(_ newest: Block) {
     guard trial == nil, let prefix = aggregation.prefix(for: newest.network, widest: policy.settings.widestPrefix)
     else { return }
-    let members = members(of: prefix).sorted { $0.record.since < $1.record.since }
+    // Not those that an operator has blocked anew: his time is not the prefix's.
+    let members = members(of: prefix).filter { $0.record.grounds?.origin != nil }
+      .sorted { $0.record.since < $1.record.since }
     let repeats = offenders.repeats(of: prefix, at: here.time)
     do throws(ResponsePolicy.Refusal) {
       let block = try policy.widen(

@@ -6,6 +6,8 @@ extension Decisions {
   // MARK: Orders
 
   mutating func order(_ network: IPNetwork, _ duration: Duration?, _ reason: String) {
+    // It is being blocked already; two jobs of one source would take each other's commands for their own.
+    if jobs[network.address] != nil { return act(.answer(.running)) }
     do throws(ResponsePolicy.Refusal) {
       let block = try policy.order(
         network, duration: duration, reason: reason, inForce: table.budget, now: here.time)
@@ -80,7 +82,7 @@ extension Decisions {
     guard trial?.endsNow(here.time) == true, let trial else { return }
     act(.gateChanged)
     let made = table.unordered.filter(trial.made)
-    release(Array(made), .trialOver)
+    if !made.isEmpty { release(Array(made), .trialOver) }
     act(.trialOver(released: made.count))
   }
 
@@ -109,13 +111,14 @@ extension Decisions {
 
   /// Takes over what was in force before a stop, a crash or a reboot.
   ///
-  /// - Returns: what is in force again, and what must not be any more: its time over, or become forbidden, while no sentry ran.
+  /// - Returns: those of what is in force again that need a command for it, and what must not be any more: its time over, or become
+  ///   forbidden, while no sentry ran.
   package mutating func restore(
     _ records: some Collection<Block.Record>, at now: Timestamp
-  ) -> (inForce: [Block], over: [Block.Record]) {
+  ) -> (byCommand: [Block], over: [Block.Record]) {
     table.reserve(records.count)
     responded.reserve(records.count)
-    var blocks: [Block] = []
+    var byCommand: [Block] = []
     var over: [Block.Record] = []
     for record in records {
       guard let block = policy.restore(record, now: now) else {
@@ -125,9 +128,9 @@ extension Decisions {
       table.insert(block)
       if record.isProven { aggregation.insert(block.network) }
       if block.network.isHost { recall(record) }
-      blocks.append(block)
+      if block.methods.contains(.command) { byCommand.append(block) }
     }
-    return (blocks, over)
+    return (byCommand, over)
   }
 
   /// Takes over a host that a predecessor has blocked.

@@ -36,7 +36,7 @@ package struct Unproven: Sendable {
 
   /// What is to be said by now; each source once.
   package mutating func take(at now: Int64) -> News {
-    let over = due.filter { $0.value <= now }.map(\.key)
+    let over = due.filter { $0.value <= now }.map(\.key).sorted()
     for source in over { due[source] = nil }
     further += max(over.count - Self.mostNamed, 0)
     var news = News(named: Array(over.prefix(Self.mostNamed)), due: over, further: 0)
