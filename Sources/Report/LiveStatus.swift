@@ -97,6 +97,9 @@ package struct LiveStatus: Sendable, Decodable {
   package var allowed: [Allowed]?
   package var never_blocked: [Safe]?
 
+  /// Of which nothing is known yet.
+  package init() {}
+
   /// Everything that was lost, by what it was.
   package var losses: [(what: String, count: UInt64)] {
     [
@@ -119,4 +122,18 @@ package struct LiveBlock: Sendable, Decodable {
   package var `protocol`: String?
   package var mode: String
   package var reason: String
+
+  package init(
+    network: String, since: Int64, until: Int64?, methods: [String], port: Int, protocol: String, mode: String,
+    reason: String
+  ) {
+    self.network = network
+    self.since = since
+    self.until = until
+    self.methods = methods
+    self.port = port
+    self.protocol = `protocol`
+    self.mode = mode
+    self.reason = reason
+  }
 }

@@ -170,7 +170,7 @@ package enum Prose {
     return
       "The sender of a packet is a claim: anybody can write any address. \(Units.count(proven)) of \(Units.count(s.sources))"
       + " (\(Units.percent(proven, of: s.sources))) have proven that they are where they say, by answering what only the owner of"
-      + " the address receives. Only those may be shut out without harm to a bystander."
+      + " the address receives. Only those may be blocked without harm to a bystander."
   }
 
   package static func echoes(_ s: Summary) -> String {
@@ -183,7 +183,7 @@ package enum Prose {
     return
       "\(Units.plural(s.victimCount, "address", "addresses")) sent answers to questions that this host never asked. Somebody"
       + " had asked in its name: these hosts were being flooded with forged packets, and this host saw the echo. They are"
-      + " victims, no scanners, and are never shut out.\(port)"
+      + " victims, no scanners, and are never blocked.\(port)"
   }
 
   package static func places(_ s: Summary) -> String {
@@ -212,12 +212,12 @@ package enum Prose {
   package static func blocks(_ s: Summary) -> String {
     let b = s.blocks
     guard b.made + b.ended + b.inForce > 0 else {
-      return "Nobody was shut out: either nothing asked for it, or only logging is configured."
+      return "Nobody was blocked: either nothing asked for it, or only logging is configured."
     }
     var text =
       "\(Units.plural(b.made, "block")) \(b.made == 1 ? "was" : "were") made; \(Units.count(b.inForce)) \(b.inForce == 1 ? "is" : "are") in force."
     if b.wentOn > 0 {
-      text += " \(Units.count(b.wentOn)) went on knocking for more than a minute after the door was shut."
+      text += " \(Units.count(b.wentOn)) went on for more than a minute after the block was made."
     }
     if b.ended > 0 {
       text +=

@@ -83,6 +83,51 @@ package enum Drawing {
       """
   }
 
+  /// A row of a heat map whose cells lead somewhere. Only by pointing: with the keyboard there are other ways to the same pages.
+  package static func heatCells(_ cells: [(value: UInt64, title: String, link: String)], most: UInt64) -> HTML {
+    let drawn = cells.enumerated().map { index, cell -> HTML in
+      """
+      <a href="\(cell.link)" tabindex="-1" aria-label="\(cell.title)"><title>\(cell.title)</title>\
+      <rect class="h\(heatStep(cell.value, of: most))" x="\(index)" width="1" height="1"/></a>
+      """
+    }
+    return """
+      <svg class="heat cells" viewBox="0 0 \(max(cells.count, 1)) 1" preserveAspectRatio="none">\(drawn)</svg>
+      """
+  }
+
+  /// Columns that lead somewhere, and over them a line of what it was before.
+  ///
+  /// - Parameter columns: `before` nil: nothing is known.
+  package static func trend(
+    _ columns: [(value: UInt64, before: UInt64?, title: String, link: String)], most: UInt64, label: String
+  ) -> HTML {
+    let scale = 98 / Double(max(most, 1))
+    var body = HTML()
+    for (index, column) in columns.enumerated() {
+      let height = column.value == 0 ? 0 : max(0.6, Double(column.value) * scale)
+      body += """
+        <a href="\(column.link)" aria-label="\(column.title)"><title>\(column.title)</title>\
+        <rect class="hit" x="\(index * 10)" width="10" height="100"/>\
+        <rect class="whole" x="\(Double(index) * 10 + 1)" y="\(100 - height)" width="8" height="\(height)"/></a>
+        """
+    }
+    var line = HTML()
+    var isDown = false
+    for (index, column) in columns.enumerated() {
+      if let before = column.before {
+        line += "\(isDown ? "L" : "M")\(index * 10 + 5) \(100 - Double(before) * scale)"
+      }
+      isDown = column.before != nil
+    }
+    let ghost: HTML =
+      line.isEmpty ? line : "<path class=\"ghost\" d=\"\(line)\" vector-effect=\"non-scaling-stroke\"/>"
+    return """
+      <svg class="columns links" viewBox="0 0 \(max(columns.count, 1) * 10) 100" preserveAspectRatio="none" role="group" aria-label="\(label)">\
+      \(body)\(ghost)</svg>
+      """
+  }
+
   /// Spans of time in a row.
   package static func strip(_ spans: [(start: Double, end: Double, kind: StaticString, title: String)], label: String)
     -> HTML

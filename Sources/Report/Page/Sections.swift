@@ -28,7 +28,7 @@ package enum Sections {
     var cards: [(value: String, what: String)] = [
       (Units.short(s.probes), "probes"), (Units.short(s.sources), "addresses"),
       (Units.short(s.portCount), "ports tried"), (Units.short(s.scans[.scan] ?? 0), "scans recognised"),
-      (Units.short(s.blocks.made), "shut out"),
+      (Units.short(s.blocks.made), "blocked"),
     ]
     if let share = s.sight.share { cards.append((Units.percent(share), "of the time watched")) }
     let body = cards.map { "<div><b>\($0.value)</b><span>\($0.what)</span></div>" as HTML }
@@ -85,7 +85,7 @@ package enum Sections {
     }
     let body: HTML = """
       <figure class="heatmap"><table><caption class="hidden">Probes by port over time</caption>\(rows)\
-      <tr class="clock"><th></th><td>\(ticks(s))</td></tr></table><figcaption>probes in a column, from \(legend)</figcaption></figure>
+      <tr class="clock"><td></td><td>\(ticks(s))</td></tr></table><figcaption>probes in a column, from \(legend)</figcaption></figure>
       """
     let hours: HTML = """
       <h3>Addresses by hour of the day</h3><p>\(Prose.rhythm(s))</p><figure class="chart small"><div class="scale">\
@@ -124,7 +124,7 @@ package enum Sections {
       """
     }
     let body: HTML = """
-      <table class="list"><thead><tr><th>port</th><th>used for</th><th class="wide"></th><th class="n">probes</th><th class="n">share</th>\
+      <table class="list"><thead><tr><th>port</th><th>used for</th><td class="wide"></td><th class="n">probes</th><th class="n">share</th>\
       <th class="n late">\(isPerDay ? "sources a day" : "sources")</th><th class="late">by day</th></tr></thead><tbody>\(rows)</tbody></table>
       """
     return section("ports", "Which doors", [Prose.ports(s)], s.ports.isEmpty ? HTML() : body)
@@ -282,7 +282,7 @@ package enum Sections {
 
   package static func blocks(_ s: Summary, _ link: Link = { _ in nil }) -> HTML {
     let b = s.blocks
-    guard b.made + b.inForce + b.ended > 0 else { return section("blocks", "Shut out", [Prose.blocks(s)], HTML()) }
+    guard b.made + b.inForce + b.ended > 0 else { return section("blocks", "Blocks", [Prose.blocks(s)], HTML()) }
     let steps = bars(
       [
         ("made", HTML(), Double(b.made), Units.count(b.made)),
@@ -300,7 +300,7 @@ package enum Sections {
     let body: HTML = """
       <div class="pair"><div><h3>What became of the blocks</h3>\(steps)</div><div><h3>Newest</h3><table class="list">\(rows)</table></div></div>
       """
-    return section("blocks", "Shut out", [Prose.blocks(s)], body)
+    return section("blocks", "Blocks", [Prose.blocks(s)], body)
   }
 
   package static func sight(_ s: Summary) -> HTML {

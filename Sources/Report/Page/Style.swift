@@ -60,7 +60,7 @@ package enum Style {
     .heatmap th small{display:inline;margin-left:.45rem;font-size:.78rem}
     .heatmap td{padding:0}
     .heatmap .heat{width:100%;height:1.42rem;border-bottom:1.5px solid var(--paper)}
-    .heatmap .clock td{display:flex;justify-content:space-between;font-size:.72rem;color:var(--soft);padding-top:.25rem}
+    .heatmap .clock td+td{display:flex;justify-content:space-between;font-size:.72rem;color:var(--soft);padding-top:.25rem}
     .heatmap figcaption{display:flex;flex-wrap:wrap;gap:.3rem .9rem;align-items:center;font-size:.78rem;color:var(--soft);margin-top:.7rem}
     .heatmap figcaption span{display:inline-flex;align-items:center;gap:.35rem}
     .heatmap figcaption svg{width:1rem;height:.8rem}
@@ -85,12 +85,12 @@ package enum Style {
     svg.bar rect.rail{fill:var(--rail)}
     svg.spark{width:7rem;height:1.4rem}
     svg.spark path{fill:var(--accent);opacity:.75}
-    .pair{display:grid;grid-template-columns:1fr 1fr;gap:0 2.6rem}
+    .pair{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:0 2.6rem}
     .three{display:grid;grid-template-columns:repeat(3,1fr);gap:0 2rem}
     footer{color:var(--soft);font-size:.85rem;padding-top:1.4rem;padding-bottom:3rem;border-top:1px solid var(--line);margin-top:1rem}
     @media (max-width:46rem){
     h1{font-size:1.75rem}header.top{padding-top:1.8rem}.lead{font-size:1.05rem}
-    .pair,.three{grid-template-columns:1fr}
+    .pair,.three{grid-template-columns:minmax(0,1fr)}
     .late,.list td.wide,.list th.wide{display:none}
     .figures{grid-template-columns:1fr 1fr 1fr}.figures div{padding:.6rem .7rem}.figures b{font-size:1.3rem}.figures span{font-size:.78rem}
     .heatmap th small{display:none}.heatmap th{padding-right:.5rem}

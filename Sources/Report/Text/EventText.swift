@@ -17,7 +17,9 @@ package enum EventText {
     let text = SafeText.line(note.text ?? "", limit: 500)
     switch note.kind {
     case .verdict: return note.scan.map(scan) ?? "a scan that is no longer kept"
-    case .proven: return "is where it says: \(text)" + (note.number.map { ", port \($0)" } ?? "")
+    case .proven:
+      let peer = text.isSameBytes(as: Event.Proof.handshake.name) ? "a service on" : text
+      return "address verified by a handshake" + (note.number.map { " with \(peer) port \($0)" } ?? "")
     case .blocked:
       guard let block = note.block else { return "blocked" }
       let again = block.repeats > 0 ? ", \(ordinal(block.repeats + 1)) time" : ""

@@ -24,7 +24,7 @@ package enum ReportText {
     section("Echoes of attacks elsewhere", [Prose.echoes(s)], echoes(s))
     section("From where", [Prose.places(s)], places(s))
     section("The longest, the slowest, the broadest", [Prose.extremes(s)], extremes(s))
-    section("Shut out", [Prose.blocks(s)])
+    section("Blocks", [Prose.blocks(s)])
     section("How well we saw", [Prose.sight(s)])
     return text
   }

@@ -24,6 +24,9 @@ struct MakeReport: ParsableCommand {
   var since: String?
   @Option(help: ArgumentHelp("Write a page into this file, or with - to standard output.", valueName: "file"))
   var html: String?
+  @Option(
+    help: ArgumentHelp("Write the last week as a picture (SVG) into this file, to show to others.", valueName: "file"))
+  var card: String?
   @Flag(help: "As text, to standard output, also when a page is written.")
   var text = false
   @Option(help: ArgumentHelp("What the report calls this host, instead of its name.", valueName: "name"))
@@ -58,8 +61,18 @@ struct MakeReport: ParsableCommand {
         }
       }
     }
+    if let card {
+      let week = Window(last: .seconds(7 * 86_400), now: now)
+      let summary = try options.asking { () throws(DatabaseError) in
+        try Summary.make(reader, week, now: now, zone: options.zone, host: name, version: Version.text, atlas: atlas)
+      }
+      do { try Files.replace(card, with: Array(WeekCard.svg(summary).text.utf8), mode: 0o644) } catch {
+        Console.error("portsentry: \(error)")
+        throw ExitCode(1)
+      }
+    }
     if options.json { Console.print(ReportJSON.value(summary).text) }
-    if text || (html == nil && !options.json) {
+    if text || (html == nil && card == nil && !options.json) {
       Console.print(ReportText.render(summary, isPlain: Console.isPlain), terminator: "")
     }
   }
