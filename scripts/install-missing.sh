@@ -100,9 +100,9 @@ if [ "${1:-build}" = test ] && [ ! -x .build/portsentry-1.2/usr/sbin/portsentry 
     echo "PortSentry 1.2 is not to be had here: its columns of the coverage table are not measured" >&2
   fi
 fi
-if [ "${1:-build}" = test ] && ! .build/venv/bin/python -c 'import playwright, stix2, xarf' 2>/dev/null; then
-  # What drives the browser, and the validators of STIX and XARF by their owners: into a place of their own.
+if [ "${1:-build}" = test ] && ! .build/venv/bin/python -c 'import playwright, axe_playwright_python, stix2, xarf' 2>/dev/null; then
+  # What drives the browser and looks at pages in it (axe), and the validators of STIX and XARF by their owners: into a place of their own.
   python3 -m venv .build/venv
-  .build/venv/bin/pip install -q --disable-pip-version-check playwright stix2 xarf ||
+  .build/venv/bin/pip install -q --disable-pip-version-check playwright axe-playwright-python stix2 xarf ||
     echo "Python's packages are not to be had here: the tests of page, STIX and XARF are skipped" >&2
 fi

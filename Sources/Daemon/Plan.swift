@@ -71,6 +71,11 @@ package struct Plan: Sendable {
 
   /// Whether the modes came from /etc/default/portsentry.
   private mutating func chooseModes(_ options: RunOptions) -> Bool {
+    if let running = options.running {
+      (tcpMode, udpMode) = (running.tcp, running.udp)
+      modesFrom = "the running sentry"
+      return false
+    }
     if options.isClassicCall {
       (tcpMode, udpMode) = (options.tcpMode, options.udpMode)
       modesFrom = "the command line"

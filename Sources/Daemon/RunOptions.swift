@@ -2,6 +2,7 @@ import Detection
 import EventLog
 import Platform
 import Response
+import Wire
 
 /// What the command line asks for; what it leaves open the configuration decides.
 package struct RunOptions: Sendable, Equatable {
@@ -36,9 +37,26 @@ package struct RunOptions: Sendable, Equatable {
   package var commandUser: String?
   /// Whose folders are the sentry's own.
   package var trust = FolderTrust.sentry
+  /// What a running sentry watches, whatever told it to: the files are judged by that.
+  package var running: RunningModes?
 
   package init() {}
 
   /// Whether 1.2's arguments were given.
   package var isClassicCall: Bool { tcpMode != nil || udpMode != nil }
+}
+
+/// The modes of a running sentry.
+package struct RunningModes: Sendable, Equatable {
+  package var tcp: Mode?
+  package var udp: Mode?
+
+  /// - Parameters: names as 1.2 has them; nil: not watched.
+  package init(tcp: String?, udp: String?) {
+    func mode(_ name: String?, _ transport: TransportProtocol) -> Mode? {
+      Mode.allCases.first { $0.classicName(transport) == name }
+    }
+    self.tcp = mode(tcp, .tcp)
+    self.udp = mode(udp, .udp)
+  }
 }

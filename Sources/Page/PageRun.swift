@@ -16,12 +16,12 @@ package struct PageSettings: Sendable {
   package var geoIPFiles: [String]
   package var zone: Zone
   package var host: String
-  /// What the configuration says now.
-  package var plan: @Sendable () -> Plan
+  /// What the configuration says now, for a sentry that watches so; nil: none runs.
+  package var plan: @Sendable (RunningModes?) -> Plan
 
   package init(
     listen: ListenAddress, journalPath: String, controlSocket: String, tokenPath: String, geoIPFiles: [String] = [],
-    zone: Zone = .local, host: String, plan: @escaping @Sendable () -> Plan
+    zone: Zone = .local, host: String, plan: @escaping @Sendable (RunningModes?) -> Plan
   ) {
     self.listen = listen
     self.journalPath = journalPath
@@ -81,10 +81,10 @@ package enum PageRun {
       guard Clock.monotonic >= lastBeat + pause(server) else { continue }
       lastBeat = Clock.monotonic
       let time = Clock.now
-      site.beat(time)
+      site.pages.beat(time)
       guard server.followers > 0 else { continue }
       // A journal that cannot be read for a moment is read at the next beat.
-      if let news = try? site.news(time) { server.publish(news) }
+      if let news = try? site.pages.news(time) { server.publish(news) }
     }
   }
 }

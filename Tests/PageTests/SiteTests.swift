@@ -1,5 +1,6 @@
 import Configuration
 import Detection
+import Foundation
 import Journal
 import Platform
 import Report
@@ -22,6 +23,8 @@ private let hostile = [
 private final class FakeSentry: Sendable {
   private let isOver = Mutex(false)
   private let orders = Mutex([ControlMessage]())
+  /// What it says of itself; nil: something hostile.
+  let status = Mutex<String?>(nil)
 
   /// What it was told to do.
   var obeyed: [ControlMessage] { orders.withLock(\.self) }
@@ -49,7 +52,7 @@ private final class FakeSentry: Sendable {
         "lost": 0, "journal_lost": 0, "journal_failing": false, "interfaces": ["eth0"], "tcp_mode": "atcp", \
         "udp_mode": null, "response": \(evil)}
         """)
-    case .status: return ControlReply("{\"tcp_mode\": \"atcp\", \"response\": \(evil)}")
+    case .status: return ControlReply(status.withLock(\.self) ?? "{\"tcp_mode\": \"atcp\", \"response\": \(evil)}")
     case .blocked:
       return ControlReply(
         """
@@ -98,7 +101,7 @@ private final class FakeSentry: Sendable {
       let settings = PageSettings(
         listen: .tcp(IPAddress("127.0.0.1")!, port: 8080), journalPath: folder + "/journal.db",
         controlSocket: folder + "/control", tokenPath: folder + "/token", zone: .utc, host: "<i>host</i>"
-      ) { Plan.embedded(.advanced) }
+      ) { _ in Plan.embedded(.advanced) }
       try body(Site(settings, Self.secrets), sentry)
     }
   }
@@ -141,7 +144,10 @@ private final class FakeSentry: Sendable {
   static let pages = [
     ("/", [:]), ("/blocks", [:]), ("/report", ["since": "24h"]), ("/configuration", [:]), ("/events", [:]),
     ("/source", ["address": "10.0.0.1"]), ("/source", ["address": "10.0.0.2"]), ("/source", ["address": "10.9.9.9"]),
-    ("/source", ["address": "<script>"]), ("/<script>", [:]),
+    ("/source", ["address": "<script>"]), ("/<script>", [:]), ("/", ["span": "7d"]), ("/", ["span": "<script>"]),
+    ("/port", ["port": "23/tcp"]), ("/port", ["port": "<script>"]), ("/hour", ["at": "<script>"]),
+    ("/hour", ["at": "\(Clock.now.seconds / 3600)", "hours": "2"]), ("/blocks", ["q": "<script>", "page": "9"]),
+    ("/hour", ["at": "\(Clock.now.seconds / 3600)", "port": "23/tcp"]), ("/card.svg", [:]),
   ]
 
   @Test func `Nothing is shown to who has not shown the token`() throws {
@@ -202,11 +208,14 @@ private final class FakeSentry: Sendable {
       var seen = ""
       for (path, fields) in Self.pages {
         let response = answer(site, get(path, fields, cookie: cookie))
-        #expect(response.status == (path.contains("<") ? 404 : fields["address"] == "<script>" ? 400 : 200), "\(path)")
+        let isWrong = ["address", "port", "at"].contains { fields[$0] == "<script>" }
+        #expect(response.status == (path.contains("<") ? 404 : isWrong ? 400 : 200), "\(path)")
         seen += response.body
         // Every tag in it is one of ours.
         for tag in ["<script>", "<img", "<i>host", "<b>so"] { #expect(!response.body.contains(tag), "\(path): \(tag)") }
         #expect(!response.body.contains("onerror=alert(1)>"))
+        // Nor is one of ours escaped.
+        #expect(!response.body.contains("HTML(text") && !response.body.contains("&lt;ul"))
         #expect(
           response.body.unicodeScalars.allSatisfy {
             $0 == "\n" || $0.value >= 0x20 && $0 != "\u{7f}" && $0 != "\u{202e}"
@@ -220,8 +229,8 @@ private final class FakeSentry: Sendable {
 
   @Test func `News are one event of one line, whatever is in them`() throws {
     try inSite { site, _ in
-      site.beat(Clock.now)
-      let news = try #require(try site.news(Clock.now))
+      site.pages.beat(Clock.now)
+      let news = try #require(try site.pages.news(Clock.now))
       let lines = news.split(separator: "\n", omittingEmptySubsequences: false)
       #expect(lines.count == 4)
       #expect(lines[0] == "event: news")
@@ -254,15 +263,39 @@ private final class FakeSentry: Sendable {
       #expect(sentry.obeyed == [.unblock(target: "10.0.0.1")])
       // What came of it is said once, as text.
       let after = answer(site, get("/blocks", cookie: cookie)).body
+      #expect(!after.contains("so&lt;/b&gt;\\x0a"))
       #expect(after.contains("done &lt;b&gt;so&lt;/b&gt;"))
       #expect(!answer(site, get("/blocks", cookie: cookie)).body.contains("done "))
       #expect(status(post("/block", signed.merging(["seconds": "3600"]) { $1 }, cookie: cookie)) == 303)
       #expect(
         sentry.obeyed.last == .block(target: "10.0.0.1", seconds: 3600, reason: "by operator, on the page"))
+      #expect(status(post("/allow", signed.merging(["seconds": "7200"]) { $1 }, cookie: cookie)) == 303)
+      #expect(sentry.obeyed.last == .allow(target: "10.0.0.1", seconds: 7200))
+      #expect(status(post("/allow", signed.merging(["seconds": ""]) { $1 }, cookie: cookie)) == 303)
+      #expect(sentry.obeyed.last == .allow(target: "10.0.0.1", seconds: nil))
+      #expect(status(post("/allow-end", signed, cookie: cookie)) == 303)
+      #expect(sentry.obeyed.last == .endAllowance(target: "10.0.0.1"))
+      let count = sentry.obeyed.count
       for bad in ["", "x", "10.0.0.1; reboot", "10.0.0.1\tunblock-all"] {
-        #expect(status(post("/unblock", ["key": key, "target": bad], cookie: cookie)) == 400)
+        for path in ["/unblock", "/block", "/allow", "/allow-end"] {
+          #expect(status(post(path, ["key": key, "target": bad], cookie: cookie)) == 400)
+        }
       }
-      #expect(sentry.obeyed.count == 2)
+      for (path, time) in [("/allow", "0"), ("/allow", "x"), ("/block", "-1"), ("/block", "9999999999999")] {
+        #expect(status(post(path, signed.merging(["seconds": time]) { $1 }, cookie: cookie)) == 400)
+      }
+      for path in ["/allow", "/allow-end"] {
+        #expect(status(post(path, target, cookie: cookie)) == 403)
+        #expect(status(post(path, signed, cookie: cookie, origin: "http://evil.example")) == 403)
+      }
+      #expect(sentry.obeyed.count == count)
+      // Back to where it was pressed, and nowhere else.
+      for (back, place) in [
+        ("10.0.0.1", "/source?address=10.0.0.1"), ("//evil.example", "/blocks"), ("x\r\ny", "/blocks"),
+      ] {
+        let answered = answer(site, post("/unblock", signed.merging(["back": back]) { $1 }, cookie: cookie))
+        #expect(answered.headers.first { $0.name == "Location" }?.value == place)
+      }
     }
   }
 
@@ -293,7 +326,7 @@ private final class FakeSentry: Sendable {
       let settings = PageSettings(
         listen: .unix("\(folder)/page"), journalPath: folder + "/journal.db", controlSocket: folder + "/control",
         tokenPath: folder + "/token", zone: .utc, host: "h"
-      ) { Plan.embedded(.advanced) }
+      ) { _ in Plan.embedded(.advanced) }
       let site = Site(settings, Self.secrets)
       // Behind a socket the name does not matter: no browser gets there by itself.
       var request = get("/", ["login": site.issueTicket()])
@@ -305,8 +338,127 @@ private final class FakeSentry: Sendable {
       _ = try JournalWriter(JournalWriter.Settings(path: folder + "/journal.db"))
       let later = answer(site, get("/", cookie: String(cookie.prefix { $0 != ";" })))
       #expect(later.status == 200)
-      #expect(later.body.contains("No sentry is running"))
+      #expect(later.body.contains("<h1 class=\"answer bad\">No sentry is running: nothing is watched.</h1>"))
+      #expect(later.body.contains("<code>systemctl start portsentry</code>"))
+      // Nor does an open page call it live.
+      let news = try #require(try site.pages.news(Clock.now, isForced: true))
+      #expect(news.contains("\"live\": \"no sentry\"") || news.contains("\"live\":\"no sentry\""))
     }
+  }
+
+  @Test func `The first line is the answer`() throws {
+    try inSite { site, sentry in
+      let well =
+        "\"interfaces\": [\"eth0\"], \"response\": \"TCP: block by nftables who scans\", \"blocks\": {\"enforced\": true}"
+      func head(_ more: String) throws -> String {
+        sentry.status.withLock { $0 = "{\(well)\(more)}" }
+        // Another site has not asked yet.
+        let fresh = Site(site.settings, Self.secrets)
+        let (cookie, _) = try logIn(fresh)
+        let page = answer(fresh, get("/", cookie: cookie)).body
+        let start = try #require(page.firstRange(of: "<main id=\"main\">")).upperBound
+        return String(page[start...].prefix(3000))
+      }
+      #expect(try head("").contains("<h1 class=\"answer good\">Protected, nothing needs you.</h1>"))
+      let hidden = try head(", \"deception\": {\"hidden\": [\"lan0 IPv4\"]}")
+      #expect(hidden.contains("<h1 class=\"answer bad\">The firewall of this host hides the decoys on lan0 IPv4"))
+      #expect(hidden.contains("Run <code>portsentry firewall</code>"))
+      let two = try head(", \"journal\": {\"failing\": true}, \"trial\": {\"ends\": 5, \"is_over\": true}")
+      #expect(two.contains("2 things need you.") && two.contains("<code>portsentry confirm</code>"))
+    }
+  }
+
+  @Test func `Who may still be in the kernel's set is not called free`() throws {
+    try inSite { site, sentry in
+      let (cookie, _) = try logIn(site)
+      // 10.0.0.1 is blocked, and says so; 10.0.0.2 was released.
+      #expect(answer(site, get("/source", ["address": "10.0.0.1"], cookie: cookie)).body.contains("<h2>Blocked</h2>"))
+      #expect(
+        answer(site, get("/source", ["address": "10.0.0.2"], cookie: cookie)).body.contains("<h2>Not blocked</h2>"))
+      sentry.stop()
+      for _ in 0..<500 where ControlClient.isAnswering(site.settings.controlSocket) { Clock.sleep(.milliseconds(10)) }
+      let gone = answer(site, get("/source", ["address": "10.0.0.1"], cookie: cookie)).body
+      #expect(gone.contains("<h2>Blocked when the sentry last ran</h2>"))
+      let other = answer(site, get("/source", ["address": "10.0.0.2"], cookie: cookie)).body
+      #expect(other.contains("<h2>Not known whether it is blocked</h2>"))
+      let blocks = answer(site, get("/blocks", cookie: cookie)).body
+      #expect(blocks.contains("nft list table inet portsentry") && blocks.contains("10.0.0.1"))
+    }
+  }
+
+  @Test func `Blocks have pages and a search`() {
+    let live = (0..<120).map { number in
+      LiveBlock(
+        network: "10.1.0.\(number)", since: 1_793_577_600 + Int64(number), until: nil, methods: ["nftables"], port: 23,
+        protocol: "TCP", mode: "atcp", reason: number == 7 ? "by operator" : "scan")
+    }
+    func page(_ search: String, _ number: Int = 1) -> String {
+      BlocksPage(
+        live: live, past: [], search: search, page: number, pastPage: 1,
+        session: Sessions.Session(formKey: "k", until: .init(seconds: 0)), now: .init(seconds: 1_793_577_900),
+        zone: .utc
+      ).html.text
+    }
+    func rows(_ page: String) -> Int { page.components(separatedBy: "action=\"/unblock\"").count - 1 }
+    #expect(rows(page("")) == 50 && rows(page("", 3)) == 20 && rows(page("", 99)) == 20 && rows(page("", -1)) == 50)
+    // The newest first.
+    #expect(page("").contains("10.1.0.119") && !page("").contains("10.1.0.20<") && page("", 3).contains("10.1.0.0<"))
+    #expect(
+      page("").contains("href=\"/blocks?q=&page=2&past=1\"")
+        || page("").contains("href=\"/blocks?q=&amp;page=2&amp;past=1\""))
+    #expect(rows(page("10.1.0.64/26")) == 50 && rows(page("10.1.0.5")) == 1 && rows(page("OPERATOR")) == 1)
+    #expect(page("10.9.0.0/16").contains("No block matches."))
+    #expect(page("\"><b>").contains("value=\"&quot;&gt;&lt;b&gt;\""))
+  }
+
+  @Test func `Verdicts are folded, everything else stands`() {
+    func note(_ id: Int64, _ kind: NoteKind) -> Note {
+      Note(
+        id: id, time: .init(seconds: 1_793_577_600 + id), kind: kind, subject: IPNetwork("10.0.0.\(id % 3)"),
+        text: "decoy")
+    }
+    let kinds: [NoteKind] = [.verdict, .verdict, .blocked, .verdict, .proven, .verdict, .verdict, .released]
+    let html = Feed.html(kinds.enumerated().map { note(100 - Int64($0.offset), $0.element) }, .utc).text
+    #expect(html.components(separatedBy: "<details").count == 2)
+    #expect(html.contains("<details id=\"fold-94\"><summary>"))
+    #expect(html.contains("<b>3 verdicts, 1 proof</b> of 3 addresses"))
+    // Two in a row are not worth a fold.
+    #expect(html.components(separatedBy: "class=\"kind verdict\"").count == 6)
+  }
+
+  @Test func `Faults that only the page has with a file are none of the configuration`() {
+    var plan = Plan.embedded(.advanced)
+    let secret = Diagnostic(
+      severity: .error, file: RunOptions.defaultConfigurationPath, line: 0, message: "cannot read it: Permission denied"
+    )
+    plan.diagnostics = [secret]
+    let hidden = ConfigurationPage.html(plan, isLive: true).text
+    #expect(hidden.contains("The page may not read") && !hidden.contains("error:"))
+    // What the built-in settings would do is not what happens.
+    #expect(!hidden.contains("watches packets"))
+    plan.diagnostics = [Diagnostic(severity: .error, file: "/x", line: 3, message: "wrong")]
+    #expect(ConfigurationPage.html(plan, isLive: true).text.contains("/x:3: error: wrong"))
+    // Modes come from the sentry that runs, so what files lack of them is no fault.
+    let lacksModes = { (plan: Plan) in
+      plan.diagnostics.contains { $0.message.contains("neither TCP_MODE nor UDP_MODE") }
+    }
+    let made = inFolderPlan(RunningModes(tcp: "atcp", udp: nil))
+    #expect(made.tcpMode == .advanced && made.udpMode == nil && !lacksModes(made))
+    #expect(lacksModes(inFolderPlan(nil)))
+  }
+
+  /// Of files that name no mode.
+  private func inFolderPlan(_ running: RunningModes?) -> Plan {
+    var plan: Plan?
+    try? inFolder { folder in
+      try write("# nothing\n", to: folder + "/default")
+      var options = RunOptions()
+      options.defaultsPath = folder + "/default"
+      options.stateDirectory = folder + "/state"
+      options.running = running
+      plan = Plan.make(options)
+    }
+    return plan ?? .embedded(.stealth)
   }
 
   @Test func `Every answer forbids what a page of strangers' texts must not do`() {

@@ -46,6 +46,24 @@ def browser(folder, namespace=None):
             opened.close()
 
 
+def axe():
+    """The script of axe-core, which looks for what keeps people from using a page."""
+    use_venv()
+    for folder in sys.path:
+        path = os.path.join(folder, "axe_playwright_python", "axe.min.js")
+        if os.path.exists(path):
+            with open(path) as f:
+                return f.read()
+    raise L.Skip("axe is not installed: scripts/install-missing.sh test, which needs Python's packages")
+
+
+def findings(page, axe):
+    """What axe finds, of every level, and what it cannot decide. It comes by the debugging protocol: the page itself forbids foreign scripts."""
+    page.evaluate(axe)
+    result = page.evaluate("axe.run(document)")
+    return ["%s: %s" % (v["id"], ", ".join(n["html"][:100] for n in v["nodes"][:2])) for v in result["violations"] + result["incomplete"]]
+
+
 class Faults:
     """Whatever a page does that ours must not: errors, refused scripts, questions to other hosts, dialogs."""
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import socketserver
 import sqlite3
@@ -72,22 +73,35 @@ def live(lab):
         L.check(page.evaluate("window.stayed"), "the page was loaded anew")
         # Its own page, and the button.
         page.click("#active a >> text=%s" % source)
-        L.check(source in page.inner_text("h1") and "Shut out" in page.inner_text(".why"), page.inner_text("main")[:300])
+        L.check(source in page.inner_text("h1") and page.inner_text(".why h2") == "Blocked", page.inner_text("main")[:300])
         L.check(source in lab.nft_elements(), "it is not blocked")
         page.click('button:has-text(\"Unblock\")')
-        L.check("released" in page.inner_text(".said"), page.inner_text("main")[:200])
+        L.check("released" in page.inner_text(".said") and "x0a" not in page.inner_text(".said"), page.inner_text("main")[:200])
         L.check(source not in lab.nft_elements() and source not in sentry.blocked(), "it is still blocked")
-        L.check("Not shut out" in page.inner_text(".why"), page.inner_text(".why"))
-        # And shut out again by hand, found in the list, and released there.
-        page.click('button:has-text(\"Block\")')
+        L.check(page.inner_text(".why h2") == "Not blocked", page.inner_text(".why"))
+        # Allowed, and not any more.
+        page.click('button:text-is("Allow")')
+        L.check(page.inner_text(".why h2") == "Allowed" and source in str(sentry.ask("status")["allowed"]), page.inner_text("main")[:200])
+        page.click('button:has-text("Take the allowance back")')
+        L.check(page.inner_text(".why h2") == "Not blocked" and not sentry.ask("status")["allowed"], page.inner_text("main")[:200])
+        # And blocked again by hand, found in the list, and released there.
+        page.click('button:text-is("Block")')
         L.check(source in lab.nft_elements(), "it was not blocked by hand")
         page.click("nav >> text=Blocks")
         L.check(source in page.inner_text("main"), page.inner_text("main")[:200])
+        page.fill("#q", other)
+        page.press("#q", "Enter")
+        L.check("No block matches" in page.inner_text("main"), page.inner_text("main")[:200])
+        page.fill("#q", source)
+        page.press("#q", "Enter")
         page.click('button:has-text(\"Unblock\")')
         L.check(source not in lab.nft_elements(), "it is still blocked")
         for place in ("Report", "Configuration"):
             page.click("nav >> text=" + place)
             L.check(page.inner_text("h1"), place + " has no title")
+        # Of these settings one thing is to be said, and none of what the page's own process cannot know.
+        problems = page.inner_text("main pre").strip().splitlines()
+        L.check(len(problems) == 1 and "PROOF=" in problems[0], "the configuration page finds fault: %s" % problems)
         # The sentry ends: the page's process ends with it, and the overview says that it is not live.
         page.goto(HOME + "/")
         page.wait_for_selector("#live.on", timeout=5000)
@@ -106,7 +120,8 @@ def strangers(lab):
     L.wait_for(lambda: source in lab.nft_elements(), 5, "the block", 0.05)
     token = open(sentry.folder + "/state/console.token").read().split()[0]
     L.check(os.stat(sentry.folder + "/state/console.token").st_mode & 0o777 == 0o600, "the token is readable by others")
-    for path in ("/", "/blocks", "/report", "/source?address=" + source, "/configuration", "/events", "/metrics"):
+    for path in ("/", "/blocks", "/report", "/source?address=" + source, "/configuration", "/events", "/metrics", "/card.svg",
+                 "/port?port=23/tcp", "/hour?at=0"):
         status, headers, body = curl(lab, HOME + path)
         L.check(status == 401 and source not in body, "%s without a token gives %d: %s" % (path, status, body[:100]))
         policy = headers.get("content-security-policy", "")
@@ -158,7 +173,7 @@ def strangers(lab):
             page.goto("http://127.0.0.1:8099/")
             page.wait_for_url(HOME + "/unblock", timeout=5000)
             # Another site: the browser keeps the cookie to itself.
-            L.check("Who is there" in page.inner_text("main"), page.inner_text("main")[:200])
+            L.check("Log in" in page.inner_text("main"), page.inner_text("main")[:200])
             L.check(cookies and not any(cookies), "the cookie goes to another port: %s" % cookies)
             # Nor is ours shown in its frame.
             page.goto("http://127.0.0.1:8099/")
@@ -171,6 +186,137 @@ def strangers(lab):
         server.server_close()
     L.check(source in lab.nft_elements(), "a stranger has unblocked it")
     L.check(sentry.process.poll() is None, "the sentry ended")
+
+
+def reported(lab, sentry, source):
+    """Where the pages are, with something on each of them."""
+    hour = int(time.time()) // 3600
+    return ["/", "/?span=7d", "/?span=30d", "/source?address=" + source, "/port?port=23/tcp", "/port?port=23/tcp&span=7d", "/hour?at=%d" % hour,
+            "/hour?at=%d&hours=3&port=23/tcp" % (hour - 2), "/blocks", "/blocks?q=" + source, "/report?since=24h", "/configuration"]
+
+
+@L.test("page.answers_first_and_everybody_can_use_it")
+def usable(lab):
+    """The first line is the answer; every page in both widths and colours: axe finds nothing, nothing is wider than a phone, what one
+    taps is 44 pixels high there, and the keyboard alone finds and unblocks a scanner."""
+    sentry, url = start(lab)
+    source = lab.new_source()[0]
+    lab.nmap("-sS", "-p", "1-300", source=source)
+    L.wait_for(lambda: source in lab.nft_elements(), 5, "the block", 0.05)
+    sentry.wait_journal()
+    axe = B.axe()
+    with B.browser(lab.folder, lab.target) as browser:
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+        page = context.new_page()
+        faults = B.Faults(page, HOME)
+        page.goto(url)
+        page.wait_for_selector("#live.on", timeout=5000)
+        L.check(page.inner_text("main h1") == "Protected, nothing needs you.", "the answer is %r" % page.inner_text("main")[:300])
+        findings, tried = [], 0
+        for width in (1280, 390):
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                page.set_viewport_size({"width": width, "height": 900})
+                # Colours and widths are judged apart: all pages twice, the first of them in each combination.
+                for place in reported(lab, sentry, source)[:None if (width, scheme) in ((1280, "light"), (390, "dark")) else 3]:
+                    page.goto(HOME + place)
+                    if place.startswith("/?") or place == "/":
+                        page.wait_for_selector("#live.on", timeout=5000)
+                    wide = page.evaluate("document.documentElement.scrollWidth")
+                    L.check(wide <= width, "%s is %d wide on a screen of %d" % (place, wide, width))
+                    L.check(page.evaluate("document.querySelectorAll('h1').length") == 1, "%s has not one title" % place)
+                    tried += 1
+                    findings += ["%s (%d, %s): %s" % (place, width, scheme, f) for f in B.findings(page, axe)]
+                    if width == 390:
+                        small = page.evaluate(SMALL)
+                        L.check(not small, "%s has targets too small for a finger: %s" % (place, small[:5]))
+        L.check(not findings, "axe: %s" % findings[:8])
+        # What a table hides on a phone stands below the name.
+        page.goto(HOME + "/")
+        L.check("scan" in page.inner_text("#active tr:has-text('%s')" % source), page.inner_text("#active"))
+        page.set_viewport_size({"width": 1280, "height": 900})
+        # The keyboard alone: from the top to the scanner, to its button.
+        page.goto(HOME + "/")
+        tab_to(page, lambda: page.evaluate("document.activeElement.getAttribute('href')") == "/source?address=" + source)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/source?address=" + source)
+        tab_to(page, lambda: page.evaluate("document.activeElement.textContent").startswith("Unblock"))
+        L.check(page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none", "the focus cannot be seen")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".said")
+        L.check(source not in lab.nft_elements(), "it is still blocked")
+        # A cell of the heat map opens its hour, a port its page.
+        page.goto(HOME + "/")
+        page.click("#heat-24h tr:has-text('23/tcp') .cells a:last-child", force=True)
+        L.check("/hour?" in page.url and source in page.inner_text("main"), page.inner_text("main")[:300])
+        page.click("main >> text=23/tcp")
+        L.check("/port?" in page.url and source in page.inner_text("main"), page.inner_text("main")[:300])
+        status, headers, card = curl(lab, "-b", "portsentry=" + context.cookies()[0]["value"], HOME + "/card.svg")
+        L.check(status == 200 and headers["content-type"] == "image/svg+xml" and source not in card, card[:200])
+        faults.none()
+        context.close()
+        # Without JavaScript it is the same page.
+        context = browser.new_context(java_script_enabled=False)
+        page = context.new_page()
+        page.goto(link(sentry))
+        L.check("Protected" in page.inner_text("main h1") and "as of" in page.inner_text("header"), page.inner_text("body")[:200])
+    # A second page, by itself, that no sentry answers.
+    sentry.stop()
+    return "axe: no finding on %d pages" % tried
+
+
+def tab_to(page, is_there):
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        if is_there():
+            return
+    raise L.Failure("the keyboard does not get there")
+
+
+# Links, buttons and fields that a finger is to hit, and that are lower than 44 pixels.
+SMALL = """
+[...document.querySelectorAll('a, button, input:not([type=hidden]), select, summary')].filter(e => {
+  const box = e.getBoundingClientRect(), style = getComputedStyle(e);
+  return box.width && style.pointerEvents !== 'none' && !e.classList.contains('skip') && box.height < 43.5;
+}).map(e => e.outerHTML.slice(0, 120))
+"""
+
+
+@L.test("page.is_not_live_without_a_sentry")
+def dead(lab):
+    """A sentry that is killed leaves its blocks in the kernel: the page says that it is not live, and calls nobody free."""
+    sentry, _ = start(lab)
+    source = lab.new_source()[0]
+    lab.nmap("-sS", "-p", "1-300", source=source)
+    L.wait_for(lambda: source in lab.nft_elements(), 5, "the block", 0.05)
+    journal = sentry.wait_journal()
+    L.wait_for(lambda: sentry.ask("blocked", "--since", "1h"), 5, "the block in the journal", 0.1)
+    sentry.stop(signal.SIGKILL)
+    L.check(source in lab.nft_elements(), "the kernel lost the block")
+    page_process = subprocess.Popen(
+        ["ip", "netns", "exec", lab.target, L.binary, "console", "--listen", "127.0.0.1:%d" % PORT, "--journal", journal,
+         "--control-socket", lab.folder + "/no-such-socket", "-c", sentry.config], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        said = ""
+        while "login=" not in said:
+            line = page_process.stdout.readline()
+            L.check(line, "the page ended: %s" % said)
+            said += line
+        url = re.search(r"http://\S+login=[0-9a-f]+", said).group(0)
+        home = url.split("/?")[0]
+        with B.browser(lab.folder, lab.target) as browser:
+            page = browser.new_page()
+            page.goto(url)
+            page.wait_for_function("document.getElementById('live').textContent === 'no sentry'", timeout=5000)
+            L.check(not page.evaluate("document.getElementById('live').classList.contains('on')"), "it is called live")
+            L.check(page.inner_text("main h1") == "No sentry is running: nothing is watched.", page.inner_text("main")[:200])
+            page.goto(home + "/source?address=" + source)
+            L.check(page.inner_text(".why h2") == "Blocked when the sentry last ran", page.inner_text(".why"))
+            page.goto(home + "/blocks")
+            L.check(source in page.inner_text("main") and "not known" in page.inner_text("main"), page.inner_text("main")[:300])
+    finally:
+        page_process.kill()
+        page_process.wait()
 
 
 def is_plain(text):
@@ -226,7 +372,8 @@ def hostile(lab):
         page = browser.new_page()
         faults = B.Faults(page, HOME)
         shown = 0
-        for place in (url, HOME + "/source?address=" + bad, HOME + "/blocks", HOME + "/report?since=24h", "file://" + report):
+        for place in (url, HOME + "/source?address=" + bad, HOME + "/blocks", HOME + "/report?since=24h",
+                      HOME + "/hour?at=%d" % (time.time() // 3600), HOME + "/port?port=23/tcp", "file://" + report):
             page.goto(place)
             time.sleep(0.3)
             L.check(page.evaluate("document.querySelectorAll('main img, main script:not([src]), [onerror]').length") == 0, "markup of a stranger's at %s" % place)

@@ -33,7 +33,8 @@ def traffic(lab, seconds, pace):
 def shoot(browser, name, url, width, scheme, whole=True, height=900, before=None):
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     page = context.new_page()
-    page.goto(before or url)
+    # A link opens the page once.
+    page.goto(before() if before else url)
     if before:
         page.goto(url)
     if not url.startswith("file:"):
@@ -66,8 +67,9 @@ def main():
         sentry = lab.sentry("-atcp", "-audp", folder=folder, settings={
             "ADVANCED_PORTS_TCP": "65535", "ADVANCED_PORTS_UDP": "65535", "ADVANCED_EXCLUDE_UDP": None, "BLOCK_TCP": "1", "BLOCK_METHOD": "nftables",
             "CONSOLE_LISTEN": "127.0.0.1:%d" % PORT})
-        home = "http://127.0.0.1:%d" % PORT
-        url = L.wait_for(lambda: sentry.control_command("console", "--url", ok=None).stdout.strip(), 5, "the address of the page")
+        def link():
+            return L.wait_for(lambda: sentry.control_command("console", "--url", ok=None).stdout.strip(), 5, "the address of the page")
+        home = link().split("/?")[0]
         watched = watch.Terminal(lab, 80, 24)
         watched.type("clear; %s watch --utc -c %s" % (L.binary, sentry.config), "Enter")
         scanner = lab.new_source()[0]
@@ -100,13 +102,13 @@ def main():
             for width in (1280, 390):
                 for scheme in ("light", "dark"):
                     shoot(browser, "report", "file://" + report, width, scheme)
-                    shoot(browser, "page", home + "/", width, scheme, before=url)
-            shoot(browser, "address", home + "/source?address=" + scanner, 1280, "light", before=url)
-            shoot(browser, "blocks", home + "/blocks", 1280, "dark", whole=False, before=url)
+                    shoot(browser, "page", home + "/", width, scheme, before=link)
+            shoot(browser, "address", home + "/source?address=" + scanner, 1280, "light", before=link)
+            shoot(browser, "blocks", home + "/blocks", 1280, "dark", whole=False, before=link)
             # What the README shows.
             shoot(browser, "report-top", "file://" + report, 1280, "light", whole=False, height=1200)
-            shoot(browser, "page-top", home + "/", 1280, "light", whole=False, height=1200, before=url)
-            shoot(browser, "configuration", home + "/configuration", 390, "light", before=url)
+            shoot(browser, "page-top", home + "/", 1280, "light", whole=False, height=1200, before=link)
+            shoot(browser, "configuration", home + "/configuration", 390, "light", before=link)
         if "--keep" in sys.argv:
             subprocess.run(["cp", report, "/tmp/portsentry-report.html"])
         sentry.stop()

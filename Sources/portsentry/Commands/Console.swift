@@ -55,8 +55,9 @@ struct ServePage: ParsableCommand {
       listen: address, journalPath: journalPath,
       controlSocket: controlOptions.controlSocket ?? plan.configuration.controlSocket, tokenPath: tokenPath,
       geoIPFiles: plan.configuration.recording.geoIPFiles, zone: utc ? .utc : .local, host: Host.name,
-      plan: {
+      plan: { running in
         var options = RunOptions()
+        options.running = running
         options.configurationPath = controlOptions.configuration
         return Plan.make(options)
       })
