@@ -145,13 +145,22 @@ extension Sentry {
     return .members(members)
   }
 
-  func statusJSON() -> JSON {
-    let s = link.currentStatistics()
+  private func blocksJSON() -> JSON {
     let c = decisions.counters
     let sorted = intake.latencies.sorted()
     func percentile(_ p: Int) -> JSON {
       sorted.isEmpty ? .null : JSON(Int(sorted[min(sorted.count - 1, sorted.count * p / 100)]))
     }
+    return .object([
+      "in_force": JSON(decisions.table.count), "made": JSON(c.blocks), "released": JSON(c.releases),
+      "refused": JSON(c.refused), "failed": JSON(c.failed), "enforced": .bool(!comparison.outage.isOn),
+      "latency_ns_p50": percentile(50), "latency_ns_p99": percentile(99),
+    ])
+  }
+
+  func statusJSON() -> JSON {
+    let s = link.currentStatistics()
+    let c = decisions.counters
     func reasons(_ values: [UInt64], _ name: (Int) -> String) -> JSON {
       .members(values.enumerated().filter { $0.element > 0 }.map { (name($0.offset), JSON($0.element)) })
     }
@@ -192,12 +201,7 @@ extension Sentry {
         // Of so many sources one is looked at, where there is too much to see everything.
         "connections_one_in": JSON(1 << Int(s.connectionShift)), "others_one_in": JSON(1 << Int(s.otherShift)),
       ]),
-      "blocks": .object([
-        "in_force": JSON(decisions.table.count), "made": JSON(c.blocks), "released": JSON(c.releases),
-        "refused": JSON(c.refused),
-        "failed": JSON(c.failed), "enforced": .bool(!comparison.outage.isOn), "latency_ns_p50": percentile(50),
-        "latency_ns_p99": percentile(99),
-      ]),
+      "blocks": blocksJSON(),
       "proof": .string(plan.configuration.response.proof.rawValue),
       "rule": .string(plan.configuration.response.rule.rawValue),
       "deception": deceptionJSON(),
