@@ -28,9 +28,7 @@ extension Sentry {
   }
 
   private var circumstances: Circumstances {
-    let now = Clock.monotonic
-    let peers = surroundings.peers
-    return Circumstances(at: Clock.now, monotonic: now) { peers.current(at: now) }
+    Circumstances(at: Clock.now, monotonic: Clock.monotonic, conversations: surroundings.conversations)
   }
 
   private func perform(_ action: Decisions.Action) {

@@ -86,7 +86,7 @@ package final class Sentry {
   }
 
   /// By what people and programs reach the sentry.
-  private final class Door {
+  final class Door {
     let control: ControlServer
     let signals: FileDescriptor
     let notifier = ServiceNotifier()
@@ -106,9 +106,10 @@ package final class Sentry {
 
   // MARK: Start
 
-  private init(
-    _ plan: Plan, _ options: RunOptions, link: SensorLink, intake: Intake, control: ControlServer,
-    signals: consuming FileDescriptor, deception: Deception
+  /// - Parameter log: another in tests.
+  init(
+    _ plan: Plan, _ options: RunOptions, link: SensorLink, intake: Intake, door: Door, deception: Deception,
+    log: consuming LogSink? = nil
   ) {
     let now = Clock.now
     started = now
@@ -117,10 +118,10 @@ package final class Sentry {
     self.options = options
     self.link = link
     self.intake = intake
-    door = Door(control, signals: signals)
+    self.door = door
+    let outputs = options.outputs ?? [options.goesToBackground ? .syslog : .stdout]
     scribe = Scribe(
-      LogSink(options.outputs ?? [options.goesToBackground ? .syslog : .stdout], level: options.level),
-      in: plan.logDialect, linesPerMinute: plan.configuration.logLimit)
+      log ?? LogSink(outputs, level: options.level), in: plan.logDialect, linesPerMinute: plan.configuration.logLimit)
     decisions = Decisions(
       plan.decisionSettings(options), ResponsePolicy(plan.configuration.response, ignored: plan.ignored),
       trial: options.trial.map { Trial(duration: $0, now: now) })
@@ -156,7 +157,7 @@ package final class Sentry {
       sentry = Sentry(
         plan, options, link: link,
         intake: Intake(probes: Owned(queue.makeConsumer()), verdicts: Owned(verdicts.makeConsumer())),
-        control: control, signals: signals, deception: try Deception())
+        door: Door(control, signals: signals), deception: try Deception())
       try sensor.start()
       let box = Mutex<Sensor?>(sensor)
       let cell = SensorCell(box)

@@ -74,10 +74,18 @@ struct NeededServers {
 
 /// What this host lives in, as far as nobody of it may be shut out.
 struct Surroundings {
-  let peers = Peers()
+  let peers: Peers
+  /// Asks for the peers: made once, not for each probe.
+  let conversations: () -> Conversations
   var servers = NeededServers()
   /// Nil where the kernel does not tell of changes: then the list is read every 30 s.
   private let monitor = Owned(try? NetworkMonitor())
+
+  init() {
+    let peers = Peers()
+    self.peers = peers
+    conversations = { peers.current(at: Clock.monotonic) }
+  }
 
   var monitorDescriptor: Int32? { monitor.value?.descriptor }
   /// Whether addresses or routes have changed.
