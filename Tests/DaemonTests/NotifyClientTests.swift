@@ -77,7 +77,8 @@ import Wire
   }
 
   @Test(arguments: [
-    ("command /nonexistent/tell", "No such file or directory"), ("slack /nonexistent/url", "cannot read /nonexistent/url"),
+    ("command /nonexistent/tell", "No such file or directory"),
+    ("slack /nonexistent/url", "cannot read /nonexistent/url"),
   ])
   func `What cannot be started is said`(_ target: String, _ words: String) throws {
     let client = try Self.client(target)
