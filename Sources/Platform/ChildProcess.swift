@@ -4,7 +4,8 @@ import Wire
 /// A program running beside us. No call waits; the owner polls `pidfd` and `output`.
 ///
 /// The child has nothing of ours: no descriptor but 0, 1 and 2, no environment, default signals, a session of its own, the
-/// working folder `/`. SIGCHLD must not be ignored in this process, or exit statuses are lost.
+/// working folder `/`. SIGCHLD must not be ignored in this process, or exit statuses are lost. Whoever lets go of a child ends it: none
+/// stays behind as a zombie.
 package final class ChildProcess {
   /// How a child ended.
   package enum Exit: Equatable, Sendable {
@@ -93,6 +94,12 @@ package final class ChildProcess {
       _ = waitpid(child, nil, 0)
       throw error
     }
+  }
+
+  deinit {
+    guard reap() == nil else { return }
+    kill()
+    _ = waitpid(pid, nil, 0)
   }
 
   /// The end to read from of a pipe with these bytes and nobody else to write. Its number is none of 0, 1 and 2.

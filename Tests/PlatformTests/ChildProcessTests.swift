@@ -123,4 +123,12 @@ struct ChildProcessTests {
     stubborn.kill()
     #expect(finish(stubborn) == .signalled(SIGKILL))
   }
+
+  @Test(arguments: ["sleep 600", "exit 3", "trap '' TERM; sleep 600 & sleep 600"])
+  func `Whoever lets go of a child leaves none behind`(_ command: String) throws {
+    var child: ChildProcess? = try ChildProcess(shell: command)
+    let pid = try #require(child).pid
+    child = nil
+    #expect(CLinux.kill(pid, 0) == -1 && CLinux_errno() == ESRCH)
+  }
 }
