@@ -247,9 +247,10 @@ def usable(lab):
         L.check(source not in lab.nft_elements(), "it is still blocked")
         # A cell of the heat map opens its hour, a port its page.
         page.goto(HOME + "/")
-        page.click("#heat-24h tr:has-text('23/tcp') .cells a:last-child", force=True)
+        port = page.inner_text("#heat-24h tr:first-child th a")
+        page.click("#heat-24h tr:first-child .cells a:last-child")
         L.check("/hour?" in page.url and source in page.inner_text("main"), page.inner_text("main")[:300])
-        page.click("main >> text=23/tcp")
+        page.click("main p >> text=" + port)
         L.check("/port?" in page.url and source in page.inner_text("main"), page.inner_text("main")[:300])
         status, headers, card = curl(lab, "-b", "portsentry=" + context.cookies()[0]["value"], HOME + "/card.svg")
         L.check(status == 200 and headers["content-type"] == "image/svg+xml" and source not in card, card[:200])
