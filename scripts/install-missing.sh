@@ -70,6 +70,9 @@ if [ "${1:-build}" = test ]; then
   need promtool prometheus
   need tmux tmux
   need ufw ufw
+  need lnav lnav
+  need rsyslogd rsyslog
+  need logcheck logcheck
   need curl curl
   need /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
   need faketime faketime

@@ -19,7 +19,7 @@ import Wire
   private static let manual = "man/portsentry.8"
   private static let documents = [
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/dependencies.md",
-    "docs/guide.md", "docs/migration.md", "docs/figures.md",
+    "docs/guide.md", "docs/migration.md", "docs/figures.md", "docs/integrations.md",
   ]
 
   // MARK: Keys
@@ -212,7 +212,7 @@ import Wire
     let options = try Self.options()
     for line in try Self.text(path).split(separator: "\n") {
       // Other programs have theirs.
-      if ["systemctl", "swift test", "iptables"].contains(where: { line.contains($0) }) { continue }
+      if ["systemctl", "swift test", "iptables", "firewall-cmd"].contains(where: { line.contains($0) }) { continue }
       for match in line.matches(of: #/(?:^|[^-\w])(--[a-z][a-z-]*)/#) {
         #expect(options.contains(String(match.output.1)), "\(match.output.1) in \(path): \(line)")
       }

@@ -256,6 +256,15 @@ private let events: [Event] = {
     #expect(line == "2026-11-02 00:00:00 +00:00\t12345\t3\t8.8.8.8\t4711\t198.51.100.77\t23\tTCP\tFPU\n")
   }
 
+  @Test func `CrowdSec's line`() {
+    #expect(Export.crowdsecHead == "duration,origin,reason,scope,type,value\n")
+    #expect(
+      Export(now: now).crowdsec(source("2a00::1"), for: .seconds(7200))
+        == "7200s,portsentry,portsentry/port-scan,Ip,ban,2a00::1\n")
+    // Nobody is banned by others for what may be forged.
+    #expect(!Export(now: now).accepts(source("8.8.8.8", origin: .unproven).source, .crowdsec))
+  }
+
   @Test func `AbuseIPDB's line`() {
     #expect(
       Export(now: now).abuseIPDB(source("8.8.8.8"))

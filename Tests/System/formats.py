@@ -198,7 +198,7 @@ def exports(lab):
     def export(*words):
         return sentry.control_command("export", *words).stdout
     wide = ("--private", "--unproven")
-    for form in ("--csv", "--json", "--stix", "--abuseipdb", "--dshield"):
+    for form in ("--csv", "--json", "--stix", "--abuseipdb", "--dshield", "--crowdsec"):
         text = export(form)
         L.check(v4 not in text and v6 not in text, "%s has a source of a private network: %s" % (form, text[:200]))
         text = export(form, *wide)

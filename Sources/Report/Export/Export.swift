@@ -6,10 +6,10 @@ import Wire
 /// Sources in the forms that others read. Pure; what is written out goes through a closure, piece by piece.
 package struct Export: Sendable {
   package enum Format: String, Sendable, CaseIterable {
-    case csv, json, stix, abuseipdb, dshield, xarf
+    case csv, json, stix, abuseipdb, dshield, xarf, crowdsec
 
     /// Whether it is a complaint about somebody, which needs proof that it was he.
-    package var accuses: Bool { self == .abuseipdb || self == .xarf || self == .stix }
+    package var accuses: Bool { [.abuseipdb, .xarf, .stix, .crowdsec].contains(self) }
   }
 
   /// What becomes of our own addresses.
@@ -123,6 +123,16 @@ package struct Export: Sendable {
   private static func ports(_ source: Source) -> String {
     if source.ports >= PortBits.mostCounted { return "more than 250 ports" }
     return (source.ports > 8 ? "about " : "") + Units.plural(source.ports, "port")
+  }
+
+  // MARK: CrowdSec
+
+  /// What `cscli decisions import` takes as CSV.
+  package static let crowdsecHead = "duration,origin,reason,scope,type,value\n"
+
+  /// A decision: to ban the source for `time`.
+  package func crowdsec(_ line: SourceLine, for time: Duration) -> String {
+    "\(time.components.seconds)s,portsentry,portsentry/port-scan,Ip,ban,\(line.source.network)\n"
   }
 
   // MARK: DShield

@@ -11,7 +11,7 @@ struct ExportSources: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "export", abstract: "Give what was seen to other programs, or report it to others.",
     discussion: """
-      Sources of private networks are left out, and, where the format accuses somebody (STIX, AbuseIPDB, XARF), those that were \
+      Sources of private networks are left out, and, where the format accuses somebody (STIX, AbuseIPDB, XARF, CrowdSec), those that were \
       not found to be scanners or have not proven their address: it may be forged. Without --since those of the last 24 hours.
 
       Exit status: 0 done; 64 wrong usage; 65 the journal is damaged; 69 there is no journal; 77 no permission.
@@ -27,6 +27,8 @@ struct ExportSources: ParsableCommand {
   var abuseipdb = false
   @Flag(help: "In DShield's own form: a line for each hour, source and port.")
   var dshield = false
+  @Flag(help: "Decisions as CSV, for `cscli decisions import`.")
+  var crowdsec = false
   @Flag(help: "Reports in XARF 4, an object a line; needs --org, --contact and --domain.")
   var xarf = false
 
@@ -51,9 +53,13 @@ struct ExportSources: ParsableCommand {
   @Option(help: ArgumentHelp("DShield: the number of your account.", valueName: "number"))
   var account = "0"
 
+  @Option(help: ArgumentHelp("CrowdSec: how long a source is to be banned, e.g. 24h.", valueName: "time"))
+  var duration = "24h"
+
   private var format: Export.Format? {
     let chosen: [(Bool, Export.Format)] = [
       (csv, .csv), (json, .json), (stix, .stix), (abuseipdb, .abuseipdb), (dshield, .dshield), (xarf, .xarf),
+      (crowdsec, .crowdsec),
     ]
     let formats = chosen.filter(\.0).map(\.1)
     return formats.count == 1 ? formats[0] : nil
@@ -61,10 +67,13 @@ struct ExportSources: ParsableCommand {
 
   func validate() throws {
     if format == nil {
-      throw ValidationError("Say one of --csv, --json, --stix, --abuseipdb, --dshield and --xarf.")
+      throw ValidationError("Say one of --csv, --json, --stix, --abuseipdb, --dshield, --crowdsec and --xarf.")
     }
     if xarf, org == nil || contact == nil || domain == nil {
       throw ValidationError("An XARF report names who reports: --org, --contact and --domain are needed.")
+    }
+    if Term.seconds(duration) == nil {
+      throw ValidationError("\(SafeText.line(duration)) is no length of time: write 4h, 24h or 7d.")
     }
     if !account.utf8.allSatisfy({ (0x30...0x39).contains($0) }) || !(1...18).contains(account.utf8.count) {
       throw ValidationError("--account is a number.")
@@ -106,6 +115,7 @@ struct ExportSources: ParsableCommand {
       .prefix(most)
     switch format {
     case .csv: output.write(Export.csvHead)
+    case .crowdsec: output.write(Export.crowdsecHead)
     case .abuseipdb: output.write(Export.abuseIPDBHead)
     case .stix: output.write(export.stixHead(id: Clock.randomKey()))
     case .json, .xarf, .dshield: break
@@ -113,6 +123,7 @@ struct ExportSources: ParsableCommand {
     for line in lines {
       switch format {
       case .csv: output.write(export.csv(line))
+      case .crowdsec: output.write(export.crowdsec(line, for: .seconds(Term.seconds(duration) ?? 86_400)))
       case .json: output.write(export.json(line))
       case .abuseipdb: output.write(export.abuseIPDB(line))
       case .stix: output.write(export.stix(line))
