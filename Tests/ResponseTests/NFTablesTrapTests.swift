@@ -34,7 +34,6 @@ private let chains: [(name: String, text: String)] = [
   (
     "trap_tcp",
     """
-    tcp flags fin,ack / fin,syn,rst,ack jump stray
     socket transparent <= 1 jump served
     ip saddr @spared4 accept
     ip6 saddr @spared6 accept
@@ -62,15 +61,6 @@ private let chains: [(name: String, text: String)] = [
     meta nfproto ipv4 meta nfproto @flooded meta l4proto udp tproxy ip to 127.0.0.1:40002 drop
     ip6 saddr & ffff:ffff:ffff:ffff:: == @doubt6 meta l4proto udp tproxy ip6 to [::1]:40004 drop
     meta nfproto ipv6 meta nfproto @flooded meta l4proto udp tproxy ip6 to [::1]:40004 drop
-    """
-  ),
-  (
-    "stray",
-    """
-    ip saddr @doubt4 socket transparent 1 accept
-    ip saddr @doubt4 fib daddr type local meta l4proto tcp tproxy ip to 127.0.0.1:40001 drop
-    ip6 saddr & ffff:ffff:ffff:ffff:: == @doubt6 socket transparent 1 accept
-    ip6 saddr & ffff:ffff:ffff:ffff:: == @doubt6 fib daddr type local meta l4proto tcp tproxy ip6 to [::1]:40003 drop
     """
   ),
   (

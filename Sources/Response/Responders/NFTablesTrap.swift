@@ -14,7 +14,6 @@ import Wire
 ///   meta l4proto udp goto trap_udp
 /// }
 /// chain trap_tcp {
-///   tcp flags & (fin | syn | rst | ack) == fin | ack jump stray
 ///   socket transparent <= 1 jump served
 ///   ip saddr @spared4 accept
 ///   fib daddr type != local accept
@@ -59,10 +58,6 @@ import Wire
 ///   ip saddr @doubt4 tproxy ip to 127.0.0.1:P accept
 ///   meta nfproto @flooded tproxy ip to 127.0.0.1:P accept
 /// }
-/// chain stray {
-///   ip saddr @doubt4 socket transparent 1 accept
-///   ip saddr @doubt4 fib daddr type local tproxy ip to 127.0.0.1:P drop
-/// }
 /// ```
 /// What it rests on:
 /// - After dstnat, so that a port which the administrator redirects, and what is only passed on, is seen as where it goes.
@@ -74,8 +69,8 @@ import Wire
 ///   The drops of UDP hang on a `tproxy` to a socket of the decoy's for this reason alone.
 /// - What bears ACK and comes from nobody in doubt is let through first: the bulk of honest traffic pays for two look-ups.
 ///   Only SYN cookies of the decoy's come in such segments, and who has one has sent a SYN before.
-/// - A stray FIN/ACK (nmap -sM) is dropped on its way to services, too: Linux answers it with RST at open and closed ports,
-///   and silence on one of them only would tell them apart. `tproxy` passes over connections that are not the decoy's.
+/// - Nothing is dropped that a service would answer. A stray FIN/ACK (nmap -sM) has its RST from both: silence for whoever is in doubt
+///   would tell the port that raised the doubt from the one that did not.
 /// - br_netfilter runs the hooks of prerouting while a packet is the bridge's, and on its way up to the host skips them, from its own
 ///   first function on (`ip_sabotage_in`, of the lowest priority there is). The socket that `tproxy` has set is lost in between. A chain
 ///   of the same priority that came later runs before that function: there the packet is steered again. Doubts, drops and translation
@@ -197,8 +192,6 @@ package struct NFTablesTrap: Equatable, Sendable {
     ]
     var tcpRules: [[RuleExpression]] = []
     if doubt != nil {
-      chains.append(NFTablesChain(name: "stray", priority: nil, rules: families.flatMap { stray($0, $1) }))
-      tcpRules.append(Self.flags(0x17, 0x11) + [.goTo("stray", returns: true)])
       var udpRules =
         [[.socket(NFT_SOCKET_WILDCARD.rawValue), .compare(NFT_CMP_LTE.rawValue, [1]), Self.accept]] + Self.pass
       udpRules.append(Self.port(IPPROTO_UDP) + [.isIn(set: "trapudp"), .goTo("doubt", returns: true)])
@@ -287,8 +280,6 @@ package struct NFTablesTrap: Equatable, Sendable {
       + [.payload(NFT_PAYLOAD_TRANSPORT_HEADER.rawValue, offset: 13, length: 1), .mask([mask]), .equals([value])]
   }
 
-  private static let isLocal: [RuleExpression] = [.targetType, .equals(UInt32(RTN_LOCAL).hostBytes)]
-
   /// Source, by /64 in IPv6, in the register.
   private static func doubtKey(_ isV4: Bool) -> [RuleExpression] {
     RuleExpression.source(isV4)
@@ -354,15 +345,6 @@ package struct NFTablesTrap: Equatable, Sendable {
     [
       Self.doubtKey(isV4) + [.isIn(set: isV4 ? "doubt4" : "doubt6")] + lie,
       RuleExpression.family(isV4) + [.meta(NFT_META_NFPROTO.rawValue), .isIn(set: "flooded")] + lie,
-    ]
-  }
-
-  /// FIN/ACK that belongs to no connection, of a doubted source.
-  private func stray(_ isV4: Bool, _ door: Door) -> [[RuleExpression]] {
-    let key = Self.doubtKey(isV4) + [.isIn(set: isV4 ? "doubt4" : "doubt6")]
-    return [
-      key + [.socket(NFT_SOCKET_TRANSPARENT.rawValue), .equals([1]), Self.accept],
-      key + Self.isLocal + Self.steer(isV4, IPPROTO_TCP, door.tcp) + [Self.drop],
     ]
   }
 
