@@ -94,7 +94,10 @@ struct ConnectListeners: ~Copyable {
         unsafe CLinux_bind(file.raw, &address, socklen_t(MemoryLayout<sockaddr_in>.size))
       }
     }
-    if transport == .tcp { try check("listen", subject) { CLinux.listen(file.raw, 64) } }
+    if transport == .tcp {
+      try file.setOption(Int32(IPPROTO_TCP), TCP_SAVE_SYN, 1)
+      try check("listen", subject) { CLinux.listen(file.raw, 64) }
+    }
     return file.release()
   }
 
@@ -141,9 +144,11 @@ struct ConnectListeners: ~Copyable {
       }
       shutdown(connection.raw, Int32(SHUT_WR))
     }
-    return Probe(
+    var probe = Probe(
       time: Clock.now, source: source, sourcePort: sourcePort, target: target, targetPort: listener.port,
       transport: .tcp, mode: .connect, technique: .connect)
+    probe.isGuessable = !SavedSYN.isThere(connection.raw)
+    return probe
   }
 
   private mutating func receiveUDP(

@@ -47,13 +47,15 @@ final class DecoyLink: Sendable {
   }
 }
 
-/// The one listener behind every port that only seems to be open: `NFTablesTrap` steers connections here, and the kernel
-/// keeps the address and port that they were meant for. On loopback, where nobody else gets by himself.
+/// The listeners behind every port that only seems to be open: `NFTablesTrap` steers connections here, and the kernel
+/// keeps the address and port that they were meant for. On loopback, where nobody else gets by himself. One port a family, behind
+/// which a group of listeners shares what is half open (`DecoyQueue`).
 ///
 /// Until a connection is complete it costs what the kernel's own listeners cost, SYN cookies included. Then it is told to
-/// the sentry, gets a greeting, and is held for a minute, or with `holds` for an hour: the kernel does the holding, with a
-/// receive buffer of the smallest size, and nothing is read. `capacity` connections are held in all, `perSource` of one
-/// address (IPv6: of one /64); when full the oldest goes.
+/// the sentry, gets a greeting, and is held for a minute. What it sends is thrown away as fast as it comes, since a service takes it,
+/// too (`DecoySink`). With `holds` it is held for an hour: the kernel does the holding, with a receive buffer of the smallest
+/// size, and nothing is read. `capacity` connections are held in all, `perSource` of one address (IPv6: of one /64); when full
+/// the oldest goes.
 // One thread at a time owns a decoy: the main thread while it opens, then its own.
 struct Decoy: ~Copyable, @unchecked Sendable {
   private struct Held {
@@ -67,11 +69,10 @@ struct Decoy: ~Copyable, @unchecked Sendable {
 
   static let capacity = 2_048
   static let perSource = 32
-  /// Half-open connections, and complete ones that are not yet taken; the kernel cuts this to `net.core.somaxconn`.
-  private static let backlog: Int32 = 4_096
 
   private let epoll: FileDescriptor
-  let listeners: [Int32]
+  /// The listeners; the main thread may add others.
+  let group: DecoyGroup
   /// UDP sockets that nothing is ever sent to: rules that drop hang on them (`NFTablesTrap`).
   private let anchors: [Int32]
   /// Where the trap has to steer.
@@ -91,6 +92,7 @@ struct Decoy: ~Copyable, @unchecked Sendable {
   private var perSource: [IPNetwork: Int] = [:]
   private var serial: UInt64 = 0
   private var statistics = DecoyLink.Statistics()
+  private var sink = DecoySink()
 
   /// Opens the listeners; nothing is steered to them yet.
   ///
@@ -101,16 +103,23 @@ struct Decoy: ~Copyable, @unchecked Sendable {
     let epoll = FileDescriptor(owning: try check("epoll_create1") { epoll_create1(Int32(CLinux_EPOLL_CLOEXEC)) })
     var listeners: [Int32] = []
     var anchors: [Int32] = []
+    var groups: [DecoyGroup.Door] = []
+    let members = min(DecoyQueue.listeners(), DecoyQueue.few)
     var doors: [NFTablesTrap.Door?] = []
     var failure: Errno?
     for family in [AF_INET, AF_INET6] {
       do throws(Errno) {
-        let tcp = try transparent(family, CLinux_SOCK_STREAM)
         let udp = try transparent(family, CLinux_SOCK_DGRAM)
-        try check("listen") { listen(tcp.raw, backlog) }
-        try watch(epoll, tcp.raw, EPOLLIN.rawValue)
-        doors.append(NFTablesTrap.Door(tcp: try port(tcp), udp: try port(udp)))
-        listeners.append(tcp.release())
+        var door: UInt16 = 0
+        for _ in 0..<members {
+          let tcp = try listener(family, port: door)
+          door = try port(tcp)
+          try watch(epoll.raw, tcp.raw, EPOLLIN.rawValue, isListener: true)
+          listeners.append(tcp.release())
+        }
+        try FileDescriptor.attachChoice(DecoyQueue.dealOut(among: members), to: listeners[listeners.count - 1])
+        groups.append(DecoyGroup.Door(family: family, port: door, members: members))
+        doors.append(NFTablesTrap.Door(tcp: door, udp: try port(udp)))
         anchors.append(udp.release())
       } catch {
         // A host without IPv6 has no decoy there, and needs none.
@@ -118,26 +127,27 @@ struct Decoy: ~Copyable, @unchecked Sendable {
         doors.append(nil)
       }
     }
-    if listeners.isEmpty, let failure { throw failure }
-    try watch(epoll, link.wake.fd, EPOLLIN.rawValue)
+    guard let any = listeners.first else { throw failure ?? Errno(EAFNOSUPPORT, "socket") }
+    try watch(epoll.raw, link.wake.fd, EPOLLIN.rawValue)
     var yield: PortYield?
     var yieldFailure: Errno?
-    do throws(Errno) { yield = try PortYield.open(socket: listeners[0]) } catch { yieldFailure = error }
+    do throws(Errno) { yield = try PortYield.open(socket: any) } catch { yieldFailure = error }
     return Decoy(
-      yield: yield, yieldFailure: yieldFailure, epoll: epoll, listeners: listeners, anchors: anchors, v4: doors[0],
-      v6: doors[1], contacts: contacts, link: link,
+      yield: yield, yieldFailure: yieldFailure,
+      group: DecoyGroup(epoll: epoll.raw, doors: groups, listeners: listeners),
+      epoll: epoll, anchors: anchors, v4: doors[0], v6: doors[1], contacts: contacts, link: link,
       sentry: sentry)
   }
 
   private init(
-    yield: consuming PortYield?, yieldFailure: Errno?, epoll: consuming FileDescriptor, listeners: [Int32],
-    anchors: [Int32], v4: NFTablesTrap.Door?,
-    v6: NFTablesTrap.Door?, contacts: consuming BoundedQueue<Contact>.Producer, link: DecoyLink, sentry: SensorLink
+    yield: consuming PortYield?, yieldFailure: Errno?, group: DecoyGroup, epoll: consuming FileDescriptor,
+    anchors: [Int32], v4: NFTablesTrap.Door?, v6: NFTablesTrap.Door?,
+    contacts: consuming BoundedQueue<Contact>.Producer, link: DecoyLink, sentry: SensorLink
   ) {
     self.yield = yield
     self.yieldFailure = yieldFailure
+    self.group = group
     self.epoll = epoll
-    self.listeners = listeners
     self.anchors = anchors
     self.v4 = v4
     self.v6 = v6
@@ -147,20 +157,35 @@ struct Decoy: ~Copyable, @unchecked Sendable {
   }
 
   deinit {
-    for fd in listeners + anchors + held.keys { close(fd) }
+    for fd in group.listeners + anchors + held.keys { close(fd) }
+  }
+
+  /// One of the group that listens at a port; 0 for the first.
+  static func listener(_ family: Int32, port: UInt16) throws(Errno) -> FileDescriptor {
+    let file = try transparent(family, CLinux_SOCK_STREAM, port: port)
+    try check("listen") { listen(file.raw, Int32(DecoyQueue.backlog)) }
+    return file
   }
 
   /// A socket on loopback that may have connections which were meant for other addresses.
-  private static func transparent(_ family: Int32, _ type: Int32) throws(Errno) -> FileDescriptor {
+  private static func transparent(
+    _ family: Int32, _ type: Int32, port: UInt16 = 0
+  ) throws(Errno) -> FileDescriptor {
     let file = try FileDescriptor.socket(family, type | CLinux_SOCK_NONBLOCK, 0)
     // By this the sensor knows our SYN/ACKs from a service's.
     try file.setOption(SOL_SOCKET, SO_MARK, Int32(KernelFilter.decoyMark))
-    // Its connections have it, too: a service may bind their port.
-    if type == CLinux_SOCK_STREAM { try file.setOption(SOL_SOCKET, SO_REUSEADDR, 1) }
+    if type == CLinux_SOCK_STREAM {
+      // Its connections have it, too: a service may bind their port.
+      try file.setOption(SOL_SOCKET, SO_REUSEADDR, 1)
+      try file.setOption(SOL_SOCKET, SO_REUSEPORT, 1)
+      // What came of a cookie has no SYN.
+      try file.setOption(Int32(IPPROTO_TCP), TCP_SAVE_SYN, 1)
+    }
     if family == AF_INET {
       try file.setOption(Int32(IPPROTO_IP), IP_TRANSPARENT, 1)
       var address = sockaddr_in()
       address.sin_family = sa_family_t(AF_INET)
+      address.sin_port = port.bigEndian
       address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
       try check("bind", "127.0.0.1") {
         unsafe CLinux_bind(file.raw, &address, socklen_t(MemoryLayout<sockaddr_in>.size))
@@ -169,6 +194,7 @@ struct Decoy: ~Copyable, @unchecked Sendable {
       try file.setOption(Int32(IPPROTO_IPV6), CLinux_IPV6_TRANSPARENT, 1)
       var address = sockaddr_in6()
       address.sin6_family = sa_family_t(AF_INET6)
+      address.sin6_port = port.bigEndian
       unsafe address.sin6_addr.__in6_u.__u6_addr8.15 = 1
       try check("bind", "::1") {
         unsafe CLinux_bind(file.raw, &address, socklen_t(MemoryLayout<sockaddr_in6>.size))
@@ -184,11 +210,14 @@ struct Decoy: ~Copyable, @unchecked Sendable {
     return SocketAddress.endpoint(address)?.port ?? 0
   }
 
-  private static func watch(_ epoll: borrowing FileDescriptor, _ fd: Int32, _ events: UInt32) throws(Errno) {
+  /// Set in what epoll tells of a listener, beside its descriptor: there are many, and there may be more soon.
+  private static let listens: UInt64 = 1 << 32
+
+  static func watch(_ epoll: Int32, _ fd: Int32, _ events: UInt32, isListener: Bool = false) throws(Errno) {
     var event = unsafe epoll_event()
     unsafe event.events = events
-    unsafe event.data.fd = fd
-    try check("epoll_ctl") { unsafe epoll_ctl(epoll.raw, EPOLL_CTL_ADD, fd, &event) }
+    unsafe event.data.u64 = UInt64(fd) | (isListener ? listens : 0)
+    try check("epoll_ctl") { unsafe epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) }
   }
 
   // MARK: The thread
@@ -199,18 +228,20 @@ struct Decoy: ~Copyable, @unchecked Sendable {
     var nextPublication: Int64 = 0
     while true {
       let count = unsafe epoll_wait(epoll.raw, &events, 64, held.isEmpty ? -1 : 1000)
-      let ready = count > 0 ? unsafe events.prefix(Int(count)).map { unsafe ($0.data.fd, $0.events) } : []
-      for (fd, happened) in ready {
+      let ready = count > 0 ? unsafe events.prefix(Int(count)).map { unsafe ($0.data.u64, $0.events) } : []
+      for (about, happened) in ready {
+        let fd = Int32(truncatingIfNeeded: about)
         if fd == link.wake.fd {
           link.wake.clear()
           if obey() { return }
-        } else if listeners.contains(fd) {
+        } else if about & Self.listens != 0 {
           acceptAll(fd)
         } else {
           serve(fd, happened)
         }
       }
       expire()
+      resume()
       let now = Clock.monotonic
       if now >= nextPublication || !ready.isEmpty {
         nextPublication = now + 1_000_000_000
@@ -257,7 +288,10 @@ struct Decoy: ~Copyable, @unchecked Sendable {
         continue
       }
       try? yield?.yield(port)
-      contacts.push(Contact(time: Clock.now, source: source, sourcePort: sourcePort, target: target, port: port))
+      contacts.push(
+        Contact(
+          time: Clock.now, source: source, sourcePort: sourcePort, target: target, port: port,
+          isGuessable: !SavedSYN.isThere(fd)))
       // The sentry starts on the first while we take the rest.
       if count == 0 { sentry.toSentry.signal() }
       statistics.completed &+= 1
@@ -268,8 +302,7 @@ struct Decoy: ~Copyable, @unchecked Sendable {
 
   private mutating func greet(_ fd: Int32, _ source: IPAddress, _ port: UInt16) {
     // Whatever a peer sends beyond this waits on his side. The window in our SYN/ACK was that of any service.
-    var smallest: Int32 = 0
-    unsafe setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &smallest, 4)
+    if settings.holds { narrow(fd) }
     let opening =
       settings.banner.map { $0.preservedBytes }
       ?? DecoyGreeting.opening(port, random: (0..<28).map { _ in UInt8.random(in: 0...255) })
@@ -283,8 +316,8 @@ struct Decoy: ~Copyable, @unchecked Sendable {
     if held.count >= Self.capacity { _ = displaceOldest() }
     // A tarpit listens for the end alone. EPOLLHUP and EPOLLERR always come.
     let awaits = opening == nil && !settings.holds
-    let interest = EPOLLRDHUP.rawValue | (awaits ? EPOLLIN.rawValue : 0)
-    guard (try? Self.watch(epoll, fd, interest)) != nil else {
+    let interest = EPOLLRDHUP.rawValue | (settings.holds ? 0 : EPOLLIN.rawValue)
+    guard (try? Self.watch(epoll.raw, fd, interest)) != nil else {
       close(fd)
       return
     }
@@ -307,9 +340,11 @@ struct Decoy: ~Copyable, @unchecked Sendable {
   /// The client spoke, or left.
   private mutating func serve(_ fd: Int32, _ happened: UInt32) {
     guard let connection = held[fd] else { return }
-    if connection.awaits, happened & EPOLLIN.rawValue != 0 {
+    guard happened & EPOLLIN.rawValue != 0 else { return letGo(fd) }
+    let count: Int
+    if connection.awaits {
       var request = [UInt8](repeating: 0, count: 512)
-      let count = unsafe request.withUnsafeMutableBytes {
+      count = unsafe request.withUnsafeMutableBytes {
         unsafe recv(fd, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT))
       }
       if count > 0 {
@@ -318,15 +353,39 @@ struct Decoy: ~Copyable, @unchecked Sendable {
           shutdown(fd, Int32(SHUT_WR))
         }
         held[fd]!.awaits = false
-        // Nothing more is read: what comes now stays in the kernel, as far as the buffer goes.
-        var event = unsafe epoll_event()
-        unsafe event.events = EPOLLRDHUP.rawValue
-        unsafe event.data.fd = fd
-        unsafe epoll_ctl(epoll.raw, EPOLL_CTL_MOD, fd, &event)
-        return
       }
+    } else {
+      let most = sink.allowance(at: Clock.monotonic)
+      if most == 0 {
+        // Others have used up this second. What comes meanwhile has to find little room.
+        narrow(fd)
+        sink.wait(fd, connection.serial)
+        return attend(fd, to: EPOLLRDHUP.rawValue)
+      }
+      // With MSG_TRUNC the kernel throws away what it would have copied (tcp(7)).
+      count = recv(fd, nil, most, Int32(MSG_DONTWAIT | MSG_TRUNC))
+      if count > 0 { sink.take(count) }
     }
-    letGo(fd)
+    if count == 0 || count < 0 && ![EAGAIN, EINTR].contains(CLinux_errno()) { letGo(fd) }
+  }
+
+  /// The next second has begun for those who waited for it.
+  private mutating func resume() {
+    for (fd, serial) in sink.resumed(at: Clock.monotonic) where held[fd]?.serial == serial {
+      attend(fd, to: EPOLLRDHUP.rawValue | EPOLLIN.rawValue)
+    }
+  }
+
+  private func attend(_ fd: Int32, to events: UInt32) {
+    var event = unsafe epoll_event()
+    unsafe event.events = events
+    unsafe event.data.u64 = UInt64(fd)
+    unsafe epoll_ctl(epoll.raw, EPOLL_CTL_MOD, fd, &event)
+  }
+
+  private func narrow(_ fd: Int32) {
+    var smallest: Int32 = 0
+    unsafe setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &smallest, 4)
   }
 
   private mutating func expire() {

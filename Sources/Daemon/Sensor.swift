@@ -300,7 +300,8 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     }
     for contact in contacts {
       state.detector.noteContact(
-        Segment(contact.source, contact.sourcePort, contact.target, contact.port, contact.time))
+        Segment(contact.source, contact.sourcePort, contact.target, contact.port, contact.time),
+        isGuessable: contact.isGuessable)
     }
   }
 

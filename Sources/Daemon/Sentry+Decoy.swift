@@ -25,8 +25,11 @@ struct Deception {
   var state = State.off
   /// Why the decoy cannot listen; it is tried once.
   var decoyFailure: String?
-  /// The decoy's listeners, for the gate.
-  var listeners: [Int32] = []
+  /// The decoy's listeners; nil before there are any.
+  var group: DecoyGroup?
+  /// Whether many ask decoys, and what of that was lost before it was counted.
+  var demand = DecoyDemand()
+  var reportedLosses: UInt64 = 0
   /// Closes before a block does; nil where it is not needed, or not to be had.
   var gate: Owned<HandshakeGate>?
   var hasTriedGate = false
@@ -95,7 +98,7 @@ extension Sentry {
     do throws(Errno) {
       if deception.gate == nil, !deception.hasTriedGate {
         deception.hasTriedGate = true
-        deception.gate = Owned(try HandshakeGate.open(listeners: deception.listeners))
+        deception.gate = Owned(try HandshakeGate.open(listeners: deception.group?.listeners ?? []))
       }
       try deception.gate?.value.catchesAll(
         plan.configuration.response.rule == .classic && plan.configuration.scanTrigger <= 1
@@ -134,10 +137,10 @@ extension Sentry {
   private func openDecoy() {
     guard deception.doors == nil, deception.decoyFailure == nil else { return }
     do throws(Errno) {
-      FileLimit.raise(to: UInt(Decoy.capacity + 2_048))
+      FileLimit.raise(to: UInt(Decoy.capacity + 2 * DecoyQueue.most + 2_048))
       let decoy = try Decoy.open(contacts: deception.queue.makeProducer(), link: deception.link, sentry: link)
       deception.doors = (decoy.v4, decoy.v6)
-      deception.listeners = decoy.listeners
+      deception.group = decoy.group
       if let failure = decoy.yieldFailure {
         note(
           "\(failure): a service that does not set SO_REUSEADDR cannot take a port while a stranger holds a connection to its decoy"
@@ -152,12 +155,44 @@ extension Sentry {
     }
   }
 
+  /// Makes the queue of half-open connections longer before it is full.
+  ///
+  /// - Parameter probes: how many were seen since the last call.
+  func noteDemand(_ probes: Int) {
+    guard deception.demand.isHigh(adding: probes, at: Clock.monotonic), var group = deception.group, !group.isLong
+    else {
+      return
+    }
+    defer { deception.group = group }
+    do throws(Errno) {
+      try group.lengthen(to: DecoyQueue.listeners()) { (fresh) throws(Errno) in
+        try deception.gate?.value.watch(fresh)
+        try visibility.test?.value.watch(fresh)
+      }
+    } catch {
+      note(
+        "\(error): a flood of half-open connections may tell decoys from services, since their queue cannot be made longer"
+      )
+    }
+  }
+
+  /// What came to decoys and was not told as a probe.
+  func noteLostDemand() {
+    let statistics = link.shared.withLock { $0.statistics }
+    let lost = statistics.ringDropped &+ statistics.dismissed[Int(Detector.Dismissal.flood.rawValue)] &+ intake.refused
+    // More than enough is enough, and a count may begin anew.
+    let news = lost >= deception.reportedLosses ? lost - deception.reportedLosses : lost
+    noteDemand(Int(min(news, UInt64(DecoyDemand.enough) * 2)))
+    deception.reportedLosses = lost
+  }
+
   /// Ends the decoy's thread and takes our rules away; what is blocked stays blocked.
   func endDeception() {
     removeTrap()
     deception.gate = nil
     deception.link.update { $0.isStopping = true }
     deception.thread.value.take()?.join()
+    deception.group?.close()
     let hasBans = decisions.table.unordered.contains { $0.methods.contains(.nftables) }
     if !hasBans { try? blocker.removeTable() }
   }

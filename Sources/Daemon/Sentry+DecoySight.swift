@@ -47,7 +47,9 @@ extension Sentry {
   private func testDecoys() {
     if !visibility.hasTriedTest {
       visibility.hasTriedTest = true
-      do throws(Errno) { visibility.test = Owned(try DecoyTest.open(listeners: deception.listeners)) } catch {
+      do throws(Errno) {
+        visibility.test = Owned(try DecoyTest.open(listeners: deception.group?.listeners ?? []))
+      } catch {
         note("\(error): whether a firewall of this host hides the decoys is told by strangers' packets alone")
       }
     }

@@ -289,6 +289,7 @@ package final class Sentry {
       if count % 16 == 0 { takeEvidence() }
     }
     takeEvidence()
+    noteDemand(count)
     if count == 2048 { link.toSentry.signal() }
     let refused = intake.refused
     if refused > intake.reportedDrops {
@@ -311,6 +312,7 @@ package final class Sentry {
     decide(.tick)
     scribe.sayLimits()
     restPorts()
+    noteLostDemand()
     testDecoysIfDue()
     reportLostDoubts()
     memory.keep(link)

@@ -636,8 +636,9 @@ package struct Detector: ~Copyable {
     return false
   }
 
-  /// A connection that a decoy took, told by its listener. It is evidence whatever was seen of it, and proves its source.
-  package mutating func noteContact(_ contact: Segment) {
+  /// A connection that a decoy took, told by its listener. It is evidence whatever was seen of it, and proves its source unless
+  /// it may have been guessed.
+  package mutating func noteContact(_ contact: Segment, isGuessable: Bool = false) {
     if let position = asking.find(contact.key(flowHash)) { settleAsUnused(position, .decoy) }
     if !native.hasCounted(contact), !isForgiven(contact.source, contact.targetPort, contact.time) {
       record(
@@ -652,7 +653,7 @@ package struct Detector: ~Copyable {
       touch.sourcePort = contact.sourcePort
       charge(touch)
     }
-    native.prove(contact.source)
+    if !isGuessable { native.prove(contact.source) }
   }
 
   /// An ACK, data, FIN or RST of a connection that is not settled.
@@ -938,7 +939,7 @@ package struct Detector: ~Copyable {
     touch.transport = event.transport
     touch.sourcePort = event.sourcePort
     charge(touch)
-    if event.transport == .tcp { native.prove(event.source) }
+    if event.transport == .tcp, !event.isGuessable { native.prove(event.source) }
   }
 
   private mutating func record(_ event: Probe, isWatched: Bool) {

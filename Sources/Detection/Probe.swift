@@ -25,6 +25,8 @@ package struct Probe: Sendable, BitwiseCopyable {
   package var isOwnAddress: Bool
   /// Whether the modes in force watch its port: then it is an alert in the words of the predecessors.
   package var isWatched = true
+  /// Of `.connect`: it rests on a SYN cookie, which an ACK in somebody else's name may hit by chance.
+  package var isGuessable = false
   /// What this host answered, as far as that was seen.
   package var answer = Answer.unknown
 

@@ -43,13 +43,25 @@ package struct FileDescriptor: ~Copyable, Sendable {
 
   /// Lets only those datagrams into a socket that a classic BPF program accepts (`SO_ATTACH_FILTER`, socket(7)).
   package func attach(_ program: [sock_filter]) throws(Errno) {
+    try Self.attach(program, to: raw, "SO_ATTACH_FILTER", SO_ATTACH_FILTER)
+  }
+
+  /// Has a classic BPF program choose which socket of a group gets a packet (`SO_ATTACH_REUSEPORT_CBPF`, socket(7)).
+  ///
+  /// - Parameter member: any of the group.
+  package static func attachChoice(_ program: [sock_filter], to member: Int32) throws(Errno) {
+    try attach(program, to: member, "SO_ATTACH_REUSEPORT_CBPF", SO_ATTACH_REUSEPORT_CBPF)
+  }
+
+  private static func attach(
+    _ program: [sock_filter], to socket: Int32, _ name: String, _ option: Int32
+  ) throws(Errno) {
     var program = program
     let count = UInt16(program.count)
-    try check("setsockopt", "SO_ATTACH_FILTER") {
+    try check("setsockopt", name) {
       unsafe program.withUnsafeMutableBufferPointer {
         var description = unsafe sock_fprog(len: count, filter: $0.baseAddress)
-        return unsafe setsockopt(
-          raw, SOL_SOCKET, SO_ATTACH_FILTER, &description, socklen_t(MemoryLayout<sock_fprog>.size))
+        return unsafe setsockopt(socket, SOL_SOCKET, option, &description, socklen_t(MemoryLayout<sock_fprog>.size))
       }
     }
   }

@@ -270,6 +270,19 @@ private struct Host: ~Copyable {
     check(host.verdicts.last?.origin == .proven)
   }
 
+  @Test(arguments: families) func `A contact that may have been guessed is evidence and no proof`(isV4: Bool) {
+    var host = Host()
+    let scanner = Host.stranger(2, isV4)
+    for port: UInt16 in [1001, 1002, 1003] {
+      host.detector.noteContact(
+        Segment(scanner, 40_000, isV4 ? Host.v4 : Host.v6, port, host.now), isGuessable: true)
+      host.take()
+    }
+    check(host.probes.count == 3)
+    check(host.verdicts.last?.source == IPNetwork(scanner))
+    check(host.verdicts.last?.origin == .unproven)
+  }
+
   @Test func `A contact whose SYN was seen is not counted again`() {
     var host = Host()
     let scanner = Host.stranger(2, true)

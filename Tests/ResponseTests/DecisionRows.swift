@@ -34,6 +34,20 @@ let decisionRows = """
   = A is proven; tells of A; tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked
   native | A connects to 23 | A is called a scanner
   = tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked; says the verdict on A
+  native | A is called a scanner | A meets decoy 23 by cookie
+  = opens the gate to A
+  native | A is called a scanner; A meets decoy 23 by cookie | A meets decoy 23 by cookie
+  = opens the gate to A
+  native | A is called a scanner; A meets decoy 23 by cookie | A meets decoy 24 by cookie
+  = A is proven; tells of A; tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked; opens the gate to A
+  native | A is called a scanner; A meets decoy 23 by cookie; 3601 s pass; A is called a scanner | A meets decoy 24 by cookie
+  = opens the gate to A
+  native | A is called a scanner; B meets decoy 23 by cookie | A meets decoy 24 by cookie
+  = opens the gate to A
+  native | A is called a scanner | A connects to 23 by cookie
+  = tells of A; writes A down as waiting
+  native | A is called a scanner; A connects to 23 by cookie | A connects to 24 by cookie
+  = A is proven; tells of A; tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked
   native | A is called a scanner | B meets decoy 23
   = B is proven; opens the gate to B
   native | B meets decoy 23 | A is called a scanner
@@ -80,6 +94,14 @@ let decisionRows = """
   = A is proven; tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked; opens the gate to A
   classic | | A meets decoy 23
   = A is proven; tells of A; tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked; opens the gate to A
+  classic | | A meets decoy 23 by cookie
+  = opens the gate to A
+  classic | A probes 23 | A meets decoy 23 by cookie
+  = opens the gate to A
+  classic | A meets decoy 23 by cookie | A meets decoy 24 by cookie
+  = A is proven; tells of A; tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked; opens the gate to A
+  classic | | A connects to 23 by cookie
+  = tells of A; waits for proof of A; writes A down as waiting
   classic | | A meets decoy 9999
   = A is proven; opens the gate to A
   classic,trigger 3 | | A meets decoy 23

@@ -217,13 +217,16 @@ struct Stage {
     play(.commandEnded(running.removeFirst(), command: "/bin/true", outcome))
   }
 
-  private mutating func meet(_ source: IPAddress, _ port: UInt16) {
-    play(.contact(Contact(time: now, source: source, sourcePort: 40_000, target: .unspecified, port: port)))
+  private mutating func meet(_ source: IPAddress, _ port: UInt16, byCookie: Bool = false) {
+    play(
+      .contact(
+        Contact(
+          time: now, source: source, sourcePort: 40_000, target: .unspecified, port: port, isGuessable: byCookie)))
   }
 
   private mutating func touch(_ source: IPAddress, _ said: [Substring]) {
     let words = said.filter { $0 != "to" }
-    if words[0] == "meets" { return meet(source, UInt16(words[2])!) }
+    if words[0] == "meets" { return meet(source, UInt16(words[2])!, byCookie: words.last == "cookie") }
     let isUDP = words[1] == "udp"
     let isConnection = words[0] == "connects"
     var probe = Probe(
@@ -234,6 +237,7 @@ struct Stage {
     case "below": probe.isTriggered = false
     case "unwatched": probe.isWatched = false
     case "as us": probe.isOwnAddress = true
+    case "by cookie": probe.isGuessable = true
     default: break
     }
     play(.probe(probe))

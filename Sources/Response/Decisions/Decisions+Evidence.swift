@@ -21,7 +21,10 @@ extension Decisions {
       act(.record(probe, nil))
       return
     }
-    if probe.technique == .connect, probe.transport == .tcp {
+    if probe.technique == .connect, probe.transport == .tcp,
+      !probe.isGuessable
+        || cookies.proves(probe.source, from: probe.sourcePort, to: probe.targetPort, at: probe.time)
+    {
       _ = prove(probe.source, Grounds.Origin(.listener, port: probe.targetPort, at: probe.time))
     }
     guard probe.isTriggered else {
@@ -170,6 +173,11 @@ extension Decisions {
     afterwards(.openGate(source))
     if policy.ignored.contains(source) { return }
     act(.met(contact))
+    if contact.isGuessable,
+      !cookies.proves(source, from: contact.sourcePort, to: contact.port, at: contact.time)
+    {
+      return
+    }
     var outcome = prove(source, Grounds.Origin(.decoy, port: contact.port, at: contact.time))
     let probe = Probe(
       time: contact.time, source: source, sourcePort: contact.sourcePort, target: contact.target,

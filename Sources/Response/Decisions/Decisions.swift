@@ -65,6 +65,7 @@ package struct Decisions {
   var refusals = Lately()
   var unproven = Unproven()
   var announcements = Announcements()
+  var cookies = CookieContacts()
   private var agenda: [Duty] = []
   private var attempting: Attempt?
   private var actions: [Action] = []

@@ -27,13 +27,19 @@ package struct DecoyTest: ~Copyable {
     let entrance = try BPF.load(BPF_PROG_TYPE_SCHED_CLS, BPF_CGROUP_INET_INGRESS, receiver, name: "entrance")
     let exit = try BPF.load(
       BPF_PROG_TYPE_SOCKET_FILTER, BPF_CGROUP_INET_INGRESS, keeper(arrivals.descriptor), name: "exit")
+    let test = DecoyTest(arrivals: arrivals, entrance: entrance, exit: exit)
+    try test.watch(listeners)
+    return test
+  }
+
+  /// Further listeners.
+  package func watch(_ listeners: [Int32]) throws(Errno) {
+    let program = exit.raw
     for listener in listeners {
-      let program = exit.raw
       try check("setsockopt", "SO_ATTACH_BPF") {
         unsafe withUnsafePointer(to: program) { unsafe setsockopt(listener, SOL_SOCKET, SO_ATTACH_BPF, $0, 4) }
       }
     }
-    return DecoyTest(arrivals: arrivals, entrance: entrance, exit: exit)
   }
 
   private init(arrivals: consuming BPFMap, entrance: consuming FileDescriptor, exit: consuming FileDescriptor) {

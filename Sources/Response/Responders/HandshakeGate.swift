@@ -55,7 +55,7 @@ package struct HandshakeGate: ~Copyable {
     let mark = try BPFMap(
       BPF_MAP_TYPE_SK_STORAGE, key: 4, value: 4, entries: 0, flags: UInt32(BPF_F_NO_PREALLOC | BPF_F_CLONE),
       types: types.descriptor, name: "marks of sockets")
-    for listener in listeners { try mark.set(listener.hostBytes, Int32(1).hostBytes) }
+    for listener in listeners { try Self.mark(mark, listener) }
     // The whole host's: what a banned source reaches need not be in our group. In a container: the container's.
     let root = try controlGroups()
     // Ours alone: the decoy's listeners are in it, and no connection of a service's pays for this one.
@@ -92,6 +92,15 @@ package struct HandshakeGate: ~Copyable {
     self.wanted = wanted
     self.mode = mode
     self.kept = kept
+  }
+
+  /// Further listeners of the decoy's.
+  package func watch(_ listeners: [Int32]) throws(Errno) {
+    for listener in listeners { try Self.mark(kept.mark, listener) }
+  }
+
+  private static func mark(_ marks: borrowing BPFMap, _ listener: Int32) throws(Errno) {
+    try marks.set(listener.hostBytes, Int32(1).hostBytes)
   }
 
   /// Whether every contact is to be caught, or only that of `want`ed sources.
