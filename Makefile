@@ -59,8 +59,7 @@ bench-syn-flood: dependencies-test build ## a minute of SYN flood against decoys
 	$(BENCH) flood.
 
 attack: dependencies-test build ## what somebody may try against the sentry itself: the table of docs/attacks.md, each row tried
-	python3 Tests/System/run.py --binary .build/release/portsentry attack. innocents. learned. after_ban. flood. kills. spared. page. \
-	  deception.
+	python3 Tests/System/run.py --binary .build/release/portsentry $$(python3 Tests/System/attack.py --names)
 	python3 Tests/System/attack.py --table > docs/attacks.md
 
 bench-journal: dependencies-test tools ## the journal: a month of 5 million probes, a flood, 100 kills, 100 power cuts; takes ten minutes
