@@ -161,6 +161,8 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       let seen = drain()
       if ready.contains(link.toSensor.fd) { takeContacts() }
       judgeUnanswered(seen)
+      // A new service has to be known before it ends, or a decoy stands in for it at once. Of translated ones no look tells: one a second.
+      if state.detector.takeIncompleteness() { nextRefresh = min(nextRefresh, max(now, lastRefresh + 1_000_000_000)) }
       judgeWaiting()
       if state.detector.hasCustomers { link.tell(customersOf: &state.detector) }
       if state.found != before {

@@ -539,7 +539,14 @@ package struct Detector: ~Copyable {
   private mutating func settleAsServed(_ position: Int) {
     let flow = asking[position]
     asking.settle(position, &ends)
+    if flow.transport == .tcp, !flow.isSCTP { landscape.isIncomplete = true }
     learnService(flow)
+  }
+
+  /// Whether a TCP port has answered as a service, since this was asked last, that `exposure` does not show: the socket tables may.
+  package mutating func takeIncompleteness() -> Bool {
+    defer { landscape.isIncomplete = false }
+    return landscape.isIncomplete
   }
 
   private mutating func learnService(_ flow: PendingFlows.Flow) {
@@ -915,7 +922,8 @@ package struct Detector: ~Copyable {
     var touch = touch
     touch.isFriend = flows.isFriend(touch.source, at: touch.time)
     if touch.kind == .syn || touch.kind == .connect {
-      touch.isNeighbour = isNeighbour(touch.port, touch.source, touch.time)
+      touch.isNeighbour =
+        touch.isFriend && ServiceFamily.isAskedBack(touch.port) || isNeighbour(touch.port, touch.source, touch.time)
     }
     let kind: FloodWatch.Kind =
       touch.transport == .udp ? .udp : touch.kind == .syn || touch.kind == .halfOpen ? .syn : .stray

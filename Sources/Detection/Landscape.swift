@@ -11,6 +11,8 @@ struct Landscape: ~Copyable {
   private var only6 = IPAddress.unspecified
   private var isPlain4 = false
   private var isPlain6 = false
+  /// Something has answered as a service that is not shown here: it is new, or the kernel translates to it.
+  var isIncomplete = false
 
   private static let words = 1024
 

@@ -30,6 +30,14 @@ enum ServiceFamily: CaseIterable {
     }
   }
 
+  /// Ports at which a server looks for an open proxy, or the user's name, on whoever has come to it: chats and mail do.
+  static func isAskedBack(_ port: UInt16) -> Bool {
+    switch port {
+    case 23, 80, 81, 113, 1080, 3128, 4480, 6588, 8000, 8001, 8080, 8081: true
+    default: false
+    }
+  }
+
   /// Whether users of the family ask for a port: settings of mail accounts and pages of printers are found on the web, and printers are
   /// shared by SMB.
   func isNear(_ port: UInt16) -> Bool {

@@ -138,6 +138,37 @@ private struct Host: ~Copyable {
   private static let families = [true, false]
 
   @Test(arguments: families)
+  func `A service that answers and is not known has the socket tables looked at, once`(_ isV4: Bool) {
+    var host = Host()
+    for answer in Host.Answer.allCases where answer != .service { host.ask(Host.stranger(1, isV4), 8080, answer) }
+    host.visit(Host.stranger(2, isV4), 22, says: 10, hears: 10)
+    check(!host.detector.takeIncompleteness(), "nothing new")
+    host.ask(Host.stranger(3, isV4), 8081, .service)
+    check(host.detector.takeIncompleteness() && !host.detector.takeIncompleteness())
+  }
+
+  @Test(arguments: families)
+  func `A server that we came to may look for proxies here, and a stranger may not`(_ isV4: Bool) {
+    let proxies: [UInt16] = [23, 80, 81, 113, 1080, 3128, 4480, 6588, 8000, 8001, 8080, 8081]
+    for isFriend in [true, false] {
+      var host = Host()
+      let server = Host.stranger(1, isV4)
+      if isFriend {
+        var ours = Host.syn(server, 51_000)
+        (ours.source, ours.target) = (ours.target, ours.source)
+        (ours.sourcePort, ours.targetPort, ours.isOutgoing) = (51_000, 6667, true)
+        host.send(ours)
+      }
+      for answer in [Host.Answer.reset, .decoy] {
+        for port in proxies { host.ask(server, port, answer, from: answer == .reset ? 40_000 : 40_001) }
+      }
+      check(host.isAccused(server) != isFriend)
+      for port in 200..<206 as Range<UInt16> { host.ask(server, port, .reset) }
+      check(host.isAccused(server), "what is no proxy's port counts")
+    }
+  }
+
+  @Test(arguments: families)
   func `Live, an open session speaks for whoever asks for its neighbours, and one left in silence does not`(
     isV4: Bool
   ) {
