@@ -5,7 +5,7 @@ RELEASE = swift build -c release -Xswiftc -static-executable -Xswiftc -use-ld=ll
 
 CAPTURES = ../shared/captures
 
-.PHONY: run test test-quick attack build tools demo coverage score curve trials screenshots sanitize fuzz lint format install uninstall deb tarball package-test clean
+.PHONY: run test test-quick attack build tools demo coverage neighbours score curve trials screenshots sanitize fuzz lint format install uninstall deb tarball package-test clean
 .PHONY: bench bench-replay bench-journal bench-innocents bench-learned bench-after-ban bench-legitimate bench-kills bench-syn-flood bench-path
 
 run: build ## watch this host now, log only
@@ -61,6 +61,9 @@ bench-syn-flood: dependencies-test build ## a minute of SYN flood against decoys
 attack: dependencies-test build ## what somebody may try against the sentry itself: the table of docs/attacks.md, each row tried
 	python3 Tests/System/run.py --binary .build/release/portsentry $$(python3 Tests/System/attack.py --names)
 	python3 Tests/System/attack.py --table > docs/attacks.md
+
+neighbours: dependencies-neighbours build ## among real software, honest clients and scanners: docs/neighbours.md (PORTSENTRY2=PATH: beside 2.x too)
+	python3 Tests/System/neighbours.py --binary .build/release/portsentry
 
 bench-journal: dependencies-test tools ## the journal: a month of 5 million probes, a flood, 100 kills, 100 power cuts; takes ten minutes
 	swift build --build-tests

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing on Debian and its kin: `install-missing.sh build`, `test` or `screenshots`.
+# Installs what is missing on Debian and its kin: `install-missing.sh build`, `test`, `neighbours`, `package` or `screenshots`.
 # Does nothing, and asks for no right, when all is there.
 set -eu
 cd "$(dirname "$0")/.."
@@ -42,18 +42,22 @@ need make make
 need git git
 need /usr/include/zlib.h zlib1g-dev
 need /usr/include/sqlite3.h libsqlite3-dev
-if [ "${1:-build}" = test ]; then
+if [ "${1:-build}" = test ] || [ "${1:-build}" = neighbours ]; then
   need ip iproute2
   need nmap nmap
-  need hping3 hping3
   need masscan masscan
+  need nft nftables
+  need python3 python3
+  need unshare util-linux
+  need debootstrap debootstrap
+fi
+if [ "${1:-build}" = test ]; then
+  need hping3 hping3
   need zmap zmap
   need curl curl
-  need nft nftables
   need iptables iptables
   need tcpdump tcpdump
   need iperf3 iperf3
-  need python3 python3
   need fail2ban-regex fail2ban
   need tcpdmatch tcpd
   need /usr/share/logwatch/scripts/services/portsentry logwatch
@@ -65,7 +69,6 @@ if [ "${1:-build}" = test ]; then
   need valgrind valgrind
   need route net-tools
   need systemd-analyze systemd
-  need unshare util-linux
   need chromium chromium
   need promtool prometheus
   need tmux tmux
@@ -94,7 +97,8 @@ if [ -n "$missing" ]; then
   apt update
   apt install -y --no-install-recommends $missing
 fi
-if [ "${1:-build}" = test ] && [ ! -x .build/portsentry-1.2/usr/sbin/portsentry ] && command -v apt-get >/dev/null; then
+case ${1:-build} in test | neighbours) wants_predecessor=1 ;; *) wants_predecessor= ;; esac
+if [ -n "$wants_predecessor" ] && [ ! -x .build/portsentry-1.2/usr/sbin/portsentry ] && command -v apt-get >/dev/null; then
   # PortSentry 1.2, the program we replace, to be measured beside us. Unpacked, not installed: nothing of it starts.
   mkdir -p .build/portsentry-1.2
   if (cd .build/portsentry-1.2 && apt-get download -q portsentry >/dev/null 2>&1 && dpkg -x portsentry_*.deb .); then
@@ -109,3 +113,8 @@ if [ "${1:-build}" = test ] && ! .build/venv/bin/python -c 'import playwright, a
   .build/venv/bin/pip install -q --disable-pip-version-check playwright axe-playwright-python stix2 xarf ||
     echo "Python's packages are not to be had here: the tests of page, STIX and XARF are skipped" >&2
 fi
+# The software among which the sentry is tried, in a root of its own: of the quick scenarios for `test`, which skips those that are not there.
+case ${1:-build} in
+  test) python3 Tests/System/neighbours.py --install-quick || true ;;
+  neighbours) python3 Tests/System/neighbours.py --install ;;
+esac

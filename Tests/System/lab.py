@@ -152,6 +152,7 @@ class Lab:
         self.serial = len(_labs)
         self.target = "ps-target-%d-%d" % (os.getpid(), self.serial)
         self.attacker = "ps-attacker-%d-%d" % (os.getpid(), self.serial)
+        self.namespaces = [self.target, self.attacker]
         self.processes, self.sockets, self.mounts, self.sentries = [], [], [], []
         self.closed = False
         self.next_spare = FIRST_SPARE
@@ -172,7 +173,7 @@ class Lab:
     def _build(self):
         self.folder = tempfile.mkdtemp(prefix="portsentry-lab-", dir="/var/cache")  # /tmp is nobody's place for state.
         os.chmod(self.folder, 0o755)
-        for name in (self.target, self.attacker):
+        for name in self.namespaces:
             run(["ip", "netns", "add", name])
         self.in_target("sh", "-c", "echo 100000 > /proc/sys/net/unix/max_dgram_qlen; "
                        "for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $f; done")
@@ -223,7 +224,7 @@ class Lab:
     def start(self, namespace, *command, **more):
         """Starts a command that goes on in the background until the laboratory closes."""
         command = ["ip", "netns", "exec", namespace, *map(str, command)]
-        say("$", shlex.join(command), "&")
+        say("$", shlex.join(command)[:200], "&")
         more.setdefault("stdout", subprocess.DEVNULL)
         more.setdefault("stderr", subprocess.DEVNULL)
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **more)
@@ -336,8 +337,8 @@ class Lab:
         for s in self.sockets:
             with contextlib.suppress(OSError):
                 s.close()
-        # Everything that lives in our two namespaces was started by us.
-        for namespace in (self.target, self.attacker):
+        # Everything that lives in our namespaces was started by us.
+        for namespace in self.namespaces:
             for pid in self.pids(namespace):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -348,7 +349,7 @@ class Lab:
                 process.wait(2)
         for path in self.mounts:
             subprocess.run(["umount", "-l", path], capture_output=True)
-        for namespace in (self.target, self.attacker):
+        for namespace in self.namespaces:
             subprocess.run(["ip", "netns", "del", namespace], capture_output=True)
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
