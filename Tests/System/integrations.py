@@ -37,7 +37,7 @@ def written(lab, **settings):
     lab.nmap("-sT", "-p", "1-60", source=verified, ok=None)
     lab.nmap("-sS", "-p", "1-60", source=forged)
     for source in (verified, forged):
-        sentry.wait_line("%s has stopped scanning" % re.escape(source), timeout=60)
+        sentry.wait_line("%s is a scanner" % re.escape(source), timeout=20)
     sentry.wait_line("Block of %s has ended" % re.escape(verified), timeout=20)
     L.wait_for(lambda: "released" in open(events).read(), 10, "the events")
     sentry.stop()
@@ -53,7 +53,8 @@ def logcheck(lab):
     needs("logcheck")
     lines, *_ = written(lab)
     rules, state = lab.folder + "/logcheck", lab.folder + "/state"
-    os.makedirs(rules + "/ignore.d.server")
+    for name in ("cracking.d", "cracking.ignore.d", "violations.d", "violations.ignore.d", "ignore.d.paranoid", "ignore.d.server", "ignore.d.workstation"):
+        os.makedirs(os.path.join(rules, name))
     os.makedirs(state)
     shutil.copy(ETC + "/logcheck/portsentry", rules + "/ignore.d.server/portsentry")
     log = lab.folder + "/syslog"
