@@ -249,9 +249,8 @@ def bulk(lab, seconds):
     return json.loads(text)["end"]["sum_received"]["bits_per_second"]
 
 
-def throughput(lab, ways, pairs, seconds):
+def throughput(lab, connecting, ways, pairs, seconds):
     """Ratios to nothing, by way: of bulk and of connections a second. Each is measured between two measurements of nothing."""
-    connecting = Connecting(lab)
 
     def both():
         return bulk(lab, seconds), 1e9 / connecting.put(300)
@@ -273,12 +272,12 @@ def throughput(lab, ways, pairs, seconds):
 def rates(lab):
     if not os.environ.get("PORTSENTRY_BENCH"):
         raise L.Skip("only on a quiet machine: make bench-path")
-    ways = Ways(lab)
+    ways, connecting = Ways(lab), Connecting(lab)
     text = []
     for words, switch in (("offloads off", "off"), ("offloads on", "on")):
         for namespace in (lab.target, lab.attacker):
             L.run(["ip", "netns", "exec", namespace, "ethtool", "-K", "lan0", "tso", switch, "gso", switch, "gro", switch], ok=(0, 1))
-        found = throughput(lab, {
+        found = throughput(lab, connecting, {
             "nothing, again": ways.nothing(),
             "a plain recipe (conntrack)": ways.recipe(),
             "taps alone (no decoys, no blocking)": ways.sentry("taps" + switch, NO_DECOYS),
