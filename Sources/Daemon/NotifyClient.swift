@@ -22,7 +22,7 @@ final class NotifyClient {
   /// A message that could not be sent, how often it was tried, and when it is tried again.
   private var again: (message: NotifyMessage, tries: Int, at: Int64)?
   private var number: UInt64 = 0
-  private var isFailing = false
+  private var outage = Outage()
   private var watch = ProtectionWatch()
   /// Messages that the client took.
   private(set) var sent: UInt64 = 0
@@ -83,8 +83,7 @@ final class NotifyClient {
     if case .failed(let fault) = end { return failedToSend(message, fault, now) }
     again = nil
     sent += 1
-    defer { isFailing = false }
-    return isFailing ? .worksAgain : nil
+    return outage.ends() ? .worksAgain : nil
   }
 
   private func failedToSend(_ message: NotifyMessage, _ fault: String, _ now: Int64) -> News? {
@@ -96,8 +95,7 @@ final class NotifyClient {
       failed += 1
       queue.giveUp(message, now: now)
     }
-    defer { isFailing = true }
-    return isFailing ? nil : .failed(fault)
+    return outage.begins() ? .failed(fault) : nil
   }
 
   /// Ends a client that runs.

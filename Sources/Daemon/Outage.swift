@@ -9,6 +9,17 @@ struct News: Equatable, Sendable {
   }
 }
 
+/// A count of losses of which only the news are told.
+struct Growth: Equatable {
+  private(set) var told: UInt64 = 0
+
+  /// - Returns: what has come since; a count that is smaller than before began anew.
+  mutating func take(_ count: UInt64) -> UInt64 {
+    defer { told = count }
+    return count >= told ? count - told : count
+  }
+}
+
 /// Something that fails again and again: it is said once, and once more when it works again.
 struct Outage: Equatable {
   private(set) var isOn = false

@@ -55,7 +55,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
   private var watched: [Interface] = []
   private var missing: Set<String> = []
   private var sawNothing = false
-  private var reportedDrops: UInt64 = 0
+  private var drops = Growth()
   private var nextRefresh: Int64 = 0
   private var lastRefresh: Int64 = 0
   private var ignored = IPNetworkSet()
@@ -432,10 +432,8 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     lastPublished = Clock.monotonic
     isPublished = true
     ring.updateStatistics()
-    if ring.statistics.dropped > reportedDrops {
-      link.notify(.ringOverflow(ring.statistics.dropped - reportedDrops))
-      reportedDrops = ring.statistics.dropped
-    }
+    let dropped = drops.take(ring.statistics.dropped)
+    if dropped > 0 { link.notify(.ringOverflow(dropped)) }
     var statistics = SensorStatistics()
     statistics.received = ring.statistics.received
     statistics.ringDropped = ring.statistics.dropped

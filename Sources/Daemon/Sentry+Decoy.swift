@@ -29,13 +29,13 @@ struct Deception {
   var group: DecoyGroup?
   /// Whether many ask decoys, and what of that was lost before it was counted.
   var demand = DecoyDemand()
-  var reportedLosses: UInt64 = 0
+  var losses = Growth()
   /// Closes before a block does; nil where it is not needed, or not to be had.
   var gate: Owned<HandshakeGate>?
   var hasTriedGate = false
   var rest = PortRest()
-  var reportedContactDrops: UInt64 = 0
-  var reportedDoubtsLost: UInt64 = 0
+  var contactDrops = Growth()
+  var doubtsLost = Growth()
 
   init() throws(Errno) {
     link = try DecoyLink()
@@ -180,10 +180,8 @@ extension Sentry {
   func noteLostDemand() {
     let statistics = link.shared.withLock { $0.statistics }
     let lost = statistics.ringDropped &+ statistics.dismissed[Int(Detector.Dismissal.flood.rawValue)] &+ intake.refused
-    // More than enough is enough, and a count may begin anew.
-    let news = lost >= deception.reportedLosses ? lost - deception.reportedLosses : lost
-    noteDemand(Int(min(news, UInt64(DecoyDemand.enough) * 2)))
-    deception.reportedLosses = lost
+    // More than enough is enough.
+    noteDemand(Int(min(deception.losses.take(lost), UInt64(DecoyDemand.enough) * 2)))
   }
 
   /// Ends the decoy's thread and takes our rules away; what is blocked stays blocked.
@@ -202,20 +200,14 @@ extension Sentry {
     try? deception.gate?.value.rest()
     if case .active = deception.state, let lost = try? blocker.doubtsLost() {
       // The count begins anew with the rules.
-      let news = lost >= deception.reportedDoubtsLost ? lost - deception.reportedDoubtsLost : lost
-      deception.reportedDoubtsLost = lost
+      let news = deception.doubtsLost.take(lost)
       if news > 0 {
         keep(.lost(.doubts, count: news, at: Clock.now))
         note("more sources were doubted than there is room for (\(news) packets): everybody is deceived for a while")
       }
     }
-    let refused = deception.contacts.value.refused
-    if refused > deception.reportedContactDrops {
-      note(
-        "\(refused - deception.reportedContactDrops) connections to decoys came faster than they could be taken",
-        isError: true)
-      deception.reportedContactDrops = refused
-    }
+    let refused = deception.contactDrops.take(deception.contacts.value.refused)
+    if refused > 0 { note("\(refused) connections to decoys came faster than they could be taken", isError: true) }
   }
 }
 

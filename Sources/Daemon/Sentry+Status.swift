@@ -140,7 +140,7 @@ extension Sentry {
       ("connections", JSON(statistics.completed)), ("held", JSON(statistics.held)),
       ("displaced", JSON(statistics.displaced)),
       ("queue_full", JSON(deception.contacts.value.refused)),
-      ("doubts_without_room", JSON(deception.reportedDoubtsLost)),
+      ("doubts_without_room", JSON(deception.doubtsLost.told)),
     ]
     return .members(members)
   }

@@ -63,8 +63,8 @@ package final class Sentry {
   struct Intake {
     let probes: Owned<BoundedQueue<Probe>.Consumer>
     let verdicts: Owned<BoundedQueue<Verdict>.Consumer>
-    var reportedDrops: UInt64 = 0
-    var countedEvictions: UInt64 = 0
+    var drops = Growth()
+    var evictions = Growth()
     /// Nanoseconds from the kernel's stamp on the trigger packet to the block in force: the newest 1,024.
     private(set) var latencies: [Int64] = []
 
@@ -291,10 +291,8 @@ package final class Sentry {
     takeEvidence()
     noteDemand(count)
     if count == 2048 { link.toSentry.signal() }
-    let refused = intake.refused
-    if refused > intake.reportedDrops {
-      let lost = refused - intake.reportedDrops
-      intake.reportedDrops = refused
+    let lost = intake.drops.take(intake.refused)
+    if lost > 0 {
       note("\(lost) probes were lost, because they came faster than they could be written", isError: true)
       keep(.lost(.queue, count: lost, at: Clock.now))
     }
@@ -331,10 +329,8 @@ package final class Sentry {
 
   /// Sources that the detector has forgotten to make room.
   private func noteEvictions() {
-    let evictions = link.shared.withLock { $0.statistics.evictions }
-    guard evictions > intake.countedEvictions else { return }
-    keep(.lost(.sources, count: evictions - intake.countedEvictions, at: Clock.now))
-    intake.countedEvictions = evictions
+    let news = intake.evictions.take(link.shared.withLock { $0.statistics.evictions })
+    if news > 0 { keep(.lost(.sources, count: news, at: Clock.now)) }
   }
 
   private func obeySignals() {

@@ -190,10 +190,15 @@ final class Pages {
   ///
   /// - Parameter query: the address up to the value.
   static func periods(_ path: String, _ query: String, _ current: Period) -> HTML {
-    let links = Period.allCases.map { period -> HTML in
-      let mark: HTML = period == current ? " aria-current=\"true\"" : HTML()
-      return
-        "<a href=\"\(path)?\(query)=\(period.rawValue)\"\(mark)>\(period.words)</a>"
+    spans("\(path)?\(query)", Period.allCases.map { ($0.rawValue, $0.words) }, current.rawValue)
+  }
+
+  private static func spans(
+    _ query: String, _ choices: [(value: String, words: String)], _ current: String
+  ) -> HTML {
+    let links = choices.map { choice -> HTML in
+      let mark: HTML = choice.value == current ? " aria-current=\"true\"" : HTML()
+      return "<a href=\"\(query)=\(choice.value)\"\(mark)>\(choice.words)</a>"
     }
     return "<nav class=\"spans\" aria-label=\"Span of time\">\(links)</nav>"
   }
@@ -298,10 +303,6 @@ final class Pages {
 
   func reportPage(_ since: String, _ now: Timestamp) throws(DatabaseError) -> HTML {
     let span = Self.spans.first { $0.name == since } ?? ("30d", 30 * 86_400)
-    let links = Self.spans.map { other -> HTML in
-      let mark: HTML = other.name == span.name ? " aria-current=\"true\"" : HTML()
-      return "<a href=\"/report?since=\(other.name)\"\(mark)>\(other.name)</a>"
-    }
     let page = try keeping("report \(span.name)") { () throws(DatabaseError) in
       let summary = try summary(span.seconds, now)
       return """
@@ -310,7 +311,7 @@ final class Pages {
         """
     }
     return """
-      <div class="bar"><nav class="spans" aria-label="Span of time">\(links)</nav><p>\
+      <div class="bar">\(Self.spans("/report?since", Self.spans.map { ($0.name, $0.name) }, span.name))<p>\
       <a href="/card.svg" download="portsentry-week.svg">The week as a picture (SVG)</a></p></div>\(page)
       """
   }

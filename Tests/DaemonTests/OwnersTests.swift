@@ -89,6 +89,19 @@ private func probe(_ source: String = "203.0.113.1") -> Probe {
   }
 }
 
+@Suite struct GrowthTests {
+  @Test(arguments: [
+    ([0, 0], [0, 0]), ([3, 3, 5], [3, 0, 2]), ([7, 2, 2], [7, 2, 0]), ([4, 0, 1], [4, 0, 1]),
+  ])
+  func `What has come since is told once, and a count that begins anew from its beginning`(
+    _ counts: [UInt64], _ news: [UInt64]
+  ) {
+    var growth = Growth()
+    let told = counts.map { growth.take($0) }
+    #expect(told == news && growth.told == counts.last)
+  }
+}
+
 @Suite struct HeldLinesTests {
   @Test func `Lines of a source come in their order, each once`() {
     var held = HeldLines()

@@ -155,8 +155,7 @@ def after(lab):
     L.check(datagrams == 0 and syns == 0, text)
     # The same without the right to load eBPF: what the gate is for.
     with L.Lab() as other:
-        sentry, found = measure(other, max(count // 4, 10), "open", mounts='set -- setpriv --bounding-set=-bpf,-sys_admin,-perfmon '
-                                '--inh-caps=-bpf,-sys_admin,-perfmon "$@"')
+        sentry, found = measure(other, max(count // 4, 10), "open", mounts=L.WITHOUT_EBPF)
         L.check(not sentry.ask("status")["deception"]["gate"], "a gate without the right to")
         passed = sorted(f[0] for f in found)
         waits = sorted(f[0] * f[2] / BURST for f in found)

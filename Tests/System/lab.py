@@ -41,6 +41,8 @@ import packets
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 TARGET4, TARGET6, ATTACKER4, ATTACKER6 = "10.77.0.2", "fd77::2", "10.77.0.1", "fd77::1"
+# For `mounts`: the sentry has no right to load eBPF.
+WITHOUT_EBPF = 'set -- setpriv --bounding-set=-bpf,-sys_admin,-perfmon --inh-caps=-bpf,-sys_admin,-perfmon "$@"'
 TARGET_MAC, ATTACKER_MAC = "02:00:00:77:00:02", "02:00:00:77:00:01"
 FIRST_SPARE, LAST_SPARE = 101, 250
 # PortSentry 1.2 as Debian ships it: unpacked by scripts/install-missing.sh, not installed.

@@ -218,12 +218,11 @@ def path(lab):
     except OSError as error:
         raise L.Skip("this kernel puts no live frames: %s" % error)
     ways = Ways(lab)
-    without = 'set -- setpriv --bounding-set=-bpf,-sys_admin,-perfmon --inh-caps=-bpf,-sys_admin,-perfmon "$@"'
     found = measure(lab, {
         "nothing": ways.nothing(),
         "a plain recipe (conntrack)": ways.recipe(),
         "taps alone (no decoys, no blocking)": ways.sentry("taps", NO_DECOYS),
-        "taps, bans and decoys (no eBPF)": ways.sentry("without", ALL, mounts=without),
+        "taps, bans and decoys (no eBPF)": ways.sentry("without", ALL, mounts=L.WITHOUT_EBPF),
         "all, nobody attacks": ways.sentry("all", ALL),
         "all, 1,000 sources in doubt": ways.doubting(),
     }, rounds, count)

@@ -7,7 +7,7 @@ package enum Attempt: Sendable {
   /// A whole prefix, beside its members.
   case prefix(Block, repeats: Int)
   /// A block of a trial that gets its whole time; those that are still to be, and how many have it.
-  case longer(Block, rest: [Block], done: Int)
+  case longer(Block, rest: ArraySlice<Block>, done: Int)
 
   /// One step of a response, in the order of compat c.
   package enum Step: Sendable, Equatable {

@@ -90,14 +90,14 @@ extension Decisions {
     guard let trial else { return act(.answer(.noTrial)) }
     self.trial = nil
     act(.gateChanged)
-    lengthen(table.all.filter { $0.until == trial.end && $0.record.since >= trial.begin }, done: 0)
+    lengthen(table.all.filter { $0.until == trial.end && $0.record.since >= trial.begin }[...], done: 0)
   }
 
   /// Gives blocks of a trial their whole time, one after another.
-  mutating func lengthen(_ blocks: [Block], done: Int) {
+  mutating func lengthen(_ blocks: ArraySlice<Block>, done: Int) {
     guard let block = blocks.first else { return act(.answer(.confirmed(done))) }
     let whole = policy.prolong(block, repeats: max(offenders.repeats(of: block.network, at: here.time) - 1, 0))
-    attempt(.longer(whole, rest: Array(blocks.dropFirst()), done: done))
+    attempt(.longer(whole, rest: blocks.dropFirst(), done: done))
   }
 
   mutating func keepLonger(_ block: Block) {
