@@ -34,7 +34,7 @@ package enum IgnoreFile {
             .warning, line,
             "\(network) is every \(network.isV4 ? "IPv4" : "IPv6") address: nobody there will be blocked")
         }
-        if let note = note(on: rest, after: entry) { diagnostics.add(.warning, line, note) }
+        if let text = warning(on: rest, after: entry) { diagnostics.add(.warning, line, text) }
       }
     }
     return (IPNetworkSet(networks), diagnostics.sorted)
@@ -91,7 +91,7 @@ package enum IgnoreFile {
   }
 
   /// What to say of the text after an entry: nothing of a comment, but a second address would be lost.
-  private static func note(on rest: ArraySlice<UInt8>, after entry: ArraySlice<UInt8>) -> String? {
+  private static func warning(on rest: ArraySlice<UInt8>, after entry: ArraySlice<UInt8>) -> String? {
     guard let first = rest.first, first != .hash else { return nil }
     if first == UInt8(ascii: "%") {
       return

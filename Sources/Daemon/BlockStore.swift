@@ -23,20 +23,20 @@ struct BlockStore: ~Copyable {
   }
 
   /// Reads what was in force; nothing when there is no file.
-  mutating func load() throws(Errno) -> BlockFile.Contents {
-    guard isKept else { return BlockFile.Contents() }
+  mutating func load() throws(Errno) -> SavedBlocks.Contents {
+    guard isKept else { return SavedBlocks.Contents() }
     do throws(Errno) {
-      let contents = BlockFile.parse(try Files.read(path, limit: 1 << 30))
+      let contents = SavedBlocks.parse(try Files.read(path, limit: 1 << 30))
       lines = contents.lines
       return contents
     } catch {
       guard error.code == ENOENT else { throw error }
-      return BlockFile.Contents()
+      return SavedBlocks.Contents()
     }
   }
 
-  mutating func add(_ block: Block) { BlockFile.append(block.record, to: &pending) }
-  mutating func remove(_ network: IPNetwork) { pending += Array(BlockFile.line(released: network).utf8) }
+  mutating func add(_ block: Block) { SavedBlocks.append(block.record, to: &pending) }
+  mutating func remove(_ network: IPNetwork) { pending += Array(SavedBlocks.line(released: network).utf8) }
 
   var isDirty: Bool { !pending.isEmpty || isBehind }
 
@@ -69,8 +69,8 @@ struct BlockStore: ~Copyable {
     pending = []
     guard isKept else { return }
     file = nil
-    var bytes = Array(BlockFile.header(bootID: Self.bootID).utf8)
-    for block in table.unordered { BlockFile.append(block.record, to: &bytes) }
+    var bytes = Array(SavedBlocks.header(bootID: Self.bootID).utf8)
+    for block in table.unordered { SavedBlocks.append(block.record, to: &bytes) }
     do throws(Errno) {
       try Files.replace(path, with: bytes)
     } catch {

@@ -93,7 +93,7 @@ struct BlockedFiles {
   }
 
   /// Whether hosts can be added to a file: it is there, and we have written it. Where not, it is to be written as a whole.
-  mutating func takesMore(_ path: String) -> Bool {
+  mutating func canAppend(to path: String) -> Bool {
     if stamps[path] != nil, Files.stamp(path) != nil { return true }
     isDirty = true
     return false

@@ -364,7 +364,7 @@ struct Decoy: ~Copyable, @unchecked Sendable {
       }
       // With MSG_TRUNC the kernel throws away what it would have copied (tcp(7)).
       count = recv(fd, nil, most, Int32(MSG_DONTWAIT | MSG_TRUNC))
-      if count > 0 { sink.take(count) }
+      if count > 0 { sink.spend(count) }
     }
     if count == 0 || count < 0 && ![EAGAIN, EINTR].contains(CLinux_errno()) { letGo(fd) }
   }

@@ -20,7 +20,7 @@ struct DecoySink {
   }
 
   /// So much was taken.
-  mutating func take(_ count: Int) { left = max(left - count, 0) }
+  mutating func spend(_ count: Int) { left = max(left - count, 0) }
 
   /// A connection waits for the next second.
   mutating func wait(_ fd: Int32, _ serial: UInt64) { waiting.append((fd, serial)) }

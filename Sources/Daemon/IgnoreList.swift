@@ -55,7 +55,7 @@ extension Sentry {
     }
     guard !ignoring.allowed.entries.isEmpty else { return }
     note("\(Units.plural(ignoring.allowed.entries.count, "allowed network")) of before")
-    takeIgnored()
+    adoptIgnored()
   }
 
   /// `portsentry allow`.
@@ -74,7 +74,7 @@ extension Sentry {
     }
     let lifted = decisions.table.all.filter { $0.network.overlaps(network) }.map { "\($0.network)" }
     let saved = saveAllowed()
-    takeIgnored()
+    adoptIgnored()
     decide(.allowed(network))
     let length = seconds.map { "for \(Term.text(.seconds($0)))" } ?? "until `portsentry allow --end \(network)`"
     note("\(network) is allowed \(length), by operator")
@@ -96,7 +96,7 @@ extension Sentry {
           + (ignoring.file.network(overlapping: network) == nil ? "" : "; the ignore file names it"))
     }
     let failure = saveAllowed()
-    takeIgnored()
+    adoptIgnored()
     note("\(network) is no longer allowed, by operator")
     return ControlReply(
       "\(network) is no longer allowed\n" + (failure.map { "It would be again after a restart: \($0)\n" } ?? ""))
@@ -108,7 +108,7 @@ extension Sentry {
     guard !over.isEmpty else { return }
     for entry in over { note("\(entry.network) is no longer allowed: its time is over") }
     if let failure = saveAllowed() { note(failure, isError: true) }
-    takeIgnored()
+    adoptIgnored()
   }
 
   /// Writes what is allowed; says what stands in the way.

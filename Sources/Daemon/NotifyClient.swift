@@ -35,7 +35,7 @@ final class NotifyClient {
   func update(_ settings: NotifySettings) { queue.update(settings) }
 
   /// Takes an event of the stream.
-  func take(_ event: Event, now: Int64) {
+  func add(_ event: Event, now: Int64) {
     if let notice = Notice(event) { queue.add(notice, now: now) }
   }
 

@@ -14,7 +14,7 @@ struct Growth: Equatable {
   private(set) var told: UInt64 = 0
 
   /// - Returns: what has come since; a count that is smaller than before began anew.
-  mutating func take(_ count: UInt64) -> UInt64 {
+  mutating func advance(to count: UInt64) -> UInt64 {
     defer { told = count }
     return count >= told ? count - told : count
   }

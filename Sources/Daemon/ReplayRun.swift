@@ -42,7 +42,7 @@ package enum ReplayRun {
   }
 
   /// What is told while it runs.
-  package enum Note: Sendable {
+  package enum Remark: Sendable {
     /// Part of `path` that was read, 0 to 1.
     case progress(path: String, step: String, part: Double)
     /// What is taken as local; nil evidence: it was given.
@@ -55,26 +55,26 @@ package enum ReplayRun {
   ///
   /// - Throws: when one of them cannot be opened or is no capture, before anything is judged.
   package static func run(
-    _ settings: Settings, paths: [String], note: (Note) -> Void
+    _ settings: Settings, paths: [String], remark: (Remark) -> Void
   ) throws(CaptureFileError) -> Replay {
     for path in paths { _ = try CaptureFile(path: path) }
     let key = try key(paths)
     var local = settings.local
     if local.isEmpty {
-      let inferred = try survey(paths, key: key, note)
+      let inferred = try survey(paths, key: key, remark)
       local = inferred?.networks ?? []
-      note(.local(local, inferred?.evidence))
+      remark(.local(local, inferred?.evidence))
     } else {
-      note(.local(local, nil))
+      remark(.local(local, nil))
     }
     var exposure = Exposure()
     exposure.setLocal(local)
     var replay = Replay(settings.detector, exposure: exposure, ignored: settings.ignored, key: key)
     for path in paths {
       var file = try CaptureFile(path: path)
-      feed(&file, to: &replay) { note(.progress(path: path, step: "reading", part: $0)) }
+      feed(&file, to: &replay) { remark(.progress(path: path, step: "reading", part: $0)) }
       if file.isDamaged {
-        note(.damaged(path: path, CaptureFile.Damage.allCases.map { ($0.reason, file.count($0)) }.filter { $0.1 > 0 }))
+        remark(.damaged(path: path, CaptureFile.Damage.allCases.map { ($0.reason, file.count($0)) }.filter { $0.1 > 0 }))
       }
     }
     replay.finish()
@@ -118,7 +118,7 @@ package enum ReplayRun {
   private static let surveyed = 65_536
 
   private static func survey(
-    _ paths: [String], key: (UInt64, UInt64), _ note: (Note) -> Void
+    _ paths: [String], key: (UInt64, UInt64), _ remark: (Remark) -> Void
   ) throws(CaptureFileError) -> (networks: [IPNetwork], evidence: CaptureSurvey.Evidence)? {
     var survey = CaptureSurvey(key: key)
     var decoder = FrameDecoder()
@@ -127,7 +127,7 @@ package enum ReplayRun {
       var file = try CaptureFile(path: path)
       var (consumed, frames) = (0, 0)
       while frames < surveyed {
-        note(.progress(path: path, step: "looking whose it is", part: file.part))
+        remark(.progress(path: path, step: "looking whose it is", part: file.part))
         guard var run = file.nextRun(after: consumed) else { break }
         while run.next() {
           frames += 1

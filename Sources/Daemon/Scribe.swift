@@ -165,11 +165,11 @@ final class Scribe {
   /// A verdict: a scan for people, a line in the words of the predecessors.
   func say(_ verdict: Verdict) {
     if dialect == .native {
-      let line = scanLog.take(verdict, at: Clock.now)
+      let line = scanLog.add(verdict, at: Clock.now)
       for line in scanLog.takeHeld() + [line].compactMap(\.self) { say(line) }
       return
     }
-    let (isTold, leftOut) = told.take(verdict, at: Clock.monotonic)
+    let (isTold, leftOut) = told.add(verdict, at: Clock.monotonic)
     if leftOut > 0 { say(.moreVerdicts(leftOut, in: dialect)) }
     if isTold { say(.verdict(verdict, in: dialect)) }
   }

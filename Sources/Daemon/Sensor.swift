@@ -274,7 +274,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
             return
           }
         }
-        state.detector.accuse(&state.packet)
+        state.detector.makeProbe(of: &state.packet)
       }
       if state.detector.hasFound { state.passOn() }
       if !isThere { return now }
@@ -311,7 +311,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     let ignored = ignored
     listeners.accept(banner: state.settings.banner, deserves: { !ignored.contains($0) }) { probe in
       state.connects &+= 1
-      state.detector.accuse(connection: probe)
+      state.detector.add(connection: probe)
     }
     state.passOn()
   }
@@ -432,7 +432,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     lastPublished = Clock.monotonic
     isPublished = true
     ring.updateStatistics()
-    let dropped = drops.take(ring.statistics.dropped)
+    let dropped = drops.advance(to: ring.statistics.dropped)
     if dropped > 0 { link.notify(.ringOverflow(dropped)) }
     var statistics = SensorStatistics()
     statistics.received = ring.statistics.received

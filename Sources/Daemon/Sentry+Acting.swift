@@ -16,7 +16,7 @@ extension Sentry {
     var next: Decisions.Event? = event
     while let event = next {
       next = nil
-      for action in decisions.take(event, circumstances) {
+      for action in decisions.handle(event, circumstances) {
         switch action {
         case .attempt(let attempt): next = .attempted(blocker.attempt(attempt, at: Clock.now))
         case .answer(let text): answer = text

@@ -108,7 +108,7 @@ extension Sentry {
 
   private func appendBlockedFiles(at now: Int64) {
     let layout = BlockedFiles.Layout(plan)
-    for (path, entries) in blockedFiles.takeAdded(layout, at: now) where blockedFiles.takesMore(path) {
+    for (path, entries) in blockedFiles.takeAdded(layout, at: now) where blockedFiles.canAppend(to: path) {
       // What somebody has done to the file meanwhile comes first.
       rereadBlockedFiles()
       if let problem = blockedFiles.append(entries, to: path, layout.dialect, at: now) { note(problem, isError: true) }

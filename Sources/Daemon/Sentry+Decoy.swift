@@ -181,7 +181,7 @@ extension Sentry {
     let statistics = link.shared.withLock { $0.statistics }
     let lost = statistics.ringDropped &+ statistics.dismissed[Int(Detector.Dismissal.flood.rawValue)] &+ intake.refused
     // More than enough is enough.
-    noteDemand(Int(min(deception.losses.take(lost), UInt64(DecoyDemand.enough) * 2)))
+    noteDemand(Int(min(deception.losses.advance(to: lost), UInt64(DecoyDemand.enough) * 2)))
   }
 
   /// Ends the decoy's thread and takes our rules away; what is blocked stays blocked.
@@ -200,13 +200,13 @@ extension Sentry {
     try? deception.gate?.value.rest()
     if case .active = deception.state, let lost = try? blocker.doubtsLost() {
       // The count begins anew with the rules.
-      let news = deception.doubtsLost.take(lost)
+      let news = deception.doubtsLost.advance(to: lost)
       if news > 0 {
         keep(.lost(.doubts, count: news, at: Clock.now))
         note("more sources were doubted than there is room for (\(news) packets): everybody is deceived for a while")
       }
     }
-    let refused = deception.contactDrops.take(deception.contacts.value.refused)
+    let refused = deception.contactDrops.advance(to: deception.contacts.value.refused)
     if refused > 0 { note("\(refused) connections to decoys came faster than they could be taken", isError: true) }
   }
 }

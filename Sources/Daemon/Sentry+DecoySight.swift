@@ -56,15 +56,15 @@ extension Sentry {
     // A bridge that is new, or filtered only now.
     refreshTrap()
     let ways = (try? DecoyWay.discover()) ?? []
-    visibility.sight.take(visibility.test == nil ? [:] : testOnce(ways))
-    if visibility.sight.isUndecided { visibility.sight.take(testOnce(ways)) }
+    visibility.sight.learn(visibility.test == nil ? [:] : testOnce(ways))
+    if visibility.sight.isUndecided { visibility.sight.learn(testOnce(ways)) }
     if !visibility.hasRenewed, visibility.sight.obstacles.contains(where: { $0.loss == .bridge }) {
       // br_netfilter has come after our rules, and so before them: once more, in the other order.
       visibility.hasRenewed = true
       try? blocker.setTrap(nil)
       deception.trap = nil
       refreshTrap()
-      visibility.sight.take(testOnce(ways))
+      visibility.sight.learn(testOnce(ways))
     }
     noteSight()
     let now = Clock.monotonic

@@ -50,11 +50,11 @@ extension Sentry {
       ignoring.file = IPNetworkSet()
       say(.cannotOpenIgnoreFile(in: dialect))
     }
-    takeIgnored()
+    adoptIgnored()
   }
 
   /// Takes what the ignore file and the command line name. `plan.ignored` holds both from here on.
-  func takeIgnored() {
+  func adoptIgnored() {
     plan.ignored = ignoring.all
     link.update { $0.ignored = plan.ignored }
     decide(.ignored(plan.ignored))
@@ -79,13 +79,13 @@ extension Sentry {
     if new.hasErrors {
       note("the new configuration has errors: the old settings stay in force", isError: true)
     } else {
-      take(new)
+      adopt(new)
       note("configuration read again: \(plan.configurationPath ?? "built-in settings")")
     }
     notifyReady()
   }
 
-  private func take(_ new: Plan) {
+  private func adopt(_ new: Plan) {
     let before = plan
     let next = continued(new)
     if next.historySettings != before.historySettings {
@@ -103,7 +103,7 @@ extension Sentry {
     ignoring.stamp = plan.configuration.ignoreFile.flatMap(Files.stamp)
     refreshSafeList()
     decide(.narrowed)
-    takeIgnored()
+    adoptIgnored()
     let settings = plan.sensorSettings(options)
     link.update { $0.settings = settings }
     refreshTrap()

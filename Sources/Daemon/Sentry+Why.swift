@@ -20,7 +20,7 @@ extension Sentry {
       block?.record.grounds ?? entry.flatMap { entry in entry.accusation.map { Grounds($0, entry.origin) } }
     }
     /// Better than what `grounds` knows where only the connection was seen.
-    var origin: Grounds.Origin? { grounds?.origin ?? entry?.origin }
+    var origin: Grounds.ProofOfOrigin? { grounds?.origin ?? entry?.origin }
     var isKnown: Bool { block != nil || entry != nil || doubt != nil || repeats > 0 || safe != nil || isIgnored }
   }
 

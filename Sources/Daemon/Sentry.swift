@@ -146,7 +146,7 @@ package final class Sentry {
     do throws(Errno) {
       CLinux_ignore_signal(SIGPIPE)
       umask(0o022)
-      let signals = try takeSignals()
+      let signals = try openSignals()
       let link = try SensorLink()
       let queue = BoundedQueue<Probe>(capacity: 65_536)
       let verdicts = BoundedQueue<Verdict>(capacity: 4096)
@@ -176,7 +176,7 @@ package final class Sentry {
     return 0
   }
 
-  private static func takeSignals() throws(Errno) -> FileDescriptor {
+  private static func openSignals() throws(Errno) -> FileDescriptor {
     var set = sigset_t()
     unsafe sigemptyset(&set)
     for number in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] { unsafe sigaddset(&set, number) }
@@ -291,7 +291,7 @@ package final class Sentry {
     takeEvidence()
     noteDemand(count)
     if count == 2048 { link.toSentry.signal() }
-    let lost = intake.drops.take(intake.refused)
+    let lost = intake.drops.advance(to: intake.refused)
     if lost > 0 {
       note("\(lost) probes were lost, because they came faster than they could be written", isError: true)
       keep(.lost(.queue, count: lost, at: Clock.now))
@@ -329,7 +329,7 @@ package final class Sentry {
 
   /// Sources that the detector has forgotten to make room.
   private func noteEvictions() {
-    let news = intake.evictions.take(link.shared.withLock { $0.statistics.evictions })
+    let news = intake.evictions.advance(to: link.shared.withLock { $0.statistics.evictions })
     if news > 0 { keep(.lost(.sources, count: news, at: Clock.now)) }
   }
 
@@ -376,7 +376,7 @@ package final class Sentry {
   /// Hands an event to whoever keeps it, and to whoever tells of it. Never waits.
   func keep(_ event: Journal.Event) {
     recorder?.keep(event)
-    companions.notify?.take(event, now: Clock.monotonic)
+    companions.notify?.add(event, now: Clock.monotonic)
   }
 
   /// Writes everything that has collected.

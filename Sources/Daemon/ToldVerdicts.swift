@@ -21,7 +21,7 @@ struct ToldVerdicts {
   private var left = 0
 
   /// - Returns: whether a verdict is to be told, and how many of the minute before were left out.
-  mutating func take(_ verdict: Verdict, at now: Int64) -> (isTold: Bool, leftOut: Int) {
+  mutating func add(_ verdict: Verdict, at now: Int64) -> (isTold: Bool, leftOut: Int) {
     var leftOut = 0
     if now >= until {
       leftOut = left

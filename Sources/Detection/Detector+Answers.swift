@@ -38,7 +38,7 @@ extension Detector {
   mutating func settleAsUnused(_ position: Int, _ answer: Probe.Answer) {
     let flow = asking[position]
     asking.settle(position, &ends)
-    accuse(flow, answer)
+    makeProbe(of: flow, answer)
   }
 
   /// Something served it: a listener that is newer than what is known or gone again, or another host to which it was translated.
@@ -77,7 +77,7 @@ extension Detector {
       guard flow.state == .asked else { continue }
       let answer = flow.isSCTP ? false : isServed(Question(flow))
       if answer == false {
-        if !waitsOn(flow) { accuse(flow, .silence) }
+        if !waitsOn(flow) { makeProbe(of: flow, .silence) }
       } else {
         learnService(flow)
         if answer == true { found = true }

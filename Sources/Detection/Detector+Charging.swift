@@ -3,7 +3,7 @@ import Wire
 
 /// A candidate becomes a probe, and evidence against its source.
 extension Detector {
-  mutating func accuse(_ flow: PendingFlows.Flow, _ answer: Probe.Answer = .unknown) {
+  mutating func makeProbe(of flow: PendingFlows.Flow, _ answer: Probe.Answer = .unknown) {
     // Another flow may have shown in the meantime that the port is served.
     if settings.checksServices,
       flow.isSCTP
@@ -12,7 +12,7 @@ extension Detector {
       dismissals[Int(Dismissal.served.rawValue)] &+= 1
       return
     }
-    if flow.isSCTP { return accuseSCTP(flow) }
+    if flow.isSCTP { return makeSCTPProbe(of: flow) }
     if flow.transport == .tcp, isForgiven(flow.source, flow.targetPort, flow.time) {
       dismissals[Int(Dismissal.straggler.rawValue)] &+= 1
       return
@@ -24,7 +24,7 @@ extension Detector {
       mode: settings.watch(flow.transport)?.mode ?? .stealth, technique: technique, flags: flow.flags,
       hasIPOptions: flow.hasIPOptions)
     event.answer = answer
-    for _ in 0...Int(flow.repeats) { record(event, isWatched: flow.isWatched) }
+    for _ in 0...Int(flow.repeats) { add(event, isWatched: flow.isWatched) }
     var touch = NativeRule.Touch(
       source: flow.source, target: flow.target, time: flow.time, technique: technique,
       kind: PackedEvidence.Kind(technique), port: flow.targetPort)
@@ -37,7 +37,7 @@ extension Detector {
   }
 
   /// Makes a candidate that nothing serves into a probe, and counts it against its source.
-  package mutating func accuse(_ packet: inout Packet) {
+  package mutating func makeProbe(of packet: inout Packet) {
     if packet.transport == .tcp, packet.flags.subtracting(.congestion) == .syn,
       isForgiven(packet.source, packet.targetPort, packet.time)
     {
@@ -45,7 +45,7 @@ extension Detector {
       return
     }
     let technique: Technique = packet.transport == .udp ? .udp : Technique(flags: packet.flags)
-    record(
+    add(
       Probe(
         time: packet.time, source: packet.source, sourcePort: packet.sourcePort, target: packet.target,
         targetPort: packet.targetPort, transport: packet.transport,
@@ -57,8 +57,8 @@ extension Detector {
 
   /// Counts an event against its source: whether it is our own, and has reached SCAN_TRIGGER. Also for what connect mode
   /// accepts.
-  package mutating func accuse(connection event: Probe) {
-    record(event, isWatched: true)
+  package mutating func add(connection event: Probe) {
+    add(event, isWatched: true)
     var touch = NativeRule.Touch(
       source: event.source, target: event.target, time: event.time, technique: event.technique,
       kind: event.transport == .udp ? .udp : .connect, port: event.targetPort)
@@ -73,7 +73,7 @@ extension Detector {
   package mutating func noteContact(_ contact: Segment, isGuessable: Bool = false) {
     if let position = asking.find(contact.key(flowHash)) { settleAsUnused(position, .decoy) }
     if !native.hasCounted(contact), !isForgiven(contact.source, contact.targetPort, contact.time) {
-      record(
+      add(
         Probe(
           time: contact.time, source: contact.source, sourcePort: contact.sourcePort, target: contact.target,
           targetPort: contact.targetPort, transport: .tcp, mode: settings.watch(.tcp)?.mode ?? .stealth,
@@ -127,7 +127,7 @@ extension Detector {
     }
   }
 
-  mutating func record(_ event: Probe, isWatched: Bool) {
+  mutating func add(_ event: Probe, isWatched: Bool) {
     // Nobody reads a hundred thousand lines of invented sources; what a mode watches must not be lost among them.
     if !isWatched, isPartOfFlood(event) {
       dismissals[Int(Dismissal.flood.rawValue)] &+= 1

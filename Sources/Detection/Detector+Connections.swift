@@ -39,7 +39,7 @@ extension Detector {
     if let place = connections.find(key) {
       connections.uncount(place, &ends)
       let wasProven = connections[place].handshake.isProven
-      let step = connections[place].handshake.take(segment)
+      let step = connections[place].handshake.follow(segment)
       let (began, isProven) = (connections[place].began, connections[place].handshake.isProven)
       if isProven, !wasProven { noteProof(segment) }
       if step == .open, !segment.flags.contains(.rst) { return true }
@@ -61,7 +61,7 @@ extension Detector {
       serve(.tcp, segment.target, segment.targetPort)
     }
     let wasProven = pending[position].handshake.isProven
-    let step = pending.take(segment, position, &ends)
+    let step = pending.follow(segment, position, &ends)
     if pending[position].handshake.isProven, !wasProven { noteProof(segment) }
     if step == .open, !segment.flags.contains(.rst) { return true }
     let flow = pending[position]

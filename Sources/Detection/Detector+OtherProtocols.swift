@@ -93,12 +93,12 @@ extension Detector {
     }
   }
 
-  mutating func accuseSCTP(_ flow: PendingFlows.Flow) {
+  mutating func makeSCTPProbe(of flow: PendingFlows.Flow) {
     let probe = Probe(
       time: flow.time, source: flow.source, sourcePort: flow.sourcePort, target: flow.target,
       targetPort: flow.targetPort, transport: .tcp, mode: .stealth, technique: .sctpInit,
       hasIPOptions: flow.hasIPOptions)
-    for _ in 0...Int(flow.repeats) { record(probe, isWatched: false) }
+    for _ in 0...Int(flow.repeats) { add(probe, isWatched: false) }
     var touch = NativeRule.Touch(
       source: flow.source, target: flow.target, time: flow.time, technique: .sctpInit,
       kind: PackedEvidence.Kind(.sctpInit), port: flow.targetPort)
@@ -108,7 +108,7 @@ extension Detector {
   }
 
   mutating func charge(_ packet: inout Packet, _ technique: Technique, port: UInt16) {
-    record(
+    add(
       Probe(
         time: packet.time, source: packet.source, sourcePort: packet.sourcePort, target: packet.target,
         targetPort: port, transport: .tcp, mode: .stealth, technique: technique, hasIPOptions: packet.hasIPOptions),

@@ -9,7 +9,7 @@ extension Detector {
     if packet.transport == .udp || packet.flags.subtracting(.congestion) == .syn {
       begin(&packet, .asked)
     } else {
-      accuse(&packet)
+      makeProbe(of: &packet)
     }
   }
 
@@ -33,7 +33,7 @@ extension Detector {
     guard let flow = pending.takeOldest(&ends) else { return }
     switch flow.state {
     case .asked where flow.isDoubtful: dismissals[Int(Dismissal.wrongChecksum.rawValue)] &+= 1
-    case .asked: accuse(flow)
+    case .asked: makeProbe(of: flow)
     // An ordinary client may be slow to speak; a raw SYN that nothing followed was all there was to come.
     case .answered: if flow.mark.isRaw { settleHalfOpen(flow) }
     case .empty: break
@@ -77,6 +77,6 @@ extension Detector {
   mutating func settle(_ position: Int) {
     let flow = pending[position]
     pending.settle(position, &ends)
-    accuse(flow)
+    makeProbe(of: flow)
   }
 }

@@ -9,7 +9,7 @@ package struct Detector: ~Copyable {
   /// What `consider` found out.
   package enum Judgement: Sendable, BitwiseCopyable {
     case dismissed(Dismissal)
-    /// A probe, if nothing serves the port at this moment. The caller asks the kernel and calls `accuse` or
+    /// A probe, if nothing serves the port at this moment. The caller asks the kernel and calls `makeProbe` or
     /// `learnService`; or, where nobody can be asked, `wait`.
     case candidate
   }
@@ -18,7 +18,7 @@ package struct Detector: ~Copyable {
   /// What this host is and serves; replaced whenever the kernel says so.
   package var exposure: Exposure {
     get { landscape.value }
-    set { landscape.take(newValue) }
+    set { landscape.replace(with: newValue) }
   }
   var landscape: Landscape
   var interests: Interests

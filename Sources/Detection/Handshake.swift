@@ -24,7 +24,7 @@ struct Handshake: BitwiseCopyable {
 
   /// Takes a packet of the client: an ACK, data, FIN or RST.
   @inline(__always)
-  mutating func take(_ segment: Segment) -> Step {
+  mutating func follow(_ segment: Segment) -> Step {
     if !isComplete {
       if knowsAnswer, segment.flags.contains(.ack), segment.acknowledgment == answer &+ 1 { isProven = true }
       isComplete = true

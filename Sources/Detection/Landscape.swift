@@ -18,12 +18,12 @@ struct Landscape: ~Copyable {
 
   init(_ exposure: Exposure) {
     bits = Slab(count: 6 * Self.words)
-    take(exposure)
+    replace(with: exposure)
   }
 
   var value: Exposure { exposure }
 
-  mutating func take(_ new: Exposure) {
+  mutating func replace(with new: Exposure) {
     exposure = new
     bits.removeAll()
     for (place, set) in [new.wildcardTCPv4, new.wildcardTCPv6, new.wildcardUDPv4, new.wildcardUDPv6].enumerated() {

@@ -159,9 +159,9 @@ struct PendingFlows: ~Copyable {
   }
 
   /// A packet of the client.
-  mutating func take(_ segment: Segment, _ position: Int, _ ends: inout HandshakeEnds) -> Handshake.Step {
+  mutating func follow(_ segment: Segment, _ position: Int, _ ends: inout HandshakeEnds) -> Handshake.Step {
     if !ring[position].handshake.isComplete { uncount(position, &ends) }
-    return ring[position].handshake.take(segment)
+    return ring[position].handshake.follow(segment)
   }
 
   /// Marks a flow as settled.

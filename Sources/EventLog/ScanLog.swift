@@ -54,7 +54,7 @@ package struct ScanLog: Sendable {
   /// Takes a verdict, of any class.
   ///
   /// - Returns: the line to write; nil when it was said lately, or is only counted.
-  package mutating func take(_ verdict: Verdict, at now: Timestamp) -> LogLine? {
+  package mutating func add(_ verdict: Verdict, at now: Timestamp) -> LogLine? {
     guard verdict.verdictClass == .scan else { return other(verdict, now) }
     if var scan = open[verdict.source] {
       scan.last = max(scan.last, verdict.last)
@@ -71,7 +71,7 @@ package struct ScanLog: Sendable {
       return nil
     }
     // Two lines are set aside: whoever is said to have begun is said to have ended.
-    scan.isSaid = budget.take(2, at: now)
+    scan.isSaid = budget.spend(2, at: now)
     if !scan.isSaid { countUnsaid(now) }
     follow(scan)
     return scan.isSaid ? .scanBegan(verdict) : nil
@@ -142,7 +142,7 @@ package struct ScanLog: Sendable {
     if scan.isSaid { return .scanEnded(summary(scan)) }
     // A known scanner that has come back: worth a line when it did far more than was said of it.
     guard scan.portsSaid > 0, scan.ports >= max(100, scan.portsSaid * 10) else { return nil }
-    guard budget.take(1, at: now) else {
+    guard budget.spend(1, at: now) else {
       countUnsaid(now)
       return nil
     }
@@ -169,7 +169,7 @@ package struct ScanLog: Sendable {
   private mutating func other(_ verdict: Verdict, _ now: Timestamp) -> LogLine? {
     if let before = ended[verdict.source], (now - before.at).wholeNanoseconds < Self.silence { return nil }
     ended[verdict.source] = (now, 0)
-    guard budget.take(1, at: now) else {
+    guard budget.spend(1, at: now) else {
       countUnsaid(now)
       return nil
     }
@@ -197,7 +197,7 @@ package struct ScanLog: Sendable {
       left = capacity
     }
 
-    mutating func take(_ count: Int, at now: Timestamp) -> Bool {
+    mutating func spend(_ count: Int, at now: Timestamp) -> Bool {
       guard let since = filled, since <= now else {
         // The first, or a clock that was set back.
         filled = now

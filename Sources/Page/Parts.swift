@@ -169,7 +169,7 @@ enum Charts {
     let narrow = [verdict, source.origin.name, tool].filter { !$0.isSameBytes(as: "-") }.joined(separator: ", ")
     return """
       <tr><td>\(address(source.network))\(name)<small class="narrow">\(narrow)</small></td><td class="n">\(Units.count(line.probes))</td>\
-      <td class="n">\(SourceTable.ports(source))</td><td class="late">\(source.origin.name)</td><td class="late">\(verdict)</td>\
+      <td class="n">\(SourceList.ports(source))</td><td class="late">\(source.origin.name)</td><td class="late">\(verdict)</td>\
       <td class="late">\(tool)</td><td class="n">\(Units.ago(source.last, now: now))</td></tr>
       """
   }

@@ -60,7 +60,7 @@ package struct LiveStatus: Sendable, Decodable {
     package var hidden: [String]?
   }
 
-  package struct Origin: Sendable, Decodable {
+  package struct ProofCounts: Sendable, Decodable {
     package var proven: UInt64?
     package var suspects: Int?
   }
@@ -85,7 +85,7 @@ package struct LiveStatus: Sendable, Decodable {
   package var served_udp: String?
   package var response: String?
   package var deception: Deception?
-  package var origin: Origin?
+  package var origin: ProofCounts?
   package var trial: Trial?
   package var probes: Probes?
   package var blocks: Blocks?

@@ -46,7 +46,7 @@ package enum ReportJSON {
       "origins": .members(s.origins.map { ($0.origin.name, JSON($0.sources)) }),
       "reach": .members(
         s.reach.map { ("\($0.reach)", .object(["sources": JSON($0.sources), "probes": JSON($0.probes)])) }),
-      "top_sources": .array(s.top.map { line in SourceTable.json(line) { s.places[$0]?.country } }),
+      "top_sources": .array(s.top.map { line in SourceList.json(line) { s.places[$0]?.country } }),
       "networks": .array(s.networks.map { line in TopTable.json(line) { s.places[$0]?.country } }),
       "countries": .array(
         s.countries.map {

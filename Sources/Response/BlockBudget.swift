@@ -144,7 +144,7 @@ package struct BlockRate: Sendable {
   package init() {}
 
   /// Takes one of `limit` blocks in a minute, or throws.
-  package mutating func take(
+  package mutating func spend(
     _ source: BlockBudget.Source, limit: Int, at now: Timestamp
   ) throws(BlockBudget.Exhausted) {
     // Those of the future were made before the clock was set back.

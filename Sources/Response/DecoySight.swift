@@ -74,7 +74,7 @@ package struct DecoySight: Sendable {
   package init() {}
 
   /// Takes the results of a round of tests: all ways there are. None at all: there can be no tests.
-  package mutating func take(_ rounds: [Way: Round]) {
+  package mutating func learn(_ rounds: [Way: Round]) {
     var next: [Way: Test] = [:]
     for (way, round) in rounds where round.sent > 0 {
       var test = tests[way] ?? Test()

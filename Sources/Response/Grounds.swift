@@ -13,7 +13,7 @@ package struct Grounds: Equatable, Sendable {
   }
 
   /// Why the address is taken for the true one.
-  package struct Origin: Equatable, Sendable {
+  package struct ProofOfOrigin: Equatable, Sendable {
     package var proof: Proof
     /// The port of ours on which it was given.
     package var port: UInt16
@@ -28,9 +28,9 @@ package struct Grounds: Equatable, Sendable {
 
   package var accusation: Accusation
   /// nil where nothing was proven and nothing had to be (`PROOF="none"`).
-  package var origin: Origin?
+  package var origin: ProofOfOrigin?
 
-  package init(_ accusation: Accusation, _ origin: Origin?) {
+  package init(_ accusation: Accusation, _ origin: ProofOfOrigin?) {
     self.accusation = accusation
     self.origin = origin
   }
@@ -137,7 +137,7 @@ extension Grounds {
     guard word == "origin", let proof = next().flatMap({ name in Proof.allCases.first { $0.name == name } }),
       let port = next().flatMap({ UInt16($0) }), let time = next().flatMap({ Int64($0) }), words.isEmpty
     else { return nil }
-    origin = Origin(proof, port: port, at: Timestamp(nanoseconds: time))
+    origin = ProofOfOrigin(proof, port: port, at: Timestamp(nanoseconds: time))
   }
 
   private static func word(_ kind: Evidence.Kind) -> String {

@@ -56,7 +56,7 @@ package struct ResponsePolicy: Sendable {
     try check(network)
     try checkRoom(source, inForce)
     if settings.perMinute > 0 {
-      do throws(BlockBudget.Exhausted) { try rate.take(source, limit: settings.perMinute, at: now) } catch {
+      do throws(BlockBudget.Exhausted) { try rate.spend(source, limit: settings.perMinute, at: now) } catch {
         throw .tooFast(error)
       }
     }

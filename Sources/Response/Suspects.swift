@@ -15,7 +15,7 @@ package struct Suspects: Sendable {
   package struct Entry: Sendable, Equatable {
     package var accusation: Grounds.Accusation?
     package var accused = Timestamp.distantPast
-    package var origin: Grounds.Origin?
+    package var origin: Grounds.ProofOfOrigin?
     /// It had a conversation with a service of this host when it first came to notice, or more than a second later and before
     /// there was a verdict: one wrong port does not make a scanner of whoever has worked here since.
     package var wasServed = false
@@ -126,7 +126,7 @@ package struct Suspects: Sendable {
   ///
   /// - Returns: whether it is news, and what is to be done.
   package mutating func prove(
-    _ address: IPAddress, _ origin: Grounds.Origin, isServed: Bool, demanding demand: ProofDemand
+    _ address: IPAddress, _ origin: Grounds.ProofOfOrigin, isServed: Bool, demanding demand: ProofDemand
   ) -> (isNews: Bool, Outcome) {
     let network = IPNetwork(address)
     let before = entries[network]?.origin

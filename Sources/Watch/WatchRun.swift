@@ -44,14 +44,14 @@ package final class WatchRun {
   ///
   /// - Returns: the exit status.
   package static func run(_ settings: Settings) throws(Errno) -> Int32 {
-    let signals = try takeSignals()
+    let signals = try openSignals()
     let terminal = try RawTerminal()
     let status = WatchRun(settings).loop(signals.raw, terminal)
     terminal.restore()
     return status
   }
 
-  private static func takeSignals() throws(Errno) -> FileDescriptor {
+  private static func openSignals() throws(Errno) -> FileDescriptor {
     var set = sigset_t()
     unsafe sigemptyset(&set)
     for number in [SIGTERM, SIGINT, SIGHUP, SIGWINCH, SIGTSTP, SIGCONT] { unsafe sigaddset(&set, number) }

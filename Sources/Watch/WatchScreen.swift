@@ -195,7 +195,7 @@ package struct WatchScreen: Sendable {
     func right(_ value: String, _ width: Int) -> String {
       String(repeating: " ", count: max(0, width - value.count)) + value + " "
     }
-    text += right(Units.short(entry.probes), 5) + right(SourceTable.ports(source), 5)
+    text += right(Units.short(entry.probes), 5) + right(SourceList.ports(source), 5)
     text += right(Units.ago(source.last, now: now), 11)
     let isBlocked = state.isBlocked(source.network.address)
     text +=

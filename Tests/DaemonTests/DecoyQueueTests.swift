@@ -53,7 +53,7 @@ struct DecoyQueueTests {
     var taken = 0
     while case let allowance = sink.allowance(at: 5 * second), allowance > 0 {
       #expect(allowance <= DecoySink.atOnce)
-      sink.take(min(allowance, 700_001))
+      sink.spend(min(allowance, 700_001))
       taken += min(allowance, 700_001)
     }
     #expect(taken == DecoySink.perSecond)

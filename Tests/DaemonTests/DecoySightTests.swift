@@ -42,7 +42,7 @@ import Wire
     func places(_ ways: (String, Bool)...) -> String {
       var sight = DecoySight()
       for _ in 0..<2 {
-        sight.take(
+        sight.learn(
           Dictionary(
             uniqueKeysWithValues: ways.map {
               (DecoySight.Way($0.0, isV4: $0.1), DecoySight.Round(sent: 4, reached: 0, loss: .late))

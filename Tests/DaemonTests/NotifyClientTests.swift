@@ -45,8 +45,8 @@ import Wire
       try Files.replace(
         program, with: Array("#!/bin/sh\ncat >> \(folder)/got; echo $1 >> \(folder)/got\n".utf8), mode: 0o755)
       let client = try Self.client("command \(program) $(id);x")
-      client.take(Self.block("198.51.100.7"), now: 0)
-      client.take(Self.block("198.51.100.8"), now: 0)
+      client.add(Self.block("198.51.100.7"), now: 0)
+      client.add(Self.block("198.51.100.8"), now: 0)
       #expect(Self.settle(client, now: 0) == [])
       #expect(client.sent == 2)
       let lines = String(decoding: try Files.read("\(folder)/got"), as: UTF8.self).split(separator: "\n")
@@ -61,7 +61,7 @@ import Wire
 
   @Test func `What fails is tried three times, said once, and counted`() throws {
     let client = try Self.client("command /bin/false")
-    client.take(Self.block("198.51.100.7"), now: 0)
+    client.add(Self.block("198.51.100.7"), now: 0)
     #expect(Self.settle(client, now: 0) == [.failed("/bin/false ended with status 1")])
     #expect(client.due == 10 * Self.second)
     #expect(Self.settle(client, now: 10 * Self.second) == [])
@@ -71,7 +71,7 @@ import Wire
     var settings = client.queue.settings
     settings.target = .command(["/bin/true"])
     client.update(settings)
-    client.take(Self.block("198.51.100.8"), now: 31 * Self.second)
+    client.add(Self.block("198.51.100.8"), now: 31 * Self.second)
     #expect(Self.settle(client, now: 31 * Self.second) == [.worksAgain])
     #expect(client.sent == 1)
   }
@@ -82,7 +82,7 @@ import Wire
   ])
   func `What cannot be started is said`(_ target: String, _ words: String) throws {
     let client = try Self.client(target)
-    client.take(Self.block("198.51.100.7"), now: 0)
+    client.add(Self.block("198.51.100.7"), now: 0)
     let news = Self.settle(client, now: 0)
     #expect(news.count == 1)
     #expect("\(news)".contains(words), "\(news)")
@@ -90,7 +90,7 @@ import Wire
 
   @Test func `A client that hangs is ended`() throws {
     let client = try Self.client("command /bin/sleep 1000")
-    client.take(Self.block("198.51.100.7"), now: 0)
+    client.add(Self.block("198.51.100.7"), now: 0)
     #expect(client.advance(now: 0, time: Timestamp(seconds: 0)) == nil)
     #expect(client.due == 25 * Self.second)
     #expect(client.advance(now: 24 * Self.second, time: Timestamp(seconds: 0)) == nil)

@@ -97,7 +97,7 @@ private func probe(_ source: String = "203.0.113.1") -> Probe {
     _ counts: [UInt64], _ news: [UInt64]
   ) {
     var growth = Growth()
-    let told = counts.map { growth.take($0) }
+    let told = counts.map { growth.advance(to: $0) }
     #expect(told == news && growth.told == counts.last)
   }
 }
@@ -135,19 +135,19 @@ private func probe(_ source: String = "203.0.113.1") -> Probe {
 
   @Test func `Of one source once an hour, each kind by itself`() {
     var told = ToldVerdicts()
-    #expect(told.take(verdict(1), at: 0).isTold)
-    #expect(!told.take(verdict(1), at: 3_599 * second).isTold)
-    #expect(told.take(verdict(1, .anomaly), at: 3_599 * second).isTold)
-    #expect(told.take(verdict(1), at: 3_600 * second).isTold)
+    #expect(told.add(verdict(1), at: 0).isTold)
+    #expect(!told.add(verdict(1), at: 3_599 * second).isTold)
+    #expect(told.add(verdict(1, .anomaly), at: 3_599 * second).isTold)
+    #expect(told.add(verdict(1), at: 3_600 * second).isTold)
   }
 
   @Test func `No more than sixty in a minute; the next one says how many were left out`() {
     var told = ToldVerdicts()
-    let first = (0..<75).map { told.take(verdict($0), at: 0) }
+    let first = (0..<75).map { told.add(verdict($0), at: 0) }
     #expect(first.count { $0.isTold } == ToldVerdicts.mostPerMinute && first.allSatisfy { $0.leftOut == 0 })
-    let next = told.take(verdict(80), at: 60 * second)
+    let next = told.add(verdict(80), at: 60 * second)
     #expect(next.isTold && next.leftOut == 15)
-    #expect(told.take(verdict(81), at: 120 * second).leftOut == 0)
+    #expect(told.add(verdict(81), at: 120 * second).leftOut == 0)
   }
 }
 
@@ -206,7 +206,7 @@ private func probe(_ source: String = "203.0.113.1") -> Probe {
       files.add(entry(3))
       #expect(files.due(at: second) == .hosts)
       for (path, entries) in files.takeAdded(layout, at: second) {
-        let takesMore = files.takesMore(path)
+        let takesMore = files.canAppend(to: path)
         #expect(takesMore)
         #expect(files.append(entries, to: path, layout.dialect, at: second) == nil)
       }
@@ -236,7 +236,7 @@ private func probe(_ source: String = "203.0.113.1") -> Probe {
       var files = BlockedFiles()
       let layout = layout(folder, .classic)
       let path = try #require(layout.paths[.tcp])
-      let takesMore = files.takesMore(path)
+      let takesMore = files.canAppend(to: path)
       #expect(!takesMore)
       files.hurry()
       #expect(files.due(at: 0) == .whole)
@@ -491,7 +491,7 @@ private func probe(_ source: String = "203.0.113.1") -> Probe {
     var next: Decisions.Event? = .order(IPNetwork(source)!, duration: .seconds(60), reason: "by operator")
     while let event = next {
       next = nil
-      for case .attempt(let attempt) in decisions.take(event, circumstances) {
+      for case .attempt(let attempt) in decisions.handle(event, circumstances) {
         let effect = blocker.attempt(attempt, at: start)
         effects.append(effect)
         next = .attempted(effect)

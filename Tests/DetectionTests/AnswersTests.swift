@@ -48,7 +48,7 @@ private struct Host: ~Copyable {
     if case .candidate = unsafe detector.consider(&packet, in: none.span.bytes) {
       if !detector.awaitAnswer(&packet) {
         if detector.settings.asksForConnections {
-          if hasListener { detector.learnService(packet) } else { detector.accuse(&packet) }
+          if hasListener { detector.learnService(packet) } else { detector.makeProbe(of: &packet) }
         } else {
           detector.wait(&packet)
         }

@@ -66,7 +66,7 @@ import Wire
       if !packet.isOutgoing, frame.destinationIsGroup { continue }
       let isServed = kernel.serves(packet)
       if case .candidate = unsafe detector.consider(&packet, in: frame.datagram.span.bytes) {
-        if isServed { detector.learnService(packet) } else { detector.accuse(&packet) }
+        if isServed { detector.learnService(packet) } else { detector.makeProbe(of: &packet) }
       }
       detector.takeProbes { probes.append($0) }
     }

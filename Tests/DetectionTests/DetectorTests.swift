@@ -42,9 +42,9 @@ private struct Scene: ~Copyable {
   }
 
   /// The probe that a candidate becomes.
-  mutating func accuse(_ packet: Packet) -> Probe {
+  mutating func probe(_ packet: Packet) -> Probe {
     var packet = packet
-    detector.accuse(&packet)
+    detector.makeProbe(of: &packet)
     var probe: Probe?
     detector.takeProbes { probe = $0 }
     return probe!
@@ -252,50 +252,50 @@ private func sent(_ packet: Packet, at seconds: Int64) -> Packet {
   func trigger(setting: Int, first: Int) {
     var scene = Scene { $0.scanTrigger = setting }
     // Packets count, not ports: all go to one.
-    let triggered = (1...60).map { _ in scene.accuse(tcp(.syn)).isTriggered }
+    let triggered = (1...60).map { _ in scene.probe(tcp(.syn)).isTriggered }
     #expect(triggered.firstIndex(of: true) == first - 1)
     #expect(triggered[(first - 1)...].allSatisfy { $0 })
     // Each source on its own, each IPv6 address, too; no time window.
-    #expect(scene.accuse(tcp(.syn) { $0.source = IPAddress("203.0.113.8")! }).isTriggered == (first == 1))
+    #expect(scene.probe(tcp(.syn) { $0.source = IPAddress("203.0.113.8")! }).isTriggered == (first == 1))
     let other = { (seconds: Int64) in tcp(.syn, at: seconds) { $0.source = IPAddress("2001:db8::99")! } }
-    let slow = (0..<Int64(first)).map { scene.accuse(other($0 * 30 * 86_400)).isTriggered }
+    let slow = (0..<Int64(first)).map { scene.probe(other($0 * 30 * 86_400)).isTriggered }
     #expect(slow.last == true && slow.dropLast().allSatisfy { !$0 })
   }
 
   @Test func protocolsCountTogetherOrApart() {
     var together = Scene { $0.scanTrigger = 2 }
-    #expect(!together.accuse(tcp(.syn)).isTriggered)
-    #expect(together.accuse(udp()).isTriggered)
+    #expect(!together.probe(tcp(.syn)).isTriggered)
+    #expect(together.probe(udp()).isTriggered)
     var apart = Scene {
       $0.scanTrigger = 2
       $0.countsModesApart = true
     }
-    #expect(!apart.accuse(tcp(.syn)).isTriggered)
-    #expect(!apart.accuse(udp()).isTriggered)
-    #expect(apart.accuse(tcp(.syn)).isTriggered)
-    #expect(apart.accuse(udp()).isTriggered)
+    #expect(!apart.probe(tcp(.syn)).isTriggered)
+    #expect(!apart.probe(udp()).isTriggered)
+    #expect(apart.probe(tcp(.syn)).isTriggered)
+    #expect(apart.probe(udp()).isTriggered)
   }
 
   @Test func aProbeSaysWhatThePacketDid() {
     var scene = Scene { $0.udp?.mode = .stealth }
     let packet = tcp([.fin, .psh, .urg], to: 7) { $0.hasIPOptions = true }
-    let probe = scene.accuse(packet)
+    let probe = scene.probe(packet)
     #expect(probe.technique == .xmas && probe.mode == .advanced && probe.transport == .tcp && probe.hasIPOptions)
     #expect(probe.source == stranger && probe.sourcePort == 40_000 && probe.target == host && probe.targetPort == 7)
     #expect(probe.time == packet.time && probe.flags == packet.flags && !probe.isOwnAddress && !probe.isIgnored)
-    let second = scene.accuse(udp())
+    let second = scene.probe(udp())
     #expect(second.technique == .udp && second.mode == .stealth)
-    #expect(scene.accuse(tcp(.syn) { $0.source = host }).isOwnAddress)
-    #expect(scene.accuse(tcp(.syn) { $0.source = host6 }).isOwnAddress)
+    #expect(scene.probe(tcp(.syn) { $0.source = host }).isOwnAddress)
+    #expect(scene.probe(tcp(.syn) { $0.source = host6 }).isOwnAddress)
   }
 
   @Test func newSettingsKeepWhatIsKnown() {
     var scene = Scene { $0.scanTrigger = 2 }
-    _ = scene.accuse(tcp(.syn))
+    _ = scene.probe(tcp(.syn))
     var settings = scene.detector.settings
     settings.scanTrigger = 3
     scene.detector.reconfigure(settings)
-    #expect(!scene.accuse(tcp(.syn)).isTriggered)
-    #expect(scene.accuse(tcp(.syn)).isTriggered)
+    #expect(!scene.probe(tcp(.syn)).isTriggered)
+    #expect(scene.probe(tcp(.syn)).isTriggered)
   }
 }

@@ -26,7 +26,7 @@ import Wire
   @Test func `A scan of all ports is two lines`() {
     var log = ScanLog()
     let source = Self.address(1)
-    let first = log.take(Self.verdict(source), at: Self.start)
+    let first = log.add(Self.verdict(source), at: Self.start)
     #expect(first?.text == "10.0.0.1 is a scanner: vertical scan (syn), 3 ports; address not verified")
     for port in 1...65_535 {
       log.count(Self.touch(source, UInt16(port), at: Self.start + .milliseconds(port)))
@@ -36,7 +36,7 @@ import Wire
       }
     }
     // The detector may tell again what is told.
-    let value1 = log.take(Self.verdict(source), at: Self.start + .seconds(60))
+    let value1 = log.add(Self.verdict(source), at: Self.start + .seconds(60))
     #expect(value1 == nil)
     let value2 = log.due(at: Self.start + .seconds(125))
     #expect(value2.isEmpty)
@@ -50,7 +50,7 @@ import Wire
   @Test func `A slow scan is one scan, and a scanner that comes back is said when it does much more`() {
     var log = ScanLog()
     let source = Self.address(1)
-    _ = log.take(Self.verdict(source), at: Self.start)
+    _ = log.add(Self.verdict(source), at: Self.start)
     for minute in 1...20 {
       let now = Self.start + .seconds(minute * 600)
       // Ten minutes between two probes are no end once they are its pace.
@@ -63,15 +63,15 @@ import Wire
     let later = Self.start + .seconds(20 * 600 + 3600)
     let value5 = log.due(at: later)
     #expect(value5.count == 1)
-    let value6 = log.take(Self.verdict(source, at: later), at: later)
+    let value6 = log.add(Self.verdict(source, at: later), at: later)
     #expect(value6 == nil)
     let value7 = log.due(at: later + .seconds(3601))
     #expect(value7.isEmpty)
-    _ = log.take(Self.verdict(source, at: later), at: later)
+    _ = log.add(Self.verdict(source, at: later), at: later)
     for port in 1...300 { log.count(Self.touch(source, UInt16(port), at: later)) }
     let value8 = log.due(at: later + .seconds(61))
     #expect(value8.map(\.text) == ["10.0.0.1 has stopped scanning: 300 ports, 303 probes in 1 s"])
-    let value9 = log.take(Self.verdict(source), at: later + .seconds(90_000))
+    let value9 = log.add(Self.verdict(source), at: later + .seconds(90_000))
     #expect(value9 != nil)
   }
 
@@ -96,7 +96,7 @@ import Wire
     for number in 1...20_000 {
       now = Self.start + .milliseconds(number * 4320)
       let source = Self.address(number)
-      let line = log.take(Self.verdict(source, at: now), at: now)
+      let line = log.add(Self.verdict(source, at: now), at: now)
       read(log.takeHeld() + (line.map { [$0] } ?? []))
       for port in 4...8 { log.count(Self.touch(source, UInt16(port), at: now)) }
       read(log.due(at: now))
@@ -113,7 +113,7 @@ import Wire
     var log = ScanLog(budget: ScanLog.Budget(capacity: 10_000))
     var texts: [String] = []
     for number in 1...2000 {
-      let line = log.take(Self.verdict(Self.address(number)), at: Self.start + .milliseconds(number))
+      let line = log.add(Self.verdict(Self.address(number)), at: Self.start + .milliseconds(number))
       texts += (log.takeHeld() + (line.map { [$0] } ?? [])).map(\.text)
     }
     #expect(log.count == ScanLog.capacity)
@@ -126,7 +126,7 @@ import Wire
     var log = ScanLog()
     let missed = log.noteUnverified(Self.address(1))
     #expect(!missed)
-    _ = log.take(Self.verdict(Self.address(1)), at: Self.start)
+    _ = log.add(Self.verdict(Self.address(1)), at: Self.start)
     let isNoted = log.noteUnverified(Self.address(1))
     #expect(isNoted)
     let end = log.due(at: Self.start + .seconds(61))

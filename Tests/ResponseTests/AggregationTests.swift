@@ -117,7 +117,7 @@ import Wire
     var settings = ResponsePolicy.Settings()
     settings.duration = .seconds(60)
     var policy = ResponsePolicy(settings)
-    let grounds = Grounds(.touch(.syn, .tcp, port: 1, trigger: 1), Grounds.Origin(.decoy, port: 1, at: time(0)))
+    let grounds = Grounds(.touch(.syn, .tcp, port: 1, trigger: 1), Grounds.ProofOfOrigin(.decoy, port: 1, at: time(0)))
     func member(_ text: String, _ repeats: Int) throws -> Block {
       try policy.decide(
         Probe(

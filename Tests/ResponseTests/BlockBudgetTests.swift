@@ -94,7 +94,7 @@ import Wire
   @Test func `A minute of a flood of IPv6 keeps nobody else from being blocked`() {
     var rate = BlockRate()
     func isTaken(_ source: BlockBudget.Source, _ second: Int64) -> Bool {
-      (try? rate.take(source, limit: 1000, at: time(second))) != nil
+      (try? rate.spend(source, limit: 1000, at: time(second))) != nil
     }
     // 1,400 sources in four seconds, one a /48.
     let made = (0..<1400).count { isTaken(Self.source($0, "2001:db8::1", step: 48), Int64($0 / 350)) }

@@ -99,7 +99,7 @@ struct Stage {
       next = nil
       let conversations = conversations
       let circumstances = Circumstances(at: now, monotonic: now.nanoseconds) { conversations }
-      for action in decisions.take(event, circumstances) {
+      for action in decisions.handle(event, circumstances) {
         if let sentence = Self.sentence(action) { told.append(sentence) }
         switch action {
         case .attempt(let attempt):

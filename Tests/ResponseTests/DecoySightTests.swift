@@ -92,11 +92,11 @@ struct DecoySightTests {
     for step in item.steps {
       switch step {
       case .test(let v4, let v6, let loss):
-        sight.take([
+        sight.learn([
           Self.v4: DecoySight.Round(sent: 4, reached: v4, loss: loss),
           Self.v6: DecoySight.Round(sent: 4, reached: v6, loss: loss),
         ])
-      case .noTest: sight.take([:])
+      case .noTest: sight.learn([:])
       case .silence(let count, let sources, let isV4):
         for number in 0..<count { sight.touch(from: Self.stranger(number % sources, isV4), isAnswered: false) }
       case .answer(let isV4): sight.touch(from: Self.stranger(99, isV4), isAnswered: true)
@@ -112,7 +112,7 @@ struct DecoySightTests {
     var sight = DecoySight()
     #expect(!sight.isUndecided)
     for isUndecided in [true, false, false] {
-      sight.take([Self.v4: DecoySight.Round(sent: 4, reached: 0, loss: .late)])
+      sight.learn([Self.v4: DecoySight.Round(sent: 4, reached: 0, loss: .late)])
       #expect(sight.isUndecided == isUndecided)
     }
   }

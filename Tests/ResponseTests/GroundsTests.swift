@@ -18,7 +18,7 @@ func verdict(weights: [Int16], threshold: Int32 = 4_595) -> Verdict {
 }
 
 @Suite struct GroundsTests {
-  static let origin = Grounds.Origin(.decoy, port: 594, at: time(3))
+  static let origin = Grounds.ProofOfOrigin(.decoy, port: 594, at: time(3))
 
   static let samples: [(Grounds, line: String, words: String)] = [
     (
@@ -29,7 +29,7 @@ func verdict(weights: [Int16], threshold: Int32 = 4_595) -> Verdict {
     (
       Grounds(
         Grounds.Accusation(verdict(weights: [1386, 2000, -500, 1386, 1386])),
-        Grounds.Origin(.listener, port: 1, at: time(0))),
+        Grounds.ProofOfOrigin(.listener, port: 1, at: time(0))),
       "native vertical nmap 5658 4595 unused-port,syn,20,1386 unused-port,syn,21,2000 unused-port,syn,22,-500 "
         + "unused-port,syn,23,1386 unused-port,syn,24,1386 origin listener 1 1700000000000000000",
       "vertical scan by nmap (syn); proven by listener port 1"

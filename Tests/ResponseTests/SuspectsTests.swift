@@ -6,7 +6,7 @@ import Wire
 
 @Suite struct SuspectsTests {
   private let syn = Grounds.Accusation.touch(.syn, .tcp, port: 594, trigger: 1)
-  private func proof(_ seconds: Int64) -> Grounds.Origin { Grounds.Origin(.decoy, port: 594, at: time(seconds)) }
+  private func proof(_ seconds: Int64) -> Grounds.ProofOfOrigin { Grounds.ProofOfOrigin(.decoy, port: 594, at: time(seconds)) }
   private let source = IPAddress("192.0.2.9")!
 
   private func accuse(_ suspects: inout Suspects, _ source: String = "192.0.2.9", at seconds: Int64 = 0)
@@ -53,7 +53,7 @@ import Wire
     for (index, port) in ports.enumerated() {
       last =
         suspects.prove(
-          source, Grounds.Origin(.decoy, port: port, at: time(Int64(10 + index))), isServed: isUser,
+          source, Grounds.ProofOfOrigin(.decoy, port: port, at: time(Int64(10 + index))), isServed: isUser,
           demanding: .handshake
         ).1
     }
@@ -72,7 +72,7 @@ import Wire
     for (port, second) in [(594, 0), (595, 1), (596, 5_000)] as [(UInt16, Int64)] {
       _ = suspects.accuse(network("192.0.2.9"), verdict, isServed: true, at: time(second), demanding: .handshake)
       let outcome = suspects.prove(
-        source, Grounds.Origin(.decoy, port: port, at: time(second)), isServed: true, demanding: .handshake
+        source, Grounds.ProofOfOrigin(.decoy, port: port, at: time(second)), isServed: true, demanding: .handshake
       ).1
       #expect(outcome == .spared)
     }

@@ -91,7 +91,7 @@ package struct Export: Sendable {
   }
 
   package func json(_ line: SourceLine) -> String {
-    guard case .members(var members) = SourceTable.json(line) else { return "" }
+    guard case .members(var members) = SourceList.json(line) else { return "" }
     members = members.map { $0.0 == "target" ? ("target", JSON(ownText(line.source.target))) : $0 }
     return JSON.members(members).text + "\n"
   }

@@ -218,7 +218,7 @@ package enum Sections {
       let name = source.name.map { "<small>\($0)</small>" as HTML } ?? HTML()
       return """
         <tr><td>\(address(source.network, link))\(name)<small>\(place)</small></td><td class="n">\(Units.short(line.probes))</td>\
-        <td class="n">\(SourceTable.ports(source))</td><td class="late">\(source.origin.name)</td>\
+        <td class="n">\(SourceList.ports(source))</td><td class="late">\(source.origin.name)</td>\
         <td class="late">\(source.tool == .unknown ? "-" : source.tool.name)</td><td class="n late">\(s.zone.minute(source.last))</td></tr>
         """
     }

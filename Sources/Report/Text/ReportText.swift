@@ -134,7 +134,7 @@ package enum ReportText {
     ])
     for line in s.top.prefix(8) {
       columns.add([
-        "\(line.source.network)", Units.count(line.probes), SourceTable.ports(line.source), line.source.origin.name,
+        "\(line.source.network)", Units.count(line.probes), SourceList.ports(line.source), line.source.origin.name,
         line.source.tool == .unknown ? "-" : line.source.tool.name,
         s.places[line.source.network.address].map(Places.words) ?? "",
       ])

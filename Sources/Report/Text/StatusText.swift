@@ -34,7 +34,7 @@ package enum StatusText {
     }
     if let glance, !glance.top.isEmpty {
       text += "\nMost active in this hour and the one before it\n"
-      text += SourceTable.text(glance.top, now: now, zone, isBrief: true, indent: 2, width: layout.width)
+      text += SourceList.text(glance.top, now: now, zone, isBrief: true, indent: 2, width: layout.width)
     }
     if let glance, !glance.newest.isEmpty {
       text += "\nNewest first\n"

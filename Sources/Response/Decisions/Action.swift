@@ -23,7 +23,7 @@ extension Decisions {
     case list(Responded.Entry, Probe, isListed: Bool)
     /// The connection to a decoy shows that strangers reach it.
     case met(Contact)
-    case proven(IPAddress, Grounds.Origin)
+    case proven(IPAddress, Grounds.ProofOfOrigin)
     /// A verdict for the journal, and the same for the log once all that follows from it is done.
     indirect case keepVerdict(Verdict)
     indirect case sayVerdict(Verdict)

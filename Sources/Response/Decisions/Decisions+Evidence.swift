@@ -25,7 +25,7 @@ extension Decisions {
       !probe.isGuessable
         || cookies.proves(probe.source, from: probe.sourcePort, to: probe.targetPort, at: probe.time)
     {
-      _ = prove(probe.source, Grounds.Origin(.listener, port: probe.targetPort, at: probe.time))
+      _ = prove(probe.source, Grounds.ProofOfOrigin(.listener, port: probe.targetPort, at: probe.time))
     }
     guard probe.isTriggered else {
       counters.untriggered += 1
@@ -121,7 +121,7 @@ extension Decisions {
   }
 
   /// Takes what became clear about a source.
-  mutating func take(_ verdict: Verdict) {
+  mutating func handle(_ verdict: Verdict) {
     if verdict.source.isHost, policy.ignored.contains(verdict.source.address) { return }
     act(.keepVerdict(verdict))
     afterwards(.sayVerdict(verdict))
@@ -178,7 +178,7 @@ extension Decisions {
     {
       return
     }
-    var outcome = prove(source, Grounds.Origin(.decoy, port: contact.port, at: contact.time))
+    var outcome = prove(source, Grounds.ProofOfOrigin(.decoy, port: contact.port, at: contact.time))
     let probe = Probe(
       time: contact.time, source: source, sourcePort: contact.sourcePort, target: contact.target,
       targetPort: contact.port, transport: .tcp, mode: settings.tcpMode ?? .stealth, technique: .syn)
@@ -213,7 +213,7 @@ extension Decisions {
   }
 
   /// Notes that a source is where it says.
-  private mutating func prove(_ source: IPAddress, _ origin: Grounds.Origin) -> Suspects.Outcome {
+  private mutating func prove(_ source: IPAddress, _ origin: Grounds.ProofOfOrigin) -> Suspects.Outcome {
     let (isNews, outcome) = suspects.prove(
       source, origin, isServed: blocksAnybody && isServed(source), demanding: policy.settings.proof)
     if isNews {

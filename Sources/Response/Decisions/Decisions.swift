@@ -81,7 +81,7 @@ package struct Decisions {
   /// Takes one event.
   ///
   /// - Returns: what is to be done, in this order. Where the last is an attempt, the next event says what came of it.
-  package mutating func take(_ event: Event, _ circumstances: Circumstances) -> [Action] {
+  package mutating func handle(_ event: Event, _ circumstances: Circumstances) -> [Action] {
     here = circumstances
     begin(event)
     while attempting == nil, let duty = agenda.popLast() { perform(duty) }
@@ -102,7 +102,7 @@ package struct Decisions {
     switch event {
     case .probe(let probe): handle(probe)
     case .contact(let contact): meet(contact)
-    case .verdict(let verdict): take(verdict)
+    case .verdict(let verdict): handle(verdict)
     case .customers(let addresses):
       for address in addresses where isHonest(address) { noteHonest(address, .memberHonest(address)) }
     case .attempted: preconditionFailure("nothing was attempted")

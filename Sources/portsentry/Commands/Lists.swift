@@ -118,11 +118,11 @@ struct Sources: ParsableCommand {
     let atlas = options.atlas(plan)
     func country(_ address: IPAddress) -> String? { atlas.place(of: address)?.country }
     if options.json {
-      Console.print(JSON.array(lines.map { SourceTable.json($0, country: country) }).text)
+      Console.print(JSON.array(lines.map { SourceList.json($0, country: country) }).text)
     } else if lines.isEmpty {
       Console.print("nobody since \(options.zone.minute(window.start)) \(options.zone.name(at: now))")
     } else {
-      Console.print(SourceTable.text(lines, now: now, options.zone, country: country), terminator: "")
+      Console.print(SourceList.text(lines, now: now, options.zone, country: country), terminator: "")
     }
   }
 }
@@ -163,8 +163,8 @@ struct Top: ParsableCommand {
         case .sources:
           let lines = try reader.sources(window, by: .probes, limit: limit)
           return (
-            SourceTable.text(lines, now: now, options.zone, country: country),
-            lines.map { SourceTable.json($0, country: country) }
+            SourceList.text(lines, now: now, options.zone, country: country),
+            lines.map { SourceList.json($0, country: country) }
           )
         case .tools:
           let lines = try reader.topTools(window, limit: limit)

@@ -69,8 +69,8 @@ struct Replay: ParsableCommand {
     let progress = Progress()
     var replay: Daemon.Replay
     do {
-      replay = try ReplayRun.run(settings, paths: files) { note in
-        switch note {
+      replay = try ReplayRun.run(settings, paths: files) { remark in
+        switch remark {
         case .progress(let path, let step, let part): progress.show(path, step, part)
         case .local(let networks, let evidence):
           progress.clear()

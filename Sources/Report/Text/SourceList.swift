@@ -4,7 +4,7 @@ import Platform
 import Wire
 
 /// Lists of sources.
-package enum SourceTable {
+package enum SourceList {
   /// - Parameters:
   ///   - isBrief: without the columns that only a list of its own has room for.
   ///   - width: columns of the terminal; the last columns of the table are left out where they find no room.

@@ -3,22 +3,22 @@ import TestSupport
 import Testing
 import Wire
 
-@Suite struct BlockFileTests {
-  private static let header = BlockFile.header(bootID: "0b6d-9f1e")
+@Suite struct SavedBlocksTests {
+  private static let header = SavedBlocks.header(bootID: "0b6d-9f1e")
   private static let record = Block.Record(
     network: IPNetwork("203.0.113.7")!, since: Timestamp(nanoseconds: 1_700_000_000_123_456_789),
     until: Timestamp(nanoseconds: 1_700_086_400_000_000_000), methods: [.nftables, .hostsDeny], port: 23,
     transport: .tcp,
     modeName: "atcp", reason: "SYN scan of port 23")
 
-  private static func parse(_ text: String) -> BlockFile.Contents { BlockFile.parse(Array(text.utf8)) }
+  private static func parse(_ text: String) -> SavedBlocks.Contents { SavedBlocks.parse(Array(text.utf8)) }
 
   @Test func oneLine() {
     #expect(
-      BlockFile.line(Self.record)
+      SavedBlocks.line(Self.record)
         == "+\t203.0.113.7\t1700000000123456789\t1700086400000000000\tnftables,hosts.deny\t23\tTCP\tatcp\tSYN scan of port 23\n"
     )
-    #expect(BlockFile.line(released: IPNetwork("2001:db8::/64")!) == "-\t2001:db8::/64\n")
+    #expect(SavedBlocks.line(released: IPNetwork("2001:db8::/64")!) == "-\t2001:db8::/64\n")
   }
 
   @Test func roundTrip() {
@@ -31,7 +31,7 @@ import Wire
         random.chance(50)
         ? IPNetwork(IPAddress(v4: number), length: 30)! : IPNetwork(IPAddress(high: 1, low: UInt64(number)))
       if random.chance(30) {
-        text += BlockFile.line(released: network)
+        text += SavedBlocks.line(released: network)
         model[network] = nil
         continue
       }
@@ -43,7 +43,7 @@ import Wire
         transport: random.chance(50) ? .tcp : .udp, modeName: ["atcp", "operator", ""].randomElement(using: &random)!,
         reason: ["", "SYN scan", "Größe", "a  b "].randomElement(using: &random)!,
         evidence: ["", "", "classic syn TCP 23 1"].randomElement(using: &random)!)
-      text += BlockFile.line(record)
+      text += SavedBlocks.line(record)
       model[network] = record
     }
     let contents = Self.parse(text)
@@ -54,17 +54,17 @@ import Wire
   @Test func aReasonStaysOnItsLine() {
     var record = Self.record
     record.reason = "a\tb\nc\r\nd\re f"
-    let line = BlockFile.line(record)
+    let line = SavedBlocks.line(record)
     #expect(line.utf8.count { $0 == 0x0a } == 1)
     #expect(Self.parse(Self.header + line).records[record.network]?.reason == "a b c  d e f")
   }
 
   /// What a power cut may leave: the last line in part. A release cut short could name another host.
   @Test func aTornLastLine() {
-    let whole = Self.header + BlockFile.line(Self.record)
+    let whole = Self.header + SavedBlocks.line(Self.record)
     for last in [
-      BlockFile.line(released: IPNetwork("203.0.113.77")!),
-      BlockFile.line(Self.record).replacing("113.7\t", with: "113.8\t"),
+      SavedBlocks.line(released: IPNetwork("203.0.113.77")!),
+      SavedBlocks.line(Self.record).replacing("113.7\t", with: "113.8\t"),
     ] {
       for length in 1..<last.utf8.count {
         let contents = Self.parse(whole + String(last.utf8.prefix(length))!)
@@ -85,7 +85,7 @@ import Wire
       "*\t203.0.113.7", "++\t203.0.113.9\t1\t-\t-\t0\tTCP\tatcp\t",
     ])
   func foreign(line: String) {
-    let contents = Self.parse(Self.header + BlockFile.line(Self.record) + line + "\n")
+    let contents = Self.parse(Self.header + SavedBlocks.line(Self.record) + line + "\n")
     #expect(contents.damagedLines == 1 && contents.records == [Self.record.network: Self.record] && contents.lines == 3)
   }
 
@@ -93,9 +93,9 @@ import Wire
     #expect(Self.parse("").records.isEmpty && Self.parse("").damagedLines == 0)
     #expect(Self.parse("\n\n\n").damagedLines == 0)
     var random = SeededGenerator(seed: 15)
-    for _ in 0..<50 { #expect(BlockFile.parse(random.bytes(500)).records.isEmpty) }
+    for _ in 0..<50 { #expect(SavedBlocks.parse(random.bytes(500)).records.isEmpty) }
     // Without its first line the boot is unknown, and the rest holds.
-    let headless = Self.parse(BlockFile.line(Self.record))
+    let headless = Self.parse(SavedBlocks.line(Self.record))
     #expect(headless.bootID == nil && headless.records.count == 1)
     // A format of the future is not ours to read.
     #expect(Self.parse("portsentry-blocks 10 x\n").damagedLines == 1)
@@ -106,9 +106,9 @@ import Wire
     var record = Self.record
     for number in 0..<100_000 as Range<UInt32> {
       record.network = IPNetwork(IPAddress(v4: 0x0a00_0000 | number))
-      text += Array(BlockFile.line(record).utf8)
+      text += Array(SavedBlocks.line(record).utf8)
     }
-    let contents = BlockFile.parse(text)
+    let contents = SavedBlocks.parse(text)
     #expect(contents.records.count == 100_000 && contents.damagedLines == 0 && contents.lines == 100_001)
   }
 }

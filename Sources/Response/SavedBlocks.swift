@@ -5,7 +5,7 @@ import Wire
 /// `+ TAB network TAB since TAB until TAB methods TAB port TAB transport TAB mode TAB reason TAB evidence`, times in
 /// nanoseconds since the epoch, `-` for no end, no TAB and no evidence where there is none; `- TAB network` for a release. The first line names the format and the kernel's boot:
 /// `portsentry-blocks 1 BOOT-ID`, because after a reboot the administrator's commands must be run again.
-package enum BlockFile {
+package enum SavedBlocks {
   package static func header(bootID: String) -> String { "portsentry-blocks 1 \(bootID)\n" }
 
   /// Adds the line for a block made.
@@ -89,7 +89,7 @@ package enum BlockFile {
     var reason = ""
     var evidence = ""
 
-    static func take(_ bytes: ArraySlice<UInt8>, _ last: inout String) -> String {
+    static func intern(_ bytes: ArraySlice<UInt8>, _ last: inout String) -> String {
       if !last.utf8.elementsEqual(bytes) { last = text(bytes) }
       return last
     }
@@ -120,14 +120,14 @@ package enum BlockFile {
       guard until != nil || end.elementsEqual("-".utf8), let methods = methods(field()), let port = number(field()),
         let port = UInt16(exactly: port), let transport = transport(field())
       else { return false }
-      let mode = Texts.take(field(), &texts.mode)
+      let mode = Texts.intern(field(), &texts.mode)
       guard rest != nil else { return false }
-      let reason = Texts.take(field(), &texts.reason)
+      let reason = Texts.intern(field(), &texts.reason)
       guard let evidence = rest ?? .some([]), !evidence.contains(tab) else { return false }
       records[network] = Block.Record(
         network: network, since: Timestamp(nanoseconds: since), until: until.map(Timestamp.init(nanoseconds:)),
         methods: methods, port: port, transport: transport, modeName: mode, reason: reason,
-        evidence: Texts.take(evidence, &texts.evidence))
+        evidence: Texts.intern(evidence, &texts.evidence))
       return true
     default:
       return false
