@@ -50,11 +50,11 @@ extension Sentry {
     do throws(Errno) {
       ignoring.allowed = Allowances(parsing: try Files.read(path, limit: 1 << 20), now: Clock.now)
     } catch {
-      if !error.isMissing { note("\(error): nobody is allowed any more", isError: true) }
+      if !error.isMissing { say("\(error): nobody is allowed any more", isError: true) }
       return
     }
     guard !ignoring.allowed.entries.isEmpty else { return }
-    note("\(Units.plural(ignoring.allowed.entries.count, "allowed network")) of before")
+    say("\(Units.plural(ignoring.allowed.entries.count, "allowed network")) of before")
     adoptIgnored()
   }
 
@@ -77,7 +77,7 @@ extension Sentry {
     adoptIgnored()
     decide(.allowed(network))
     let length = seconds.map { "for \(Term.text(.seconds($0)))" } ?? "until `portsentry allow --end \(network)`"
-    note("\(network) is allowed \(length), by operator")
+    say("\(network) is allowed \(length), by operator")
     var text = "\(network) is allowed \(length)"
     if !lifted.isEmpty { text += "; no longer blocked: \(lifted.prefix(10).joined(separator: ", "))" }
     if lifted.count > 10 { text += " and \(lifted.count - 10) more" }
@@ -97,7 +97,7 @@ extension Sentry {
     }
     let failure = saveAllowed()
     adoptIgnored()
-    note("\(network) is no longer allowed, by operator")
+    say("\(network) is no longer allowed, by operator")
     return ControlReply(
       "\(network) is no longer allowed\n" + (failure.map { "It would be again after a restart: \($0)\n" } ?? ""))
   }
@@ -106,8 +106,8 @@ extension Sentry {
   func expireAllowed() {
     let over = ignoring.allowed.removeExpired(at: Clock.now)
     guard !over.isEmpty else { return }
-    for entry in over { note("\(entry.network) is no longer allowed: its time is over") }
-    if let failure = saveAllowed() { note(failure, isError: true) }
+    for entry in over { say("\(entry.network) is no longer allowed: its time is over") }
+    if let failure = saveAllowed() { say(failure, isError: true) }
     adoptIgnored()
   }
 

@@ -35,8 +35,8 @@ final class Scribe {
 
   func say(_ line: LogLine) { log.write(line, at: Clock.now) }
 
-  func note(_ text: String, isError: Bool = false) {
-    say(isError ? .error(text, in: dialect) : .note(text, in: dialect))
+  func say(_ text: String, isError: Bool = false) {
+    say(isError ? .error(text, in: dialect) : .notice(text, in: dialect))
   }
 
   /// Says a line about a probe with the name of its source.
@@ -143,7 +143,7 @@ final class Scribe {
   }
 
   /// 2.x's event line, in the log where that is spoken and in the history where it is kept.
-  func record(_ probe: Probe, _ result: ScanResult?) {
+  func sayEvent(_ probe: Probe, _ result: ScanResult?) {
     let isLogged = logsEvent(of: probe)
     guard isLogged || history != nil else { return }
     whenNamed(probe) { name in

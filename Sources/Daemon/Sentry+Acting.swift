@@ -40,7 +40,7 @@ extension Sentry {
     case .alert(let probe): scribe.alert(probe)
     case .alreadyBlocked(let probe): scribe.alreadyBlocked(probe)
     case .responseIsOff(let probe): scribe.say(.ignoringResponse(probe.transport), after: probe)
-    case .record(let probe, let result): scribe.record(probe, result)
+    case .event(let probe, let result): scribe.sayEvent(probe, result)
     case .list(let entry, let probe, let isListed):
       if isListed { blockedFiles.add(entry) }
       scribe.list(entry, probe)
@@ -72,7 +72,7 @@ extension Sentry {
   private func lift(_ records: [Block.Record], _ reason: ReleaseReason) {
     let lifted = blocker.lift(records)
     if let (reason, count) = lifted.setsFailed {
-      note("nftables: \(reason); \(count) hosts may stay blocked until their time is over", isError: true)
+      say("nftables: \(reason); \(count) hosts may stay blocked until their time is over", isError: true)
       deadlines.reconcileSoon()
     }
     for (record, problems) in zip(records, lifted.problems) {
@@ -98,7 +98,7 @@ extension Sentry {
         }
       case .restore(let network):
         if result.outcome != .succeeded {
-          note("Host \(network) could not be blocked again: `\(result.command)` \(result.outcome)", isError: true)
+          say("Host \(network) could not be blocked again: `\(result.command)` \(result.outcome)", isError: true)
         }
       }
     }
@@ -113,12 +113,12 @@ extension Sentry {
       switch effect {
       case .took(let means): say(.blocked(block.network, by: means, in: dialect))
       case .failed(let why):
-        note("\(block.network) could not be blocked as a whole: \(why); its members are", isError: true)
+        say("\(block.network) could not be blocked as a whole: \(why); its members are", isError: true)
       default: break
       }
     case .longer(let block, _, _):
       guard case .failed(let why) = effect else { return }
-      note("\(block.network) stays blocked only until the trial would have ended: \(why)", isError: true)
+      say("\(block.network) stays blocked only until the trial would have ended: \(why)", isError: true)
     }
   }
 
@@ -132,7 +132,7 @@ extension Sentry {
       scribe.say(.hostsDenyFailed(path, reason: reason, in: dialect), after: job.probe)
     case .unfit(let command, let problem):
       scribe.say(.commandFailed(command, runCommand: false, reason: problem, in: dialect), after: job.probe)
-    case .failed(let reason): note(reason, isError: true)
+    case .failed(let reason): say(reason, isError: true)
     case .running, .lasts: break
     }
   }
@@ -158,14 +158,14 @@ extension Sentry {
     case .spared(let source, let reason): say(.refused(source, because: reason, in: dialect))
     case .unproven(let source): scribe.sayUnproven(source, isLiedTo: deception.state == .active)
     case .furtherUnproven(let count):
-      note("\(count) further sources scanned and are not blocked, because nothing proves that it was they")
+      say("\(count) further sources scanned and are not blocked, because nothing proves that it was they")
     case .notWidened(let prefix, let members, let refusal):
-      note("\(prefix) is not blocked as a whole, but \(members) addresses in it are: \(refusal)")
+      say("\(prefix) is not blocked as a whole, but \(members) addresses in it are: \(refusal)")
     case .couldNotBlock(let probe):
       let dialect = dialect
       scribe.say(probe) { .couldNotBlock(probe, name: $0, in: dialect) }
     case .trialOver(let count):
-      note(
+      say(
         "TRIAL OVER: nobody confirmed it. \(count) blocks were lifted, and nothing is blocked any more; what is seen is still logged. To block again, start anew, or say: portsentry confirm",
         isError: true)
     default: break

@@ -16,7 +16,7 @@ extension Sentry {
       decisions.remember(try ledger.offenders.load(now: now))
       let contents = try ledger.blocks.load()
       if contents.damagedLines > 0 {
-        note("\(ledger.blocks.path): \(contents.damagedLines) lines could not be read and were left out", isError: true)
+        say("\(ledger.blocks.path): \(contents.damagedLines) lines could not be read and were left out", isError: true)
       }
       let isReboot = contents.bootID != BlockStore.bootID
       let (byCommand, over) = decisions.restore(contents.records.values, at: now)
@@ -30,9 +30,9 @@ extension Sentry {
       {
         try ledger.blocks.rewrite(decisions.table)
       }
-      if count > 0 { note("\(count) blocks of before are in force again") }
+      if count > 0 { say("\(count) blocks of before are in force again") }
     } catch {
-      note("\(error): blocks will not survive a restart", isError: true)
+      say("\(error): blocks will not survive a restart", isError: true)
     }
     blockedFiles.change()
     reconcile()
@@ -42,7 +42,7 @@ extension Sentry {
 
   private func runAgain(_ block: Block) {
     guard let problem = blocker.runAgain(block) else { return }
-    note("Host \(block.network) could not be blocked again: \(problem)", isError: true)
+    say("Host \(block.network) could not be blocked again: \(problem)", isError: true)
   }
 
   /// The first start after a predecessor: its blocked hosts become blocks of ours.
@@ -53,7 +53,7 @@ extension Sentry {
     for transport in TransportProtocol.allCases where plan.configuration.response.action(for: transport) == .block {
       guard let file = layout.paths[transport], let bytes = try? Files.read(file, limit: 256 << 20) else { continue }
       let (entries, problem) = BlockedFile.decode(bytes)
-      if let problem { note("\(file): \(problem)", isError: true) }
+      if let problem { say("\(file): \(problem)", isError: true) }
       // Older than this boot: its routes and rules are gone.
       let isBeforeBoot = (Files.stamp(file)?.modified ?? 0) < Clock.now.nanoseconds - Clock.monotonic
       for entry in entries {
@@ -62,7 +62,7 @@ extension Sentry {
         taken += 1
       }
     }
-    if taken > 0 { note("\(taken) blocked hosts were taken over from \(path)") }
+    if taken > 0 { say("\(taken) blocked hosts were taken over from \(path)") }
   }
 
   /// Compares the block table with what the kernel and hosts.deny hold, and mends the difference.
@@ -71,12 +71,12 @@ extension Sentry {
     if deception.state != .off, deception.state != .active { refreshTrap() }
     do throws(ResponderError) {
       let mended = try blocker.mend(decisions.table, isFirst: !comparison.hasStarted, at: Clock.now)
-      if mended > 0 { note("\(mended) blocks had been lifted or added by somebody else and were put right") }
-      if comparison.outage.ends() { note("blocks are in force again") }
+      if mended > 0 { say("\(mended) blocks had been lifted or added by somebody else and were put right") }
+      if comparison.outage.ends() { say("blocks are in force again") }
     } catch {
       deadlines.reconcileFailed(at: Clock.monotonic)
       if comparison.outage.begins() {
-        note("blocks cannot be compared with what is in force: \(error); tried again every five seconds", isError: true)
+        say("blocks cannot be compared with what is in force: \(error); tried again every five seconds", isError: true)
       }
     }
   }
@@ -102,7 +102,7 @@ extension Sentry {
       responded.removeAll { decisions.table[IPNetwork($0.address)] != nil }
     }
     for problem in blockedFiles.write(layout, hosts: hosts, responded: responded, at: now) {
-      note(problem, isError: true)
+      say(problem, isError: true)
     }
   }
 
@@ -111,7 +111,7 @@ extension Sentry {
     for (path, entries) in blockedFiles.takeAdded(layout, at: now) where blockedFiles.canAppend(to: path) {
       // What somebody has done to the file meanwhile comes first.
       rereadBlockedFiles()
-      if let problem = blockedFiles.append(entries, to: path, layout.dialect, at: now) { note(problem, isError: true) }
+      if let problem = blockedFiles.append(entries, to: path, layout.dialect, at: now) { say(problem, isError: true) }
     }
   }
 

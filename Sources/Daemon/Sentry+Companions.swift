@@ -69,8 +69,8 @@ extension Sentry {
     switch companions.notify?.advance(now: Clock.monotonic, time: Clock.now) {
     case nil: break
     case .failed(let why):
-      note("NOTIFY: a message could not be sent: \(why); it is tried again, and watching goes on", isError: true)
-    case .worksAgain: note("NOTIFY: messages are sent again")
+      say("NOTIFY: a message could not be sent: \(why); it is tried again, and watching goes on", isError: true)
+    case .worksAgain: say("NOTIFY: messages are sent again")
     }
   }
 
@@ -78,9 +78,9 @@ extension Sentry {
     guard let console = companions.console, let notice = console.advance(now: Clock.monotonic) else { return }
     let place = plan.configuration.recording.consoleListen.map { "\($0)" } ?? ""
     switch notice {
-    case .started: note("The page is served on \(place); `portsentry console --url` shows the way in")
+    case .started: say("The page is served on \(place); `portsentry console --url` shows the way in")
     case .ended(let why):
-      note("the page on \(place) is not served: \(why); it is tried again, and watching goes on", isError: true)
+      say("the page on \(place) is not served: \(why); it is tried again, and watching goes on", isError: true)
     }
   }
 

@@ -74,7 +74,7 @@ extension Sentry {
     guard case .confirmed(let kept) = decide(.confirmTrial) else {
       return ControlReply(exitCode: 1, "there is no trial to confirm\n")
     }
-    note("The trial was confirmed: \(kept) blocks stay in force, and blocking goes on")
+    say("The trial was confirmed: \(kept) blocks stay in force, and blocking goes on")
     return ControlReply("confirmed: \(kept) blocks stay in force, and blocking goes on\n")
   }
 
@@ -97,7 +97,7 @@ extension Sentry {
         let settings = plan.sensorSettings(options)
         link.update { $0.settings = settings }
         refreshTrap()
-        note("Watching \(transport.name) too, in mode \(name), by a second call")
+        say("Watching \(transport.name) too, in mode \(name), by a second call")
         return ControlReply(
           "the running sentry (process \(Version.processID)) watches \(transport.name) too, in mode \(name)\n")
       }

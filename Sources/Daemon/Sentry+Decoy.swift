@@ -69,7 +69,7 @@ extension Sentry {
     do throws(ResponderError) {
       try blocker.setTrap(trap)
       deception.trap = trap
-      if case .failed = deception.state { note("strangers are deceived again") }
+      if case .failed = deception.state { say("strangers are deceived again") }
       deception.state = .active
       refreshGate()
       decoysChanged()
@@ -105,7 +105,7 @@ extension Sentry {
           && decisions.trial?.isOver != true)
     } catch {
       deception.gate = nil
-      note(
+      say(
         "\(error): a few packets may pass between the proof and the block, since no eBPF program can shut the source out at once"
       )
     }
@@ -118,7 +118,7 @@ extension Sentry {
     deception.trap = nil
     if deception.state == .failed(reason) { return }
     deception.state = .failed(reason)
-    note(
+    say(
       "NO DECEPTION: \(reason). Unused ports answer as closed, and whoever may be forged is only logged until he proves himself",
       isError: true)
   }
@@ -128,7 +128,7 @@ extension Sentry {
     guard deception.trap != nil else { return }
     deception.trap = nil
     do throws(ResponderError) { try blocker.setTrap(nil) } catch {
-      note(
+      say(
         "the rules that deceive strangers could not be removed: \(error); without the decoy they do nothing",
         isError: true)
     }
@@ -142,7 +142,7 @@ extension Sentry {
       deception.doors = (decoy.v4, decoy.v6)
       deception.group = decoy.group
       if let failure = decoy.yieldFailure {
-        note(
+        say(
           "\(failure): a service that does not set SO_REUSEADDR cannot take a port while a stranger holds a connection to its decoy"
         )
       }
@@ -170,7 +170,7 @@ extension Sentry {
         try visibility.test?.value.watch(fresh)
       }
     } catch {
-      note(
+      say(
         "\(error): a flood of half-open connections may tell decoys from services, since their queue cannot be made longer"
       )
     }
@@ -203,11 +203,11 @@ extension Sentry {
       let news = deception.doubtsLost.advance(to: lost)
       if news > 0 {
         keep(.lost(.doubts, count: news, at: Clock.now))
-        note("more sources were doubted than there is room for (\(news) packets): everybody is deceived for a while")
+        say("more sources were doubted than there is room for (\(news) packets): everybody is deceived for a while")
       }
     }
     let refused = deception.contactDrops.advance(to: deception.contacts.value.refused)
-    if refused > 0 { note("\(refused) connections to decoys came faster than they could be taken", isError: true) }
+    if refused > 0 { say("\(refused) connections to decoys came faster than they could be taken", isError: true) }
   }
 }
 

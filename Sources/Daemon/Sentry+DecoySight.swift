@@ -50,7 +50,7 @@ extension Sentry {
       do throws(Errno) {
         visibility.test = Owned(try DecoyTest.open(listeners: deception.group?.listeners ?? []))
       } catch {
-        note("\(error): whether a firewall of this host hides the decoys is told by strangers' packets alone")
+        say("\(error): whether a firewall of this host hides the decoys is told by strangers' packets alone")
       }
     }
     // A bridge that is new, or filtered only now.
@@ -180,12 +180,12 @@ extension Sentry {
       let those = found.filter { $0.loss == loss }
       let known = Set(before.filter { $0.loss == loss }.map(\.way))
       guard those.contains(where: { !known.contains($0.way) }) else { continue }
-      note(
+      say(
         "DECOYS ARE HIDDEN by the firewall of this host\(Self.places(those)): \(Self.evidence(those)). Scanners cannot connect to decoys, so no address is verified and nobody is blocked. \(Self.help(loss, visibility.chains))",
         isError: true)
     }
     let gone = before.filter { old in !found.contains { $0.way == old.way } }
-    if !gone.isEmpty { note("decoys are visible again\(Self.places(gone))") }
+    if !gone.isEmpty { say("decoys are visible again\(Self.places(gone))") }
   }
 
   /// ` on lan0 (IPv4, IPv6)`.

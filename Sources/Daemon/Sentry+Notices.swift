@@ -14,29 +14,29 @@ extension Sentry {
     for notice in link.takeNotices() {
       switch notice {
       case .interfaceMissing(let name):
-        note("interface \(name) does not exist: nothing is seen on it until it appears", isError: true)
-      case .interfaceWatched(let name): note("interface \(name) has appeared and is watched")
+        say("interface \(name) does not exist: nothing is seen on it until it appears", isError: true)
+      case .interfaceWatched(let name): say("interface \(name) has appeared and is watched")
       case .nothingToWatch:
-        note("no interface to watch is up: NOTHING IS SEEN until one is", isError: true)
+        say("no interface to watch is up: NOTHING IS SEEN until one is", isError: true)
         keep(.blind(at: Clock.now))
       case .watchingAgain:
-        note("an interface is up: watching")
+        say("an interface is up: watching")
         keep(.seeing(at: Clock.now))
       case .ringOverflow(let count):
-        note(
+        say(
           "\(count) packets were lost in the kernel, because they came faster than they could be looked at",
           isError: true)
         keep(.lost(.ring, count: count, at: Clock.now))
       case .sampling(let shift):
-        note(
+        say(
           shift > 0
             ? "so many packets touch services that only some of their sources are looked at; touches of other ports are all seen"
             : "all sources that touch services are looked at again")
       case .listenerFailed(let transport, let port, let error):
         failed.append(Endpoint(transport, .unspecified, port))
         say(.couldNotBind(transport, port: port, in: dialect))
-        if options.level < .notice { note("\(error)") }
-      case .trouble(let error, let consequence): note("\(error): \(consequence)", isError: true)
+        if options.level < .notice { say("\(error)") }
+      case .trouble(let error, let consequence): say("\(error): \(consequence)", isError: true)
       }
     }
     return failed
@@ -47,16 +47,16 @@ extension Sentry {
     for notice in recorder.takeNotices() {
       switch notice {
       case .journalFailed(let error):
-        note("\(error): nothing more is kept in the journal until that is mended; all else goes on", isError: true)
+        say("\(error): nothing more is kept in the journal until that is mended; all else goes on", isError: true)
       case .journalRecovered(let lost):
-        note("the journal is written again; \(lost == 0 ? "nothing was" : "\(lost) records were") lost")
+        say("the journal is written again; \(lost == 0 ? "nothing was" : "\(lost) records were") lost")
       case .journalReplaced(let kept):
         let place = kept.map { "it is kept as \($0)" } ?? "it could not be moved"
-        note("the journal was damaged: \(place), and a new one is begun", isError: true)
+        say("the journal was damaged: \(place), and a new one is begun", isError: true)
       case .fileChanged(let path, let change): say(.eventFile(path, change, in: dialect))
       case .metricsFailed(let path, let error?):
-        note("cannot write \(path): \(error.reason); metrics are old", isError: true)
-      case .metricsFailed(let path, nil): note("\(path) is written again")
+        say("cannot write \(path): \(error.reason); metrics are old", isError: true)
+      case .metricsFailed(let path, nil): say("\(path) is written again")
       }
     }
   }

@@ -14,7 +14,7 @@ extension Sentry {
       recorder.update(settings)
     } else if !settings.keepsNothing {
       do throws(Errno) { companions.recorder = try Recorder(settings) } catch {
-        note("\(error): nothing is kept in the journal", isError: true)
+        say("\(error): nothing is kept in the journal", isError: true)
       }
     }
   }
@@ -29,7 +29,7 @@ extension Sentry {
 
   func lookUpNames() {
     do throws(Errno) { try scribe.look(up: plan.configuration.resolveHost) } catch {
-      note("cannot look up names: \(error); addresses are written alone", isError: true)
+      say("cannot look up names: \(error); addresses are written alone", isError: true)
     }
   }
 
@@ -43,7 +43,7 @@ extension Sentry {
     ignoring.stamp = stamp
     do throws(Errno) {
       let (networks, problems) = IgnoreFile.parse(try Files.read(path, limit: 16 << 20), path: path)
-      for problem in problems { note("\(problem)", isError: problem.severity == .error) }
+      for problem in problems { say("\(problem)", isError: problem.severity == .error) }
       ignoring.file = networks
     } catch {
       // As 1.2: an ignore file that is gone ignores nobody. The safe list still holds.
@@ -68,19 +68,19 @@ extension Sentry {
       decide(.safe(safe))
       if comparison.hasStarted { refreshTrap() }
     } catch {
-      note("cannot find out gateways and addresses: \(error); what was known before stays protected", isError: true)
+      say("cannot find out gateways and addresses: \(error); what was known before stays protected", isError: true)
     }
   }
 
   /// HUP: new settings, all or nothing.
   func reload() {
     let new = Plan.make(options)
-    for problem in new.diagnostics { note("\(problem)", isError: problem.severity == .error) }
+    for problem in new.diagnostics { say("\(problem)", isError: problem.severity == .error) }
     if new.hasErrors {
-      note("the new configuration has errors: the old settings stay in force", isError: true)
+      say("the new configuration has errors: the old settings stay in force", isError: true)
     } else {
       adopt(new)
-      note("configuration read again: \(plan.configurationPath ?? "built-in settings")")
+      say("configuration read again: \(plan.configurationPath ?? "built-in settings")")
     }
     notifyReady()
   }
@@ -120,7 +120,7 @@ extension Sentry {
     next.logDialect = plan.logDialect
     next.configuration.controlSocket = plan.configuration.controlSocket
     if next.configuration.stateDirectory != plan.configuration.stateDirectory {
-      note("STATE_DIR is taken over at the next start only", isError: true)
+      say("STATE_DIR is taken over at the next start only", isError: true)
       next.configuration.stateDirectory = plan.configuration.stateDirectory
     }
     next.foreign.state = plan.foreign.state

@@ -22,7 +22,7 @@ extension Sentry {
         // 1.2 forgot a port in use for ever; here it is watched again as soon as nothing serves it.
         if served.contains(port) {
           if dialect == .native { continue }
-          note("\(transport.name) port \(port) is in use and will not be monitored while it is")
+          say("\(transport.name) port \(port) is in use and will not be monitored while it is")
         } else if dialect == .classic {
           say(.listening(mode, transport, port: port, in: dialect))
         }
@@ -57,7 +57,7 @@ extension Sentry {
 
   func announceTrial() {
     guard let trial = decisions.trial else { return }
-    note(
+    say(
       "TRIAL: every block made from now on is lifted in \(Term.text(trial.duration)), and none is made after, unless you say: portsentry confirm"
     )
   }

@@ -191,7 +191,7 @@ package final class Sentry {
     setUpRecorder()
     setUpNotify()
     keep(.started(at: started))
-    for problem in plan.diagnostics { note("\(problem)", isError: problem.severity == .error) }
+    for problem in plan.diagnostics { say("\(problem)", isError: problem.severity == .error) }
     lookUpNames()
     refreshSafeList()
     let failed = takeNotices()
@@ -293,7 +293,7 @@ package final class Sentry {
     if count == 2048 { link.toSentry.signal() }
     let lost = intake.drops.advance(to: intake.refused)
     if lost > 0 {
-      note("\(lost) probes were lost, because they came faster than they could be written", isError: true)
+      say("\(lost) probes were lost, because they came faster than they could be written", isError: true)
       keep(.lost(.queue, count: lost, at: Clock.now))
     }
   }
@@ -341,7 +341,7 @@ package final class Sentry {
       case SIGHUP:
         door.notifier.reloading()
         reload()
-      case SIGUSR1: for line in statusText().byteLines { note(String(line)) }
+      case SIGUSR1: for line in statusText().byteLines { say(String(line)) }
       default: door.isEnding = true
       }
     }
@@ -371,7 +371,7 @@ package final class Sentry {
 
   func say(_ line: LogLine) { scribe.say(line) }
 
-  func note(_ text: String, isError: Bool = false) { scribe.note(text, isError: isError) }
+  func say(_ text: String, isError: Bool = false) { scribe.say(text, isError: isError) }
 
   /// Hands an event to whoever keeps it, and to whoever tells of it. Never waits.
   func keep(_ event: Journal.Event) {
@@ -387,7 +387,7 @@ package final class Sentry {
   }
 
   private func sayNews(_ news: News?) {
-    if let news { note(news.text, isError: news.isError) }
+    if let news { say(news.text, isError: news.isError) }
   }
 }
 

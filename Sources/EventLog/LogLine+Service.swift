@@ -5,7 +5,7 @@ import Wire
 
 extension LogLine {
   /// Something the administrator should know that has no words of its own.
-  package static func note(_ text: String, in dialect: LogDialect) -> LogLine { admin(text, in: dialect) }
+  package static func notice(_ text: String, in dialect: LogDialect) -> LogLine { admin(text, in: dialect) }
 
   /// Something went wrong that has no words of its own: what is lost and how to mend it.
   package static func error(_ text: String, in dialect: LogDialect) -> LogLine {
@@ -103,7 +103,7 @@ extension LogLine {
       return self.error(
         "\(lost) lines for \(path) were left out: more than FILE_RATE allows came within a minute", in: dialect)
     case .putAside(let lost):
-      return note(
+      return notice(
         "\(path) has reached FILE_SIZE and is now \(path).old; \(lost) older lines are gone", in: dialect)
     }
   }
@@ -114,14 +114,14 @@ extension LogLine {
     case .failed(let error):
       return self.error("cannot write \(path): \(error.reason); events are missing in it", in: dialect)
     case .recovered(let lost):
-      return note("\(path) is written again; \(lost == 0 ? "nothing was" : "\(lost) lines were") lost", in: dialect)
+      return notice("\(path) is written again; \(lost == 0 ? "nothing was" : "\(lost) lines were") lost", in: dialect)
     case .overflowed(let lost):
       return self.error("\(lost) lines for \(path) were lost: more came than could be kept", in: dialect)
     case .limited(let lost):
       return self.error(
         "\(lost) lines for \(path) were left out: more than FILE_RATE allows came within a minute", in: dialect)
     case .putAside(let lost):
-      return note(
+      return notice(
         "\(path) has reached FILE_SIZE and is now \(path).old; \(lost) older lines are gone", in: dialect)
     }
   }

@@ -387,7 +387,7 @@ private func probe(_ source: String = "203.0.113.1") -> Probe {
   @Test func `1.2 has a line for each detection, 2.x for each event, people for neither`() throws {
     func speak(_ scribe: Scribe) {
       scribe.alert(probe())
-      scribe.record(probe(), .waiting)
+      scribe.sayEvent(probe(), .waiting)
     }
     let classic = try written(.classic, speak)
     #expect(classic == ["attackalert: TCP SYN/Normal scan from host: 203.0.113.1/203.0.113.1 to TCP port: 23"])
@@ -418,7 +418,7 @@ private func probe(_ source: String = "203.0.113.1") -> Probe {
     try inFolder { folder in
       let scribe = Scribe(LogSink([], level: .notice), in: .native, linesPerMinute: 0)
       scribe.keep(Owned(HistoryFile(path: folder + "/history", form: .both)))
-      scribe.record(probe(), .blocked)
+      scribe.sayEvent(probe(), .blocked)
       scribe.list(
         Responded.Entry(address: address("203.0.113.1"), time: start, port: 23, transport: .tcp), probe())
       scribe.flush()

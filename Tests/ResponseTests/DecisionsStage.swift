@@ -127,7 +127,7 @@ struct Stage {
     case .alert(let probe): "tells of \(Cast.name(probe.source))"
     case .alreadyBlocked(let probe): "\(Cast.name(probe.source)) is blocked already"
     case .responseIsOff: "says that it lets it be"
-    case .record(let probe, let result): "writes \(Cast.name(probe.source)) down\(result.map { " as \($0)" } ?? "")"
+    case .event(let probe, let result): "writes \(Cast.name(probe.source)) down\(result.map { " as \($0)" } ?? "")"
     case .list(let entry, _, let isListed): "\(isListed ? "lists" : "cannot list") \(Cast.name(entry.address))"
     case .proven(let source, _): "\(Cast.name(source)) is proven"
     case .sayVerdict(let verdict): "says the verdict on \(Cast.name(verdict.source))"

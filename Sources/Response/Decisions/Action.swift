@@ -16,7 +16,7 @@ extension Decisions {
     /// 1.2's line that BLOCK 0 lets it be.
     case responseIsOff(Probe)
     /// 2.x's event line, and what the history keeps.
-    case record(Probe, ScanResult?)
+    case event(Probe, ScanResult?)
     /// A responded host for the blocked files and 1.2's history.
     ///
     /// - Parameter isListed: false where there was no room in the list.

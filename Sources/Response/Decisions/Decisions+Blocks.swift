@@ -8,7 +8,7 @@ extension Decisions {
   /// BLOCK 1 and 2: decides, and begins the steps.
   mutating func respond(_ probe: Probe, _ action: BlockAction, _ grounds: Grounds) {
     if retries.holds(probe.source, at: here.monotonic) {
-      act(.record(probe, .failed))
+      act(.event(probe, .failed))
       return
     }
     let repeats = offenders.repeats(of: IPNetwork(probe.source), at: here.time)
@@ -53,7 +53,7 @@ extension Decisions {
     if isNews(of: key) { act(.refused(probe, because: "\(refusal)")) }
     suspects.refuse(probe.source, because: "\(refusal)")
     unproven.remove(probe.source)
-    act(.record(probe, .failed))
+    act(.event(probe, .failed))
   }
 
   private func steps(_ block: Block, _ action: BlockAction) -> [Attempt.Step] {
@@ -167,7 +167,7 @@ extension Decisions {
     } else {
       retries.note(job.probe.source, for: Self.retryAfter, at: here.monotonic)
     }
-    act(.record(job.probe, isDone ? .blocked : .failed))
+    act(.event(job.probe, isDone ? .blocked : .failed))
   }
 
   /// Lifts a block again whose source has become what is never blocked while a command was running.

@@ -18,7 +18,7 @@ extension Decisions {
     if probe.isIgnored {
       probe.isTriggered = false
       counters.ignored += 1
-      act(.record(probe, nil))
+      act(.event(probe, nil))
       return
     }
     if probe.technique == .connect, probe.transport == .tcp,
@@ -29,14 +29,14 @@ extension Decisions {
     }
     guard probe.isTriggered else {
       counters.untriggered += 1
-      act(.record(probe, nil))
+      act(.event(probe, nil))
       return
     }
     counters.alerts += 1
     if jobs[probe.source] != nil {
       hold(probe)
     } else if probe.isOwnAddress, !settings.actsOnOwnAddress, settings.dialect != .classic {
-      act(.record(probe, .ownAddress))
+      act(.event(probe, .ownAddress))
     } else {
       answer(probe)
     }
@@ -48,7 +48,7 @@ extension Decisions {
       jobs[probe.source]!.held.append(probe)
     } else {
       act(.alert(probe))
-      act(.record(probe, .failed))
+      act(.event(probe, .failed))
     }
   }
 
@@ -59,7 +59,7 @@ extension Decisions {
     } else if isDone(probe) {
       act(.alert(probe))
       act(.alreadyBlocked(probe))
-      act(.record(probe, .blocked))
+      act(.event(probe, .blocked))
     } else {
       act(.alert(probe))
       weigh(probe, action)
@@ -77,7 +77,7 @@ extension Decisions {
         list(probe)
       }
     }
-    act(.record(probe, .logged))
+    act(.event(probe, .logged))
   }
 
   func key(_ probe: Probe) -> Responded.Key { key(probe.source, probe.transport) }
@@ -231,16 +231,16 @@ extension Decisions {
       // A proof by TCP does not turn a scan of UDP into one of TCP.
       guard policy.settings.action(for: grounds.accusation.transport) == .block, table.block(covering: address) == nil,
         jobs[address] == nil
-      else { return act(.record(probe, .waiting)) }
+      else { return act(.event(probe, .waiting)) }
       respond(probe, action, grounds)
     case .unproven:
       waitForProof(probe.source)
-      act(.record(probe, .waiting))
+      act(.event(probe, .waiting))
     case .spared:
       saySpared(probe.source)
-      act(.record(probe, .waiting))
+      act(.event(probe, .waiting))
     case .noVerdict:
-      act(.record(probe, .waiting))
+      act(.event(probe, .waiting))
     }
   }
 
