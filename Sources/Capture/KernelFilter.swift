@@ -86,7 +86,7 @@ package struct KernelFilter: Sendable, Equatable {
   /// How much of a packet is copied: the headers with all options, and a probe's payload.
   package static let snapLength: UInt32 = 176
   /// More addresses than this are not tested in the kernel, one after another, for each packet.
-  private static let addressLimit = 24
+  static let addressLimit = 24
 
   /// Whether the settings of a program fit in the kernel's memory for socket options varies; `ranges` says how finely
   /// the port sets are cut, at most that many ranges each (a coarser one lets more through).
@@ -148,10 +148,10 @@ package struct KernelFilter: Sendable, Equatable {
     return code.assemble()
   }
 
-  private static func ancillary(_ offset: Int32) -> UInt32 { UInt32(bitPattern: SKF_AD_OFF + offset) }
+  static func ancillary(_ offset: Int32) -> UInt32 { UInt32(bitPattern: SKF_AD_OFF + offset) }
 
   /// Where the fields of a transport header are, and how they are loaded: IPv4 has a header of some length, IPv6 here a fixed one.
-  private struct Transport {
+  struct Transport {
     let isV4: Bool
     /// Where the addresses are.
     var source: UInt32 { isV4 ? 12 : 8 }
@@ -164,7 +164,7 @@ package struct KernelFilter: Sendable, Equatable {
     func prepare(_ code: inout Assembler) { if isV4 { code.loadHeaderLength(at: 0) } }
   }
 
-  private func incomingV4(_ code: inout Assembler, _ limit: Int, accept: Label, drop: Label) {
+  func incomingV4(_ code: inout Assembler, _ limit: Int, accept: Label, drop: Label) {
     let header = Transport(isV4: true)
     let tcp = code.label()
     let udp = code.label()
@@ -201,7 +201,7 @@ package struct KernelFilter: Sendable, Equatable {
     sample(&code, sampled, accept: accept, drop: drop)
   }
 
-  private func incomingV6(_ code: inout Assembler, _ limit: Int, accept: Label, drop: Label) {
+  func incomingV6(_ code: inout Assembler, _ limit: Int, accept: Label, drop: Label) {
     let header = Transport(isV4: false)
     let tcp = code.label()
     let udp = code.label()
@@ -220,7 +220,7 @@ package struct KernelFilter: Sendable, Equatable {
     sample(&code, sampled, accept: accept, drop: drop)
   }
 
-  private func incomingTCP(
+  func incomingTCP(
     _ code: inout Assembler, _ header: Transport, _ ports: PortSet, _ limit: Int, accept: Label, sampled: Sampled,
     drop: Label
   ) {
@@ -238,18 +238,7 @@ package struct KernelFilter: Sendable, Equatable {
     code.place(bare)
     code.jump(.set, 0x02, to: judgesConnections ? answer : drop)
     if judgesConnections { code.jump(.set, 0x01, to: end) }
-    header.load(&code, .byte, 12)
-    code.and(0xf0)
-    code.jump(.unequal, 0x50, to: drop)
-    if header.isV4 {
-      code.load(.half, 2)
-      code.subtractIndex()
-    } else {
-      code.load(.half, 4)
-    }
-    code.jump(.unequal, 20, to: drop)
-    header.load(&code, .half, 2)
-    notEphemeral(&code, drop: drop)
+    bareACK(&code, header, drop: drop)
     code.place(opening)
     unlessServedThere(
       &code, specificTCP, v4: header.isV4, at: header.target, port: { header.load(&$0, .half, 2) }, served: notWanted)
@@ -283,7 +272,23 @@ package struct KernelFilter: Sendable, Equatable {
     code.jump(to: sampled.others)
   }
 
-  private func incomingUDP(
+  /// Falls through for an ACK without data and options, to a port that none of our own connections comes from.
+  private func bareACK(_ code: inout Assembler, _ header: Transport, drop: Label) {
+    header.load(&code, .byte, 12)
+    code.and(0xf0)
+    code.jump(.unequal, 0x50, to: drop)
+    if header.isV4 {
+      code.load(.half, 2)
+      code.subtractIndex()
+    } else {
+      code.load(.half, 4)
+    }
+    code.jump(.unequal, 20, to: drop)
+    header.load(&code, .half, 2)
+    notEphemeral(&code, drop: drop)
+  }
+
+  func incomingUDP(
     _ code: inout Assembler, _ header: Transport, _ ports: PortSet, _ limit: Int, accept: Label, drop: Label
   ) {
     guard watchesUDP else { return code.jump(to: drop) }
@@ -296,10 +301,10 @@ package struct KernelFilter: Sendable, Equatable {
 
   /// IP protocols that pass by the million where a host uses them at all, and say nothing where it does not: IGMP, IPIP, IPv6 in
   /// IPv4, GRE, ESP, AH, EIGRP, OSPF, PIM, VRRP, L2TP.
-  private static let carriers: [UInt32] = [2, 4, 41, 47, 50, 51, 88, 89, 103, 112, 115]
+  static let carriers: [UInt32] = [2, 4, 41, 47, 50, 51, 88, 89, 103, 112, 115]
 
   /// What is neither TCP nor UDP; the protocol number is loaded.
-  private func others(_ code: inout Assembler, _ header: Transport, accept: Label, sampled: Sampled, drop: Label) {
+  func others(_ code: inout Assembler, _ header: Transport, accept: Label, sampled: Sampled, drop: Label) {
     guard judgesOtherProtocols else { return code.jump(to: drop) }
     let icmp = code.label()
     let sctp = code.label()
@@ -325,13 +330,13 @@ package struct KernelFilter: Sendable, Equatable {
   }
 
   /// Where to jump with what may be too much.
-  private struct Sampled {
+  struct Sampled {
     let connections: Label
     let others: Label
   }
 
   /// - Parameter offset: where the address of the other end is.
-  private func sample(
+  func sample(
     _ code: inout Assembler, _ sampled: Sampled, by offset: UInt32 = 12, accept: Label, drop: Label
   ) {
     for (label, shift) in [(sampled.connections, sampling.connections), (sampled.others, sampling.others)] {
@@ -345,271 +350,5 @@ package struct KernelFilter: Sendable, Equatable {
       }
       code.jump(to: accept)
     }
-  }
-
-  /// Connections that we open and datagrams that we send from ports of the moment: remembered as flows. Answers of services.
-  private func sentV4(_ code: inout Assembler, _ limit: Int, accept: Label, drop: Label) {
-    let header = Transport(isV4: true)
-    localV4(&code, at: header.source, drop: drop)
-    code.load(.half, 6)
-    code.jump(.set, 0x1fff, to: drop)
-    code.load(.byte, 9)
-    sent(&code, header, servedUDPv4, tcpV4, limit, accept: accept, drop: drop)
-  }
-
-  private func sentV6(_ code: inout Assembler, _ limit: Int, accept: Label, drop: Label) {
-    let header = Transport(isV4: false)
-    localV6(&code, at: header.source, drop: drop)
-    code.load(.byte, 6)
-    sent(&code, header, servedUDPv6, tcpV6, limit, accept: accept, drop: drop)
-  }
-
-  /// The protocol number is loaded.
-  ///
-  /// - Parameter judged: ports of which it is wanted what this host answers: whether something serves them is known by that.
-  private func sent(
-    _ code: inout Assembler, _ header: Transport, _ served: PortSet, _ judged: PortSet, _ limit: Int, accept: Label,
-    drop: Label
-  ) {
-    let tcp = code.label()
-    let udp = code.label()
-    let sctp = code.label()
-    let sampled = Sampled(connections: code.label(), others: code.label())
-    header.prepare(&code)
-    if watchesUDP { code.jump(.equal, 17, to: udp) }
-    if watchesTCP { code.jump(.equal, 6, to: tcp) }
-    if judgesOtherProtocols { code.jump(.equal, 132, to: sctp) }
-    code.jump(to: drop)
-    code.place(tcp)
-    header.load(&code, .byte, 13)
-    code.and(0x16)
-    code.jump(.equal, 0x02, to: accept)
-    let accepts = code.label()
-    let refuses = code.label()
-    let isDecoys = code.label()
-    let answers = code.label()
-    code.jump(.equal, 0x12, to: accepts)
-    code.jump(.equal, 0x14, to: refuses)
-    code.jump(to: drop)
-    code.place(accepts)
-    code.load(.word, Self.ancillary(SKF_AD_MARK))
-    code.jump(.equal, Self.decoyMark, to: isDecoys)
-    // Whoever acknowledges the number in a SYN/ACK has received it.
-    code.jump(to: answers)
-    code.place(refuses)
-    // The RST that answers a SYN has the sequence number 0 (RFC 9293 section 3.10.7.1); that of a connection has not.
-    header.load(&code, .word, 4)
-    code.jump(.unequal, 0, to: drop)
-    code.place(answers)
-    // Coarse, as what passes too much is a service's SYN/ACK.
-    header.load(&code, .half, 0)
-    tree(
-      &code, Self.coarsened(judged.ranges, to: max(limit / 8, 2)), inside: accept,
-      outside: judgesConnections ? sampled.connections : drop)
-    code.place(isDecoys)
-    if header.isV4 { code.returnsIndex(plus: 20) } else { code.returns(60) }
-    sample(&code, sampled, by: header.isV4 ? 16 : 28, accept: accept, drop: drop)
-    code.place(sctp)
-    // INIT ACK: something serves that port; ABORT: nothing does.
-    header.load(&code, .byte, 12)
-    code.jump(.equal, 2, to: accept)
-    code.jump(.equal, 6, to: accept)
-    code.jump(to: drop)
-    code.place(udp)
-    unlessServedThere(
-      &code, sending(specificUDP), v4: header.isV4, at: header.source, port: { header.load(&$0, .half, 0) },
-      served: drop)
-    header.load(&code, .half, 0)
-    tree(&code, Self.largest(sending(served).ranges, limit), inside: drop, outside: accept)
-  }
-
-  /// Of the ports with sockets those that servers have. A socket on a port of the moment is mostly a client's: what it
-  /// asks must be remembered, for the answer may come when it is closed.
-  private func sending(_ ports: PortSet) -> PortSet { ports.subtracting(PortSet(ranges: [ephemeralPorts])) }
-  private func sending(_ ports: [IPAddress: PortSet]) -> [IPAddress: PortSet] {
-    ports.mapValues { sending($0) }.filter { !$0.value.isEmpty }
-  }
-
-  private func notEphemeral(_ code: inout Assembler, drop: Label) {
-    let below = code.label()
-    code.jump(.less, UInt32(ephemeralPorts.lowerBound), to: below)
-    code.jump(.lessOrEqual, UInt32(ephemeralPorts.upperBound), to: drop)
-    code.place(below)
-  }
-
-  private func localV4(_ code: inout Assembler, at offset: UInt32, drop: Label) {
-    let own = addresses.filter(\.isV4)
-    guard !addresses.isEmpty, addresses.count <= Self.addressLimit else { return }
-    let local = code.label()
-    code.load(.word, offset)
-    for address in own { code.jump(.equal, address.v4Bits, to: local) }
-    code.jump(to: drop)
-    code.place(local)
-  }
-
-  private func localV6(_ code: inout Assembler, at offset: UInt32, drop: Label) {
-    let own = addresses.filter { !$0.isV4 }
-    guard !addresses.isEmpty, addresses.count <= Self.addressLimit else { return }
-    let local = code.label()
-    for address in own {
-      let next = code.label()
-      compareV6(&code, address, at: offset, otherwise: next)
-      code.jump(to: local)
-      code.place(next)
-    }
-    code.jump(to: drop)
-    code.place(local)
-  }
-
-  /// Goes on with the next instruction unless a socket bound to this very address has the port.
-  ///
-  /// - Parameter offset: where the address of ours stands in the packet.
-  private func unlessServedThere(
-    _ code: inout Assembler, _ specific: [IPAddress: PortSet], v4: Bool, at offset: UInt32,
-    port: (inout Assembler) -> Void, served: Label
-  ) {
-    let entries = specific.filter { $0.key.isV4 == v4 && !$0.key.isLoopback }.sorted { $0.key < $1.key }.prefix(8)
-    guard !entries.isEmpty else { return }
-    let goOn = code.label()
-    for (address, ports) in entries {
-      let next = code.label()
-      if v4 {
-        code.load(.word, offset)
-        code.jump(.unequal, address.v4Bits, to: next)
-      } else {
-        compareV6(&code, address, at: offset, otherwise: next)
-      }
-      port(&code)
-      tree(&code, Self.largest(ports.ranges, 16), inside: served, outside: goOn)
-      code.place(next)
-    }
-    code.place(goOn)
-  }
-
-  private func compareV6(_ code: inout Assembler, _ address: IPAddress, at offset: UInt32, otherwise: Label) {
-    let words = [address.low, address.low >> 32, address.high, address.high >> 32]
-    for (index, word) in words.enumerated() {
-      code.load(.word, offset + 12 - 4 * UInt32(index))
-      code.jump(.unequal, UInt32(truncatingIfNeeded: word), to: otherwise)
-    }
-  }
-
-  /// A binary search for the port in the accumulator.
-  private func tree(_ code: inout Assembler, _ ranges: [ClosedRange<UInt16>], inside: Label, outside: Label) {
-    var edges: [UInt32] = []
-    for range in ranges {
-      edges.append(UInt32(range.lowerBound))
-      edges.append(UInt32(range.upperBound) + 1)
-    }
-    branch(&code, edges, 0..<edges.count, inside, outside)
-  }
-
-  /// `span`: the edges still in question; an odd number of edges at or below the port means it is inside.
-  private func branch(
-    _ code: inout Assembler, _ edges: [UInt32], _ span: Range<Int>, _ inside: Label, _ outside: Label
-  ) {
-    if span.isEmpty {
-      code.jump(to: span.lowerBound % 2 == 1 ? inside : outside)
-      return
-    }
-    let middle = (span.lowerBound + span.upperBound) / 2
-    let right = code.label()
-    code.jump(.greaterOrEqual, edges[middle], to: right)
-    branch(&code, edges, span.lowerBound..<middle, inside, outside)
-    code.place(right)
-    branch(&code, edges, middle + 1..<span.upperBound, inside, outside)
-  }
-
-  /// The largest `limit` ranges in rising order: for what is dropped, where a gap must never be closed.
-  static func largest(_ ranges: [ClosedRange<UInt16>], _ limit: Int) -> [ClosedRange<UInt16>] {
-    guard ranges.count > limit else { return ranges }
-    return ranges.sorted { $0.count > $1.count }.prefix(limit).sorted { $0.lowerBound < $1.lowerBound }
-  }
-
-  /// At most `limit` ranges that hold all of `ranges`: the smallest gaps are closed.
-  static func coarsened(_ ranges: [ClosedRange<UInt16>], to limit: Int) -> [ClosedRange<UInt16>] {
-    guard ranges.count > limit, limit > 0 else { return ranges }
-    let gaps = (1..<ranges.count).map { (gap: Int(ranges[$0].lowerBound) - Int(ranges[$0 - 1].upperBound), index: $0) }
-    let kept = Set(gaps.sorted { $0.gap > $1.gap }.prefix(limit - 1).map(\.index))
-    var result: [ClosedRange<UInt16>] = []
-    for (index, range) in ranges.enumerated() {
-      if index == 0 || kept.contains(index) {
-        result.append(range)
-      } else {
-        result[result.count - 1] = result[result.count - 1].lowerBound...range.upperBound
-      }
-    }
-    return result
-  }
-}
-
-/// A place in a program that jumps may name before it is known.
-private struct Label {
-  let index: Int
-}
-
-/// Assembles classic BPF (`filter.rst` of the kernel's documentation). All jumps go forward.
-private struct Assembler {
-  enum Size: UInt16 {
-    case word = 0x00
-    case half = 0x08
-    case byte = 0x10
-  }
-
-  enum Test {
-    case equal, unequal, greater, greaterOrEqual, less, lessOrEqual, set
-  }
-
-  private var code: [sock_filter] = []
-  private var labels: [Int] = []
-  private var fixups: [(instruction: Int, label: Int)] = []
-
-  mutating func label() -> Label {
-    labels.append(-1)
-    return Label(index: labels.count - 1)
-  }
-
-  mutating func place(_ label: Label) { labels[label.index] = code.count }
-
-  private mutating func emit(_ operation: UInt16, _ k: UInt32, jt: UInt8 = 0, jf: UInt8 = 0) {
-    code.append(sock_filter(code: operation, jt: jt, jf: jf, k: k))
-  }
-
-  mutating func load(_ size: Size, _ offset: UInt32) { emit(0x20 | size.rawValue, offset) }  // LD ABS
-  mutating func loadIndexed(_ size: Size, _ offset: UInt32) { emit(0x40 | size.rawValue, offset) }  // LD IND
-  mutating func loadHeaderLength(at offset: UInt32) { emit(0xb1, offset) }  // LDX MSH
-  mutating func and(_ mask: UInt32) { emit(0x54, mask) }
-  mutating func subtractIndex() { emit(0x1c, 0) }
-  mutating func multiply(_ factor: UInt32) { emit(0x24, factor) }
-  mutating func shiftRight(_ bits: UInt32) { emit(0x74, bits) }
-  mutating func returns(_ value: UInt32) { emit(0x06, value) }
-  mutating func returnsIndex(plus value: UInt32) {
-    emit(0x87, 0)  // TXA
-    emit(0x04, value)  // ADD
-    emit(0x16, 0)  // RET A
-  }
-
-  mutating func jump(to label: Label) {
-    fixups.append((code.count, label.index))
-    emit(0x05, 0)
-  }
-
-  /// Conditional jumps reach 255 instructions only, so each guards an unconditional one, which reaches everywhere.
-  mutating func jump(_ test: Test, _ value: UInt32, to label: Label) {
-    switch test {
-    case .equal: emit(0x15, value, jt: 0, jf: 1)
-    case .unequal: emit(0x15, value, jt: 1, jf: 0)
-    case .greater: emit(0x25, value, jt: 0, jf: 1)
-    case .lessOrEqual: emit(0x25, value, jt: 1, jf: 0)
-    case .greaterOrEqual: emit(0x35, value, jt: 0, jf: 1)
-    case .less: emit(0x35, value, jt: 1, jf: 0)
-    case .set: emit(0x45, value, jt: 0, jf: 1)
-    }
-    jump(to: label)
-  }
-
-  consuming func assemble() -> [sock_filter] {
-    for (instruction, label) in fixups { code[instruction].k = UInt32(labels[label] - instruction - 1) }
-    return code
   }
 }

@@ -28,7 +28,7 @@ extension Configuration {
 }
 
 /// Turns what was written into what it means, in one dialect.
-private struct ConfigurationReader {
+struct ConfigurationReader {
   /// A value in force and where it stands.
   struct Setting {
     var line: Int
@@ -49,9 +49,9 @@ private struct ConfigurationReader {
     configuration.dialect = dialect
   }
 
-  private var isClassic: Bool { dialect == .classic }
+  var isClassic: Bool { dialect == .classic }
   /// How bad something is that 1.2 let pass and 2.x did not.
-  private var strictness: Diagnostic.Severity { isClassic ? .warning : .error }
+  var strictness: Diagnostic.Severity { isClassic ? .warning : .error }
 
   mutating func read(_ file: ConfigurationFile) {
     for junk in file.junk {
@@ -70,7 +70,7 @@ private struct ConfigurationReader {
   // MARK: From lines to values
 
   /// Decides whether an entry is in force, and says what is odd about it.
-  private mutating func settle(_ entry: ConfigurationFile.Entry) {
+  mutating func settle(_ entry: ConfigurationFile.Entry) {
     let name = entry.name
     guard let key = entry.key else {
       diagnostics.add(strictness, entry.line, unknownKey(name))
@@ -105,7 +105,7 @@ private struct ConfigurationReader {
     }
   }
 
-  private func unknownKey(_ name: String) -> String {
+  func unknownKey(_ name: String) -> String {
     if name == "TCP_MODE" || name == "UDP_MODE" {
       return "\(name) belongs in /etc/default/portsentry and does nothing here"
     }
@@ -114,7 +114,7 @@ private struct ConfigurationReader {
   }
 
   /// The text of an entry's value, or nil where it cannot be used.
-  private mutating func value(of entry: ConfigurationFile.Entry) -> String? {
+  mutating func value(of entry: ConfigurationFile.Entry) -> String? {
     let name = entry.name
     if !isClassic {
       guard entry.hasEqualsSign else {
@@ -167,7 +167,7 @@ private struct ConfigurationReader {
 
   // MARK: From values to settings
 
-  private mutating func applyDefaults() {
+  mutating func applyDefaults() {
     if isClassic {
       configuration.ignoreFile = Configuration.defaultIgnoreFile
       configuration.historyFile = Configuration.defaultHistoryFile
@@ -187,7 +187,7 @@ private struct ConfigurationReader {
     configuration.historyFormat = [dialect]
   }
 
-  private mutating func apply(_ key: ConfigurationKey, _ setting: Setting) {
+  mutating func apply(_ key: ConfigurationKey, _ setting: Setting) {
     switch key {
     case .tcpPorts: configuration.tcpPorts = ports(key, setting)
     case .udpPorts: configuration.udpPorts = ports(key, setting)
@@ -260,7 +260,7 @@ private struct ConfigurationReader {
   }
 
   /// What follows from several keys together.
-  private mutating func applyImplications() {
+  mutating func applyImplications() {
     let response = configuration.response
     for (key, action) in [(ConfigurationKey.blockTCP, response.tcp), (.blockUDP, response.udp)]
     where action == .runCommand && response.killRunCommand == nil {
@@ -293,7 +293,7 @@ private struct ConfigurationReader {
   }
 
   /// The methods that the keys of the predecessors ask for where BLOCK_METHOD names none.
-  private mutating func impliedMethods() {
+  mutating func impliedMethods() {
     let response = configuration.response
     if settings[.blockMethod] != nil {
       checkMethods()
@@ -319,7 +319,7 @@ private struct ConfigurationReader {
   }
 
   /// Compares a written BLOCK_METHOD with the keys that go with each method.
-  private mutating func checkMethods() {
+  mutating func checkMethods() {
     let methods = configuration.response.methods
     if methods.contains(.command), configuration.response.killRoute == nil {
       diagnostics.add(
@@ -336,386 +336,4 @@ private struct ConfigurationReader {
         .warning, setting.line, "\(key.rawValue) is not used, because BLOCK_METHOD does not name \(method.rawValue)")
     }
   }
-
-  // MARK: Kinds of value
-
-  private mutating func ports(_ key: ConfigurationKey, _ setting: Setting) -> PortSet {
-    let list = PortList(setting.value.utf8)
-    let ports = list.ports
-    var result = ports
-    for item in list.badItems {
-      guard isClassic else {
-        diagnostics.add(
-          .error, setting.line,
-          "\(key.rawValue): \(item.text) is neither a port from 1 to 65535 nor a range a-b of them")
-        continue
-      }
-      // 1.2 kept the low 16 bits of whatever atoi read.
-      let taken = item.asNumber & 0xffff
-      let asRead = taken == 0 ? "port 0, which opened a port at random" : "port \(taken)"
-      if item.startsWithPort { result.insert(UInt16(taken)) }
-      diagnostics.add(
-        .warning, setting.line,
-        "\(key.rawValue): \(item.text) is neither a port from 1 to 65535 nor a range a-b of them; "
-          + (item.startsWithPort ? "as in 1.2, port \(taken) is used" : "skipped (1.2 read it as \(asRead))"))
-    }
-    if isClassic, list.hasRange {
-      diagnostics.add(
-        .warning, setting.line, "\(key.rawValue): 1.2 read only the first port of a range; here it means all of them")
-    }
-    let isExclusion = key == .advancedExcludeTCP || key == .advancedExcludeUDP
-    let limit = isExclusion ? 65 : 64
-    if isClassic, list.itemCount > limit {
-      diagnostics.add(
-        .warning, setting.line,
-        "\(key.rawValue): 1.2 used the first \(limit) of these \(list.itemCount) items; here all of them count")
-    }
-    if list.itemCount == 0, !setting.isEmpty {
-      diagnostics.add(strictness, setting.line, "\(key.rawValue) names no port")
-    }
-    return result
-  }
-
-  /// ADVANCED_PORTS_TCP, ADVANCED_PORTS_UDP.
-  private mutating func portCount(_ key: ConfigurationKey, _ setting: Setting) -> Int {
-    let (number, isWhole) = leadingNumber(setting.value.utf8)
-    guard isWhole, (0...65536).contains(number) else {
-      diagnostics.add(
-        strictness, setting.line,
-        "\(key.rawValue) must be a number from 0 to 65535, not \(quoted(setting.value))"
-          + (isClassic ? "; 1024 is used" : ""))
-      return 1024
-    }
-    // Strictly this leaves out port 65535 alone, which is never what whoever writes it means.
-    return number == 65535 ? 65536 : number
-  }
-
-  private mutating func trigger(_ setting: Setting) -> Int {
-    let (number, isWhole) = leadingNumber(setting.value.utf8)
-    guard isWhole, (0...65535).contains(number) else {
-      let value = isClassic ? max(0, min(number, 65535)) : 0
-      diagnostics.add(
-        strictness, setting.line,
-        "SCAN_TRIGGER must be a number from 0 to 65535, not \(quoted(setting.value))"
-          + (isClassic ? "; \(value) is used" : ""))
-      return value
-    }
-    if isClassic, number > 50 {
-      diagnostics.add(
-        .warning, setting.line,
-        "SCAN_TRIGGER: 1.2 could not count beyond 50 and reacted to the first packet; here \(number) are counted")
-    }
-    return number
-  }
-
-  /// A key that is `"0"` or `"1"`; for 1.2, any number but 0 is on.
-  private mutating func flag(_ key: ConfigurationKey, _ setting: Setting) -> Bool {
-    let (number, isWhole) = leadingNumber(setting.value.utf8)
-    if isWhole, number == 0 || number == 1 { return number == 1 }
-    let isOn = isClassic && number != 0
-    if !(isClassic && isWhole) {
-      diagnostics.add(
-        strictness, setting.line,
-        "\(key.rawValue) must be 0 or 1, not \(quoted(setting.value))"
-          + (isClassic ? "; as in 1.2 that is \(isOn ? "on" : "off")" : ""))
-    }
-    return isOn
-  }
-
-  private mutating func action(_ key: ConfigurationKey, _ setting: Setting) -> BlockAction {
-    let (number, isWhole) = leadingNumber(setting.value.utf8)
-    let action = BlockAction(rawValue: number)
-    if isWhole, let action { return action }
-    let used = isClassic ? action ?? .logOnly : .logOnly
-    diagnostics.add(
-      strictness, setting.line,
-      "\(key.rawValue) must be 0 (log only), 1 (block) or 2 (run KILL_RUN_CMD), not \(quoted(setting.value))"
-        + (isClassic ? "; as in 1.2 that is \(used.rawValue)" : ""))
-    return used
-  }
-
-  /// A path that a predecessor took as it stood.
-  private mutating func path(_ key: ConfigurationKey, _ setting: Setting) -> String? {
-    // 2.x's manual asks for this, although its parser refuses it.
-    guard !setting.isEmpty, isText(key, setting) else { return nil }
-    if !setting.value.startsWithBytes("/") {
-      diagnostics.add(
-        .warning, setting.line,
-        "\(key.rawValue): \(quoted(setting.value)) depends on the directory we are started in; write it with a leading /"
-      )
-    }
-    return setting.value
-  }
-
-  /// Whether a path is UTF-8: names of files are shown and compared as text here.
-  private mutating func isText(_ key: ConfigurationKey, _ setting: Setting) -> Bool {
-    guard setting.value.holdsPreservedBytes else { return true }
-    diagnostics.add(
-      strictness, setting.line,
-      "\(key.rawValue): \(quoted(setting.value)) is not UTF-8; give the file a name in ASCII or UTF-8. Option skipped")
-    return false
-  }
-
-  private mutating func absolutePath(_ key: ConfigurationKey, _ setting: Setting) -> String? {
-    guard isText(key, setting) else { return nil }
-    guard setting.value.startsWithBytes("/") else {
-      diagnostics.add(.error, setting.line, "\(key.rawValue) must begin with /, unlike \(quoted(setting.value))")
-      return nil
-    }
-    return setting.value
-  }
-
-  private mutating func socketPath(_ key: ConfigurationKey, _ setting: Setting) -> String? {
-    guard let path = absolutePath(key, setting) else { return nil }
-    // sun_path has 108 bytes with its final NUL, unix(7).
-    guard path.utf8.count <= 107 else {
-      diagnostics.add(
-        .error, setting.line, "\(key.rawValue) has \(path.utf8.count) bytes; a socket's path has at most 107")
-      return nil
-    }
-    return path
-  }
-
-  /// A command or a line with tokens.
-  private mutating func template(_ key: ConfigurationKey, _ setting: Setting, needsTarget: Bool) -> String? {
-    guard !setting.isEmpty else { return nil }
-    guard !needsTarget || setting.value.containsBytes("$TARGET$") else {
-      diagnostics.add(
-        .warning, setting.line,
-        "\(key.rawValue) does not contain $TARGET$, so it cannot name the source, and is skipped")
-      return nil
-    }
-    return setting.value
-  }
-
-  private mutating func number(_ key: ConfigurationKey, _ setting: Setting, in range: ClosedRange<Int>) -> Int? {
-    let (number, isWhole) = leadingNumber(setting.value.utf8)
-    guard isWhole, range.contains(number) else {
-      diagnostics.add(
-        .error, setting.line,
-        "\(key.rawValue) must be a number from \(range.lowerBound) to \(range.upperBound), not \(quoted(setting.value))"
-      )
-      return nil
-    }
-    return number
-  }
-
-  /// A decimal number from 0.5 to 50, in thousandths.
-  private mutating func nats(_ key: ConfigurationKey, _ setting: Setting) -> Int32? {
-    if let value = Double(setting.value), (0.5...50).contains(value), !setting.value.utf8.contains(where: \.isLetter) {
-      return Int32((value * 1000).rounded())
-    }
-    diagnostics.add(
-      .error, setting.line, "\(key.rawValue) must be a number from 0.5 to 50, not \(quoted(setting.value))")
-    return nil
-  }
-
-  /// BLOCK_TIME; nil is for ever.
-  private mutating func blockTime(_ setting: Setting) -> Duration? {
-    let value = setting.value.asciiLowercased
-    if value == "0" || value == "forever" { return nil }
-    // Ten years: further than any clock we count on, and "forever" is there for more.
-    guard let seconds = seconds(value.utf8), (1...315_360_000).contains(seconds) else {
-      diagnostics.add(
-        .error, setting.line,
-        "BLOCK_TIME must be a number with s, m, h, d or w (30m, 24h, 7d; at most 3650d), or forever,"
-          + " not \(quoted(setting.value))")
-      return configuration.response.duration
-    }
-    return .seconds(seconds)
-  }
-
-  /// DOUBT_TIME; nil is never.
-  private mutating func doubtTime(_ setting: Setting) -> Duration? {
-    guard let seconds = seconds(setting.value.asciiLowercased.utf8), (0...3600).contains(seconds) else {
-      diagnostics.add(
-        .error, setting.line, "DOUBT_TIME must be from 1s to 1h, or 0 for never, not \(quoted(setting.value))")
-      return configuration.response.doubtTime
-    }
-    return seconds == 0 ? nil : .seconds(seconds)
-  }
-
-  /// BLOCK_PREFIX_IPV6.
-  private mutating func prefix(_ setting: Setting) -> Int? {
-    if let length = Int(setting.value), length == 128 || Aggregation.steps.contains(where: { $0.length == length }) {
-      return length
-    }
-    diagnostics.add(
-      .error, setting.line, "BLOCK_PREFIX_IPV6 must be 64, 56, 48, or 128 for none, not \(quoted(setting.value))")
-    return nil
-  }
-
-  private mutating func longest(_ setting: Setting) -> Duration {
-    guard let seconds = seconds(setting.value.asciiLowercased.utf8), (1...315_360_000).contains(seconds) else {
-      diagnostics.add(
-        .error, setting.line,
-        "BLOCK_TIME_MAX must be a number with s, m, h, d or w (30d; at most 3650d), not \(quoted(setting.value))")
-      return configuration.response.longest
-    }
-    return .seconds(seconds)
-  }
-
-  /// One of a few words.
-  private mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(
-    _ key: ConfigurationKey, _ setting: Setting
-  ) -> Choice? {
-    if let choice = Choice(rawValue: setting.value.asciiLowercased) { return choice }
-    let words = Choice.allCases.map(\.rawValue)
-    diagnostics.add(
-      .error, setting.line, "\(key.rawValue) must be \(words.joined(separator: " or ")), not \(quoted(setting.value))")
-    return nil
-  }
-
-  private mutating func time(
-    _ key: ConfigurationKey, _ setting: Setting, in range: ClosedRange<Int>, _ words: String
-  ) -> Duration? {
-    if let seconds = seconds(setting.value.asciiLowercased.utf8), range.contains(seconds) { return .seconds(seconds) }
-    diagnostics.add(.error, setting.line, "\(key.rawValue) must be \(words), not \(quoted(setting.value))")
-    return nil
-  }
-
-  /// A key of ours that is `"0"` or `"1"`, whatever the dialect.
-  private mutating func strictFlag(_ key: ConfigurationKey, _ setting: Setting) -> Bool {
-    switch setting.value {
-    case "0": return false
-    case "1": return true
-    default:
-      diagnostics.add(.error, setting.line, "\(key.rawValue) must be 0 or 1, not \(quoted(setting.value))")
-      return false
-    }
-  }
-
-  /// FILE_SIZE, FILE_RATE: a number with K, M or G, or 0.
-  private mutating func fileLimit(_ key: ConfigurationKey, _ setting: Setting) -> Int? {
-    if setting.value.isSameBytes(as: "0") { return 0 }
-    var digits = Array(setting.value.utf8)[...].trimmingBlanks
-    let units: [UInt8: Int] = [UInt8(ascii: "K"): 1 << 10, UInt8(ascii: "M"): 1 << 20, UInt8(ascii: "G"): 1 << 30]
-    let unit = digits.last.flatMap { units[$0 & ~0x20] }
-    if unit != nil { digits.removeLast() }
-    let (number, isWhole) = leadingNumber(digits)
-    guard isWhole, digits.first?.isDigit == true, let unit, (1...1_048_576).contains(number), number * unit >= 65_536
-    else {
-      diagnostics.add(
-        .error, setting.line,
-        "\(key.rawValue) must be 64K or more, as 512K or 64M, or 0 for no limit, not \(quoted(setting.value))")
-      return nil
-    }
-    return number * unit
-  }
-
-  private mutating func journalSize(_ setting: Setting) -> Int {
-    var digits = Array(setting.value.utf8)[...].trimmingBlanks
-    let units: [UInt8: Int] = [UInt8(ascii: "M"): 1 << 20, UInt8(ascii: "G"): 1 << 30]
-    let unit = digits.last.flatMap { units[$0 & ~0x20] }
-    if unit != nil { digits.removeLast() }
-    let (number, isWhole) = leadingNumber(digits)
-    guard isWhole, digits.first?.isDigit == true, let unit, (1...1_048_576).contains(number),
-      (16 << 20...1 << 40).contains(number * unit)
-    else {
-      diagnostics.add(
-        .error, setting.line,
-        "JOURNAL_SIZE must be from 16M to 1024G, as 512M or 2G, not \(quoted(setting.value))")
-      return configuration.recording.size
-    }
-    return number * unit
-  }
-
-  private mutating func geoIPFiles(_ setting: Setting) -> [String] {
-    let paths = setting.value.splitBytes(",").map {
-      String(decoding: Array($0.utf8)[...].trimmingBlanks, as: UTF8.self)
-    }
-    for path in paths where !path.startsWithBytes("/") {
-      diagnostics.add(.error, setting.line, "GEOIP_FILE must name files that begin with /, unlike \(quoted(path))")
-    }
-    return paths.filter { $0.startsWithBytes("/") }
-  }
-
-  private mutating func consoleListen(_ setting: Setting) -> ListenAddress? {
-    guard !setting.isEmpty else { return nil }
-    do throws(ListenAddress.Fault) { return try ListenAddress(setting.value) } catch {
-      switch error {
-      case .form:
-        diagnostics.add(
-          .error, setting.line,
-          "CONSOLE_LISTEN must be a loopback address with a port, as 127.0.0.1:8087 or [::1]:8087, or the path of a socket,"
-            + " not \(quoted(setting.value))")
-      case .notLoopback(let address):
-        diagnostics.add(
-          .error, setting.line,
-          "CONSOLE_LISTEN: \(address) can be reached from outside, and the page is for this host only; use 127.0.0.1 or [::1],"
-            + " and come in by `ssh -L` or through a web server with TLS")
-      case .pathTooLong(let count):
-        diagnostics.add(
-          .error, setting.line, "CONSOLE_LISTEN has \(count) bytes; a socket's path has at most 107")
-      }
-      return nil
-    }
-  }
-
-  /// What is wrong with it is said without its words: one of them may be a secret.
-  private mutating func notifyTarget(_ setting: Setting) -> NotifyTarget? {
-    guard !setting.isEmpty else { return nil }
-    do throws(NotifyTarget.Fault) {
-      let target = try NotifyTarget(setting.value)
-      if target.isUnencrypted {
-        diagnostics.add(.warning, setting.line, "NOTIFY: messages and secrets are sent unencrypted; use https://")
-      }
-      return target
-    } catch {
-      diagnostics.add(.error, setting.line, "NOTIFY: \(error.text)")
-      return nil
-    }
-  }
-
-  private mutating func historyFormat(_ setting: Setting) -> [Dialect] {
-    if setting.value == "both" { return [.classic, .modern] }
-    if let dialect = Dialect(rawValue: setting.value) { return [dialect] }
-    diagnostics.add(.error, setting.line, "HISTORY_FORMAT must be 1.2, 2 or both, not \(quoted(setting.value))")
-    return [dialect]
-  }
-
-  private mutating func logFormat(_ setting: Setting) -> LogDialect? {
-    if let format = LogDialect(rawValue: setting.value) { return format }
-    diagnostics.add(.error, setting.line, "LOG_FORMAT must be native, 1.2 or 2, not \(quoted(setting.value))")
-    return nil
-  }
-
-  /// Some of a few words; nil where one of them is none, or there is none.
-  private mutating func words<Choice: RawRepresentable<String> & CaseIterable & Equatable>(
-    _ key: ConfigurationKey, _ setting: Setting
-  ) -> [Choice]? {
-    var result: [Choice] = []
-    let names = Choice.allCases.map(\.rawValue)
-    for word in setting.value.splitBytes(", \t") {
-      if let choice = Choice(rawValue: word.asciiLowercased) {
-        if !result.contains(choice) { result.append(choice) }
-      } else {
-        let hint = nearestName(to: String(word), among: names).map { "; did you mean \($0)?" } ?? ""
-        diagnostics.add(
-          .error, setting.line,
-          "\(key.rawValue): \(quoted(word)) is none of \(names.joined(separator: ", "))\(hint)")
-      }
-    }
-    if setting.isEmpty || setting.value.splitBytes(", \t").isEmpty {
-      diagnostics.add(.error, setting.line, "\(key.rawValue) must name some of \(names.joined(separator: ", "))")
-    }
-    return result.isEmpty ? nil : result
-  }
-}
-
-/// Reads `90`, `90s`, `30m`, `24h`, `7d`, `2w` as seconds.
-private func seconds(_ text: some Collection<UInt8>) -> Int? {
-  var digits = Array(text)[...].trimmingBlanks
-  let units: [UInt8: Int] = [
-    UInt8(ascii: "s"): 1, UInt8(ascii: "m"): 60, UInt8(ascii: "h"): 3600, UInt8(ascii: "d"): 86_400,
-    UInt8(ascii: "w"): 604_800,
-  ]
-  var unit = 1
-  if let last = digits.last, let factor = units[last] {
-    unit = factor
-    digits.removeLast()
-  }
-  let (number, isWhole) = leadingNumber(digits)
-  guard isWhole, digits.first?.isDigit == true else { return nil }
-  return number * unit
 }

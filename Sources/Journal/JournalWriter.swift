@@ -36,26 +36,26 @@ package final class JournalWriter {
 
   let settings: Settings
   let database: Database
-  private var cache: [IPAddress: Known] = [:]
-  private var own: [IPAddress: Int64] = [:]
+  var cache: [IPAddress: Known] = [:]
+  var own: [IPAddress: Int64] = [:]
   /// Rows written in the hours in use: two as a rule, four at most.
-  private var room: [Int64: Room] = [:]
-  private var notes: (hour: Int64, count: Int) = (0, 0)
-  private var scans: (hour: Int64, count: Int) = (0, 0)
-  private var runID: Int64?
+  var room: [Int64: Room] = [:]
+  var notes: (hour: Int64, count: Int) = (0, 0)
+  var scans: (hour: Int64, count: Int) = (0, 0)
+  var runID: Int64?
   /// Notes and verdicts of the batch under way that found no room.
-  private var refused: UInt64 = 0
+  var refused: UInt64 = 0
   /// Sources that came new with the batch under way, by the hour of their first probe.
-  private var newcomers: [Int64: UInt64] = [:]
+  var newcomers: [Int64: UInt64] = [:]
 
   /// What is remembered of a source.
-  private struct Known {
+  struct Known {
     var id: Int64
     /// Its newest scan, the second until which a further probe belongs to it, and the pause that ends it.
     var scan: (id: Int64, until: Int64, pause: Int64)?
   }
 
-  private struct Room {
+  struct Room {
     var rows: Int
     var newSourceRows = 0
   }
@@ -97,7 +97,7 @@ package final class JournalWriter {
   /// Drops what SQLite holds in memory to be faster next time.
   package func giveBackMemory() { try? database.execute("PRAGMA shrink_memory") }
 
-  private static func prepare(_ database: Database) throws(DatabaseError) {
+  static func prepare(_ database: Database) throws(DatabaseError) {
     // Only has an effect before the first table.
     try database.execute("PRAGMA auto_vacuum = INCREMENTAL")
     _ = try database.rows("PRAGMA journal_mode = WAL") { $0.text(0) }
@@ -119,7 +119,7 @@ package final class JournalWriter {
   static let pageSize = 4096
   static let smallestSize = 16 << 20
 
-  private static func migrate(_ database: Database, from version: Int64) throws(DatabaseError) {
+  static func migrate(_ database: Database, from version: Int64) throws(DatabaseError) {
     guard version < Schema.version else { return }
     try database.transaction { () throws(DatabaseError) in
       for migration in Schema.migrations[Int(version)...] { try database.execute(migration) }
@@ -187,7 +187,7 @@ package final class JournalWriter {
     try database.run("UPDATE run SET seen = ?1 WHERE id = ?2", .int(now.nanoseconds), .int(runID))
   }
 
-  private func writeProbes(_ batch: Batch) throws(DatabaseError) {
+  func writeProbes(_ batch: Batch) throws(DatabaseError) {
     var sums: [Int64: UInt64] = [:]
     var ids: [IPAddress: Int64] = [:]
     ids.reserveCapacity(batch.sources.count)
@@ -211,7 +211,7 @@ package final class JournalWriter {
   }
 
   /// A row of the table `probe`.
-  private struct Row {
+  struct Row {
     let hour: Int64
     let source: Int64
     /// Technique and port, in the order of the table's key.
@@ -226,7 +226,7 @@ package final class JournalWriter {
     }
   }
 
-  private func writeRows(_ rows: [Row], _ sums: inout [Int64: UInt64]) throws(DatabaseError) {
+  func writeRows(_ rows: [Row], _ sums: inout [Int64: UInt64]) throws(DatabaseError) {
     let insert = try database.statement(
       "INSERT INTO probe(hour, source, technique, port, count) VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING")
     let add = try database.statement(
@@ -253,7 +253,7 @@ package final class JournalWriter {
   }
 
   /// Makes an hour writable that was closed: a clock was set back, or a batch waited. Its day is added up anew.
-  private func reopen(_ hour: Int64) throws(DatabaseError) {
+  func reopen(_ hour: Int64) throws(DatabaseError) {
     guard try database.number("SELECT state FROM hour WHERE hour = ?1", .int(hour)) == 1 else { return }
     let first = hour.dayOfHour * 24
     try database.run(
@@ -261,7 +261,7 @@ package final class JournalWriter {
     try database.run("DELETE FROM source_day WHERE day = ?1", .int(hour.dayOfHour))
   }
 
-  private func rows(_ hour: Int64) throws(DatabaseError) -> Int {
+  func rows(_ hour: Int64) throws(DatabaseError) -> Int {
     if let room = room[hour] { return room.rows }
     if room.count >= 4 { room = [:] }
     let rows = Int(try database.number("SELECT count(*) FROM probe WHERE hour = ?1", .int(hour)) ?? 0)
@@ -272,7 +272,7 @@ package final class JournalWriter {
   // MARK: Sources
 
   /// The number of a probe's source, 0 when there is no room for a new one.
-  private func place(_ address: IPAddress, _ source: Batch.Source) throws(DatabaseError) -> Int64 {
+  func place(_ address: IPAddress, _ source: Batch.Source) throws(DatabaseError) -> Int64 {
     if let known = try find(address) { return known.id }
     let hour = source.first.hour
     let rows = try rows(hour)
@@ -283,19 +283,19 @@ package final class JournalWriter {
     return try insert(IPNetwork(address), at: source.first).id
   }
 
-  private func find(_ address: IPAddress) throws(DatabaseError) -> Known? {
+  func find(_ address: IPAddress) throws(DatabaseError) -> Known? {
     if let known = cache[address] { return known }
     guard let known = try look(IPNetwork(address)) else { return nil }
     remember(address, known)
     return known
   }
 
-  private func remember(_ address: IPAddress, _ known: Known) {
+  func remember(_ address: IPAddress, _ known: Known) {
     if cache.count >= Self.cacheLimit { cache = [:] }
     cache[address] = known
   }
 
-  private func look(_ network: IPNetwork) throws(DatabaseError) -> Known? {
+  func look(_ network: IPNetwork) throws(DatabaseError) -> Known? {
     let statement = try database.statement(
       """
       SELECT source.id, scan.id, scan.last, scan.is_slow FROM source LEFT JOIN scan ON scan.id = source.scan
@@ -312,7 +312,7 @@ package final class JournalWriter {
     return known
   }
 
-  private func insert(_ network: IPNetwork, at seconds: Int64) throws(DatabaseError) -> Known {
+  func insert(_ network: IPNetwork, at seconds: Int64) throws(DatabaseError) -> Known {
     try database.run(
       "INSERT INTO source(address, first, last) VALUES(?1, ?2, ?2)", .blob(network.key), .int(seconds))
     let known = Known(id: database.lastRow)
@@ -324,16 +324,16 @@ package final class JournalWriter {
   }
 
   /// The number of a source that has to have one.
-  private func known(_ network: IPNetwork, at seconds: Int64) throws(DatabaseError) -> Known {
+  func known(_ network: IPNetwork, at seconds: Int64) throws(DatabaseError) -> Known {
     if let known = try find(network) { return known }
     return try insert(network, at: seconds)
   }
 
-  private func find(_ network: IPNetwork) throws(DatabaseError) -> Known? {
+  func find(_ network: IPNetwork) throws(DatabaseError) -> Known? {
     network.isHost ? try find(network.address) : try look(network)
   }
 
-  private func update(_ address: IPAddress, _ id: Int64, _ source: Batch.Source) throws(DatabaseError) {
+  func update(_ address: IPAddress, _ id: Int64, _ source: Batch.Source) throws(DatabaseError) {
     let statement = try database.statement(
       """
       UPDATE source SET first = min(first, ?2), last = max(last, ?3), probes = probes + ?4, techniques = techniques | ?5,
@@ -359,7 +359,7 @@ package final class JournalWriter {
     cache[address]?.scan?.until = max(scan.until, source.last + scan.pause)
   }
 
-  private func ownID(_ address: IPAddress) throws(DatabaseError) -> Int64 {
+  func ownID(_ address: IPAddress) throws(DatabaseError) -> Int64 {
     if let id = own[address] { return id }
     if let id = try database.number("SELECT id FROM own WHERE address = ?1", .blob(address.bytes)) {
       own[address] = id
@@ -369,203 +369,5 @@ package final class JournalWriter {
     try database.run("INSERT INTO own(address) VALUES(?1)", .blob(address.bytes))
     own[address] = database.lastRow
     return database.lastRow
-  }
-
-  // MARK: Events
-
-  private func write(_ event: Event) throws(DatabaseError) {
-    let time = event.time
-    switch event {
-    case .probe: break
-    case .verdict(let verdict): try write(verdict)
-    case .proven(let address, let proof, let port, _):
-      let source = try known(IPNetwork(address), at: time.wholeSeconds)
-      try database.run(
-        "UPDATE source SET origin = ?2, proof = ?3, proven = ?4 WHERE id = ?1 AND proof IS NULL", .int(source.id),
-        Value(Origin.proven.rawValue), Value(proof.rawValue), .int(time.nanoseconds))
-      guard database.changes > 0 else { return }
-      try note(.proven, at: time, IPNetwork(address), number: Int64(port), text: proof.name)
-    case .blocked(let record, let repeats): try write(record, repeats)
-    case .refused(let address, let because, _):
-      let subject = IPNetwork(address)
-      // Said again within ten minutes it is no news.
-      if try database.number(
-        "SELECT 1 FROM note WHERE subject = ?1 AND kind = ?2 AND time > ?3 AND text = ?4 LIMIT 1", .blob(subject.key),
-        Value(NoteKind.refused.rawValue), .int(time.nanoseconds - 600_000_000_000), .text(because)) != nil
-      {
-        return
-      }
-      try note(.refused, at: time, subject, text: because)
-    case .released(let network, let because, _):
-      let block = try database.number(
-        "SELECT id FROM block WHERE network = ?1 AND ended IS NULL ORDER BY id DESC", .blob(network.key))
-      try database.run(
-        "UPDATE block SET ended = ?2, because = ?3 WHERE network = ?1 AND ended IS NULL", .blob(network.key),
-        .int(time.nanoseconds), .text(because))
-      try note(.released, at: time, network, reference: block, text: because)
-    case .lost(let kind, let count, _):
-      let hour = time.wholeSeconds.hour
-      let isFirst =
-        try database.number(
-          "SELECT 1 FROM loss WHERE hour = ?1 AND kind = ?2", .int(hour), Value(kind.rawValue)) == nil
-      try addLoss(kind, count, at: hour)
-      if isFirst { try note(.lost, at: time, nil, number: Int64(clamping: count), text: kind.name) }
-    case .started:
-      // A run without an end was cut off; what it could not see ended with it, at the latest.
-      try database.run(
-        "UPDATE blind SET until = max(since, (SELECT max(seen) FROM run)) WHERE until IS NULL")
-      try database.run("INSERT INTO run(started, seen) VALUES(?1, ?1)", .int(time.nanoseconds))
-      runID = database.lastRow
-      try note(.started, at: time, nil)
-    case .stopped:
-      try database.run("UPDATE blind SET until = ?1 WHERE until IS NULL", .int(time.nanoseconds))
-      if let runID {
-        try database.run("UPDATE run SET seen = ?2, is_over = 1 WHERE id = ?1", .int(runID), .int(time.nanoseconds))
-      }
-      runID = nil
-      try note(.stopped, at: time, nil)
-    case .blind:
-      guard try database.number("SELECT 1 FROM blind WHERE until IS NULL") == nil else { return }
-      try database.run("INSERT INTO blind(since) VALUES(?1)", .int(time.nanoseconds))
-      try note(.blind, at: time, nil)
-    case .seeing:
-      try database.run("UPDATE blind SET until = ?1 WHERE until IS NULL", .int(time.nanoseconds))
-      guard database.changes > 0 else { return }
-      try note(.seeing, at: time, nil)
-    case .named(let address, let name):
-      try database.run("UPDATE source SET name = ?2 WHERE address = ?1", .blob(address.bytes), .text(name))
-    }
-  }
-
-  /// Whether a verdict may begin a scan; all others have room.
-  private func hasRoom(_ event: Event) -> Bool {
-    guard case .verdict(let verdict) = event else { return true }
-    let hour = verdict.last.wholeSeconds.hour
-    if scans.hour != hour { scans = (hour, 0) }
-    return scans.count < (event.isByTheWay ? Self.scanRoom / 2 : Self.scanRoom)
-  }
-
-  private func write(_ verdict: Verdict) throws(DatabaseError) {
-    let hasRoom = hasRoom(.verdict(verdict))
-    guard
-      let source = hasRoom
-        ? try known(verdict.source, at: verdict.first.wholeSeconds) : try find(verdict.source)
-    else {
-      refused += 1
-      return
-    }
-    let values: [Value] = [
-      .int(source.id), Value(verdict.verdictClass.rawValue), Value(verdict.origin.rawValue),
-      Value(verdict.techniques.rawValue), Value(verdict.kind.rawValue), .int(verdict.isSlow ? 1 : 0),
-      Value(verdict.tool.family.rawValue), Value(verdict.tool.variant), .int(verdict.first.nanoseconds),
-      .int(verdict.last.nanoseconds), Value(verdict.probes), Value(verdict.ports), Value(verdict.targets),
-      Value(verdict.score), Value(verdict.threshold), Value(verdict.port), Value(verdict.transport.rawValue),
-      .blob(verdict.packedEvidence), Value(verdict.sources),
-      .int((verdict.mayBeZombie ? 1 : 0) | (verdict.mayBeDecoy ? 2 : 0)),
-    ]
-    let id: Int64
-    if let scan = try scanGoingOn(verdict, source.id) {
-      id = scan.id
-      // Counted from the same beginning the verdict's number holds; counted anew it comes on top.
-      let probes =
-        scan.first == verdict.first.nanoseconds
-        ? max(scan.probes, Int64(verdict.probes)) : scan.probes + Int64(verdict.probes)
-      let statement = try database.statement(
-        """
-        UPDATE scan SET origin = max(origin, ?3), techniques = techniques | ?4, kind = ?5, is_slow = ?6,
-          tool = CASE ?7 WHEN 0 THEN tool ELSE ?7 END, variant = CASE ?7 WHEN 0 THEN variant ELSE ?8 END,
-          first = min(first, ?9), last = max(last, ?10), probes = ?21, ports = max(ports, ?12), sources = ?19, doubts = ?20,
-          targets = max(targets, ?13), score = ?14, threshold = ?15, port = ?16, transport = ?17,
-          evidence = CASE length(?18) WHEN 0 THEN evidence ELSE ?18 END WHERE id = ?22 AND source = ?1 AND class = ?2
-        """)
-      // ?11 has no place here.
-      statement.bind(values + [.int(probes), .int(id)])
-      try statement.run()
-    } else if !hasRoom {
-      refused += 1
-      return
-    } else {
-      scans.count += 1
-      let statement = try database.statement(
-        """
-        INSERT INTO scan(source, class, origin, techniques, kind, is_slow, tool, variant, first, last, probes, ports,
-          targets, score, threshold, port, transport, evidence, sources, doubts)
-          VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
-        """)
-      statement.bind(values)
-      try statement.run()
-      id = database.lastRow
-      try note(
-        .verdict, at: verdict.last, verdict.source, reference: id, isByTheWay: Event.verdict(verdict).isByTheWay)
-    }
-    try database.run(
-      """
-      UPDATE source SET origin = max(origin, ?2), class = ?3, tool = CASE ?4 WHEN 0 THEN tool ELSE ?4 END,
-        variant = CASE ?4 WHEN 0 THEN variant ELSE ?5 END, scan = ?6, last = max(last, ?7) WHERE id = ?1
-      """, .int(source.id), Value(verdict.origin.rawValue), Value(verdict.verdictClass.rawValue),
-      Value(verdict.tool.family.rawValue), Value(verdict.tool.variant), .int(id), .int(verdict.last.wholeSeconds))
-    if verdict.source.isHost {
-      let pause = Scan.pause(isSlow: verdict.isSlow)
-      remember(
-        verdict.source.address, Known(id: source.id, scan: (id, verdict.last.wholeSeconds + pause, pause)))
-    }
-  }
-
-  /// The scan that a verdict says more about: of the same source and class, and not over before the verdict's packets.
-  private func scanGoingOn(
-    _ verdict: Verdict, _ source: Int64
-  ) throws(DatabaseError) -> (id: Int64, first: Int64, probes: Int64)? {
-    let statement = try database.statement(
-      "SELECT id, first, last, probes, is_slow FROM scan WHERE source = ?1 AND class = ?2 ORDER BY id DESC LIMIT 1")
-    statement.bind([.int(source), Value(verdict.verdictClass.rawValue)])
-    defer { statement.reset() }
-    guard try statement.step() else { return nil }
-    let (first, last) = (statement.int(1), statement.int(2))
-    let pause = Scan.pause(isSlow: verdict.isSlow || statement.int(4) != 0) * 1_000_000_000
-    guard first == verdict.first.nanoseconds || verdict.first.nanoseconds &- last <= pause else { return nil }
-    return (statement.int(0), first, statement.int(3))
-  }
-
-  private func write(_ record: Block.Record, _ repeats: Int) throws(DatabaseError) {
-    let key = record.network.key
-    if try database.number(
-      "SELECT 1 FROM block WHERE network = ?1 AND since = ?2", .blob(key), .int(record.since.nanoseconds)) != nil
-    {
-      return
-    }
-    try database.run(
-      "UPDATE block SET ended = ?2, because = 'replaced' WHERE network = ?1 AND ended IS NULL", .blob(key),
-      .int(record.since.nanoseconds))
-    try database.run(
-      """
-      INSERT INTO block(network, since, until, methods, port, transport, mode, reason, repeats)
-        VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-      """, .blob(key), .int(record.since.nanoseconds), Value(record.until?.nanoseconds),
-      .text(record.methods.map(\.rawValue).joined(separator: ",")), Value(record.port),
-      Value(record.transport.rawValue), .text(record.modeName), .text(record.reason), Value(repeats))
-    try note(.blocked, at: record.since, record.network, reference: database.lastRow)
-  }
-
-  private func note(
-    _ kind: NoteKind, at time: Timestamp, _ subject: IPNetwork?, reference: Int64? = nil, number: Int64? = nil,
-    text: String? = nil, isByTheWay: Bool = false
-  ) throws(DatabaseError) {
-    let hour = time.wholeSeconds.hour
-    if notes.hour != hour { notes = (hour, 0) }
-    guard notes.count < (isByTheWay ? Self.noteRoom / 2 : Self.noteRoom) else {
-      refused += 1
-      return
-    }
-    notes.count += 1
-    try database.run(
-      "INSERT INTO note(time, kind, subject, reference, number, text) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-      .int(time.nanoseconds), Value(kind.rawValue), subject.map { .blob($0.key) } ?? .null, Value(reference),
-      Value(number), Value(text))
-  }
-
-  private func addLoss(_ kind: Event.Loss, _ count: UInt64, at hour: Int64) throws(DatabaseError) {
-    try database.run(
-      "INSERT INTO loss(hour, kind, count) VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET count = count + ?3", .int(hour),
-      Value(kind.rawValue), Value(count))
   }
 }

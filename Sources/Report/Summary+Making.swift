@@ -100,20 +100,11 @@ extension Summary {
     let (counted, _) = try reader.topPorts(window, limit: Self.portLines + 4)
     let sources = Dictionary(counted.map { ($0.port, $0.sources) }, uniquingKeysWith: { first, _ in first })
     for index in chosen.indices { chosen[index].sources = sources[chosen[index].port] ?? nil }
-    var rises: [Rise] = []
+    let rises = hoursBefore >= 7 * 24 ? rises(all, recent, hoursBefore: hoursBefore) : []
     if hoursBefore >= 7 * 24 {
-      let weeks = Double(hoursBefore) / (7 * 24)
-      for line in all where line.port.port != nil {
-        let now = recent[line.port]
-        let before = Double(line.probes - now) / weeks
-        // Enough to be seen, and at least three times as much as it was.
-        guard now >= 50, Double(now) >= 3 * before, Double(now) / Double(max(probes, 1)) > 0.0002 else { continue }
-        rises.append(Rise(port: line.port, recent: now, before: before, byDay: []))
-      }
       let total = all.reduce(0) { $0 + recent[$1.port] }
       pace = (Double(total) / 7, Double(probes - min(total, probes)) / Double(hoursBefore) * 24)
     }
-    rises = rises.largest(8) { ($1.recent, $0.port) < ($0.recent, $1.port) }
     // Once more through the hours, for those few.
     var places: [PortName: Int] = [:]
     for line in chosen { places[line.port] = places.count }
@@ -144,6 +135,20 @@ extension Summary {
       rise.byDay = byDay[places[rise.port] ?? 0]
       return rise
     }
+  }
+
+  /// The ports that were asked for much more in the last seven days than before.
+  private func rises(_ all: [PortLine], _ recent: PortTotals, hoursBefore: Int64) -> [Rise] {
+    let weeks = Double(hoursBefore) / (7 * 24)
+    var rises: [Rise] = []
+    for line in all where line.port.port != nil {
+      let now = recent[line.port]
+      let before = Double(line.probes - now) / weeks
+      // Enough to be seen, and at least three times as much as it was.
+      guard now >= 50, Double(now) >= 3 * before, Double(now) / Double(max(probes, 1)) > 0.0002 else { continue }
+      rises.append(Rise(port: line.port, recent: now, before: before, byDay: []))
+    }
+    return rises.largest(8) { ($1.recent, $0.port) < ($0.recent, $1.port) }
   }
 
   private mutating func countSources(_ reader: JournalReader, _ atlas: Atlas) throws(DatabaseError) {

@@ -37,18 +37,18 @@ package struct NFTables: ~Copyable {
   /// Our netlink port, by which `NFTablesMonitor` tells our own changes from others'.
   package let port: UInt32
 
-  private var trap: NFTablesTrap?
+  var trap: NFTablesTrap?
   /// Whether a network is or was blocked.
-  private var hasNetworks = false
+  var hasNetworks = false
   /// Whether a ban leaves open connections alone; false where the kernel lacks an expression for it.
   package private(set) var sparesConnections = true
   /// What the table is to be made of.
-  private var layout: NFTablesLayout {
+  var layout: NFTablesLayout {
     (trap?.layout ?? NFTablesLayout()).withBans(networks: hasNetworks, sparing: sparesConnections)
   }
-  private var socket: NetlinkSocket
+  var socket: NetlinkSocket
   /// A dump comes in datagrams of up to 32 KiB, an error with the message it is about.
-  private var buffer = [UInt8](repeating: 0, count: 1 << 17)
+  var buffer = [UInt8](repeating: 0, count: 1 << 17)
 
   /// Opens the socket; touches no rule.
   ///
@@ -88,7 +88,7 @@ package struct NFTables: ~Copyable {
     }
   }
 
-  private mutating func make() throws(ResponderError) -> Bool {
+  mutating func make() throws(ResponderError) -> Bool {
     try unchanged { (self) throws(ResponderError) in
       let generation = try self.generation()
       try self.noticeNetworks()
@@ -237,7 +237,7 @@ package struct NFTables: ~Copyable {
   }
 
   /// Networks that were blocked before we began.
-  private mutating func noticeNetworks() throws(ResponderError) {
+  mutating func noticeNetworks() throws(ResponderError) {
     for set in NFTablesSet.bans where set.holdsNetworks && !hasNetworks {
       do throws(ResponderError) { hasNetworks = try !elements(of: set).isEmpty } catch {
         guard case .missing = error else { throw error }
@@ -248,9 +248,9 @@ package struct NFTables: ~Copyable {
   // MARK: Hosts
 
   /// Hosts that go to the kernel as one change.
-  private static let hostsInChange = 16_000
+  static let hostsInChange = 16_000
 
-  private mutating func addHosts(_ blocks: [(IPNetwork, Duration?)], to set: NFTablesSet) throws(ResponderError) {
+  mutating func addHosts(_ blocks: [(IPNetwork, Duration?)], to set: NFTablesSet) throws(ResponderError) {
     var start = 0
     while start < blocks.count {
       let end = min(start + Self.hostsInChange, blocks.count)
@@ -271,7 +271,7 @@ package struct NFTables: ~Copyable {
 
   /// Only kernels from 6.12 on can change the timeout of an element that is there. This works with all of them:
   /// add (so that it is there), delete (which then succeeds), add with the new time; atomically.
-  private mutating func replaceHosts(_ elements: [SetElement], in set: NFTablesSet) throws(ResponderError) {
+  mutating func replaceHosts(_ elements: [SetElement], in set: NFTablesSet) throws(ResponderError) {
     let last = Dictionary(elements.map { ($0.key, $0.timeout) }, uniquingKeysWith: { _, last in last })
     let keys = last.keys.map { SetElement(key: $0) }
     var change = NFTablesTransaction(table: table, sequence: socket.nextSequence())
@@ -282,7 +282,7 @@ package struct NFTables: ~Copyable {
     try commit(&change)
   }
 
-  private mutating func removeHosts(_ networks: [IPNetwork], from set: NFTablesSet) throws(ResponderError) {
+  mutating func removeHosts(_ networks: [IPNetwork], from set: NFTablesSet) throws(ResponderError) {
     let keys = Set(networks.lazy.map(\.address.setKey)).map { SetElement(key: $0) }
     var start = 0
     while start < keys.count {
@@ -298,7 +298,7 @@ package struct NFTables: ~Copyable {
 
   // MARK: Networks
 
-  private mutating func addNetworks(_ blocks: [(IPNetwork, Duration?)], to set: NFTablesSet) throws(ResponderError) {
+  mutating func addNetworks(_ blocks: [(IPNetwork, Duration?)], to set: NFTablesSet) throws(ResponderError) {
     let intervals = blocks.map { BlockedInterval($0.0, remaining: $0.1.map(\.setMilliseconds)) }
     // Mostly nothing overlaps, and the kernel says so when it does.
     var change = NFTablesTransaction(table: table, sequence: socket.nextSequence())
@@ -318,7 +318,7 @@ package struct NFTables: ~Copyable {
   }
 
   /// Reads an interval set, works out the change, and makes it only if nobody changed any rule in between.
-  private mutating func changeIntervals(
+  mutating func changeIntervals(
     of set: NFTablesSet, _ plan: ([BlockedInterval]) -> IntervalChange
   ) throws(ResponderError) {
     _ = try unchanged { (self) throws(ResponderError) in
@@ -332,7 +332,7 @@ package struct NFTables: ~Copyable {
     }
   }
 
-  private mutating func intervals(of set: NFTablesSet) throws(ResponderError) -> [BlockedInterval] {
+  mutating func intervals(of set: NFTablesSet) throws(ResponderError) -> [BlockedInterval] {
     let elements = try elements(of: set)
     let ends = elements.lazy.filter(\.isEnd).map(\.key).sorted()
     let starts = elements.filter { !$0.isEnd }.sorted { $0.key < $1.key }
@@ -348,159 +348,13 @@ package struct NFTables: ~Copyable {
     return result
   }
 
-  // MARK: Reading
-
-  private struct Element {
-    let key: UInt128
-    let isEnd: Bool
-    let remaining: UInt64?
-    let owner: IPNetwork?
-  }
-
-  /// - Parameter only: the one element asked for; `.missing` when it is not there.
-  private mutating func elements(of set: NFTablesSet, only: SetElement? = nil) throws(ResponderError) -> [Element] {
-    try read(
-      NFT_MSG_GETSETELEM, dump: only == nil, "set \(set.name) of table inet \(table)",
-      { [table] in
-        $0.put(NFTA_SET_ELEM_LIST_TABLE, string: table)
-        $0.put(NFTA_SET_ELEM_LIST_SET, string: set.name)
-        if let only { $0.nest(NFTA_SET_ELEM_LIST_ELEMENTS) { $0.put(only, set.key) } }
-      }
-    ) { (result: inout [Element], reply) in
-      guard let list = reply.attributes(after: MemoryLayout<nfgenmsg>.size)[NFTA_SET_ELEM_LIST_ELEMENTS] else { return }
-      var elements = NetlinkAttributes(list)
-      while let (_, element) = elements.next() {
-        var key: UInt128?
-        var isEnd = false
-        var remaining: UInt64?
-        var owner: IPNetwork?
-        var parts = NetlinkAttributes(element)
-        while let (type, payload) = parts.next() {
-          switch UInt32(type) {
-          case NFTA_SET_ELEM_KEY.rawValue:
-            // The key's one attribute is its value.
-            let value = payload.dropFirst(4)
-            key = set.key.read(value)
-          case NFTA_SET_ELEM_FLAGS.rawValue:
-            isEnd = (payload.number ?? 0) & NFT_SET_ELEM_INTERVAL_END.rawValue != 0
-          case NFTA_SET_ELEM_EXPIRATION.rawValue:
-            remaining = payload.number64
-          case NFTA_SET_ELEM_USERDATA.rawValue where payload.first == 0:
-            owner = IPNetwork(payload.dropFirst(2).text)
-          default:
-            break
-          }
-        }
-        if let key { result.append(Element(key: key, isEnd: isEnd, remaining: remaining, owner: owner)) }
-      }
-    }
-  }
-
-  /// The number of the rule set: it goes up with every change that anybody makes.
-  private mutating func generation() throws(ResponderError) -> UInt32 {
-    let found: [UInt32] = try read(NFT_MSG_GETGEN, dump: false, "nftables", { _ in }) { result, reply in
-      if let number = reply.attributes(after: MemoryLayout<nfgenmsg>.size)[NFTA_GEN_ID]?.number {
-        result.append(number)
-      }
-    }
-    guard let generation = found.first else { throw .unsupported("nftables") }
-    return generation
-  }
-
-  private mutating func state() throws(ResponderError) -> NFTablesState {
-    let name = table
-    let size = MemoryLayout<nfgenmsg>.size
-    func only<Value>(_ body: () throws(ResponderError) -> [Value]) throws(ResponderError) -> Value? {
-      do throws(ResponderError) { return try body().first } catch .missing { return nil } catch { throw error }
-    }
-    var state = NFTablesState()
-    state.tableFlags = try only { () throws(ResponderError) in
-      try read(NFT_MSG_GETTABLE, dump: false, name, { $0.put(NFTA_TABLE_NAME, string: name) }) {
-        $0.append($1.attributes(after: size)[NFTA_TABLE_FLAGS]?.number ?? 0)
-      }
-    }
-    if state.tableFlags == nil { return state }
-    for set in NFTablesTrap.names.sets {
-      let found: (flags: UInt32, type: UInt32, size: UInt32)? = try only { () throws(ResponderError) in
-        try read(
-          NFT_MSG_GETSET, dump: false, set,
-          {
-            $0.put(NFTA_SET_TABLE, string: name)
-            $0.put(NFTA_SET_NAME, string: set)
-          }
-        ) {
-          let parts = $1.attributes(after: size)
-          let described = NetlinkReply.attributes(in: parts[NFTA_SET_DESC] ?? [])
-          $0.append(
-            (
-              parts[NFTA_SET_FLAGS]?.number ?? 0, parts[NFTA_SET_KEY_TYPE]?.number ?? 0,
-              described[NFTA_SET_DESC_SIZE]?.number ?? 0
-            ))
-        }
-      }
-      guard let found else {
-        state.sets[set] = .missing
-        continue
-      }
-      let wanted = layout.sets.first { $0.name == set }
-      // One that is not wanted is right enough to be removed.
-      let isRight = wanted?.isLike(flags: found.flags, keyType: found.type, size: found.size) ?? true
-      state.sets[set] = isRight ? .right : .wrong
-      if isRight, let wanted, wanted.elements != nil {
-        state.elements[set] = try elements(of: wanted).map { SetElement(key: $0.key, isEnd: $0.isEnd) }.sorted()
-      }
-    }
-    for chain in NFTablesTrap.names.chains {
-      let wanted = layout.chains.first { $0.name == chain }
-      let isRight = try only { () throws(ResponderError) in
-        try read(
-          NFT_MSG_GETCHAIN, dump: false, chain,
-          {
-            $0.put(NFTA_CHAIN_TABLE, string: name)
-            $0.put(NFTA_CHAIN_NAME, string: chain)
-          }
-        ) { $0.append(Self.isHooked($1.attributes(after: size), at: wanted?.priority)) }
-      }
-      state.chains[chain] = isRight.map { $0 || wanted == nil ? .right : .wrong } ?? .missing
-      if isRight == nil { continue }
-      state.rules[chain] = try rules(of: chain).map { rule in
-        NetlinkReply.attributeList(in: rule).map { RuleExpression(decoding: $0.payload) }
-      }
-    }
-    return state
-  }
-
-  /// Whether a chain is a base chain of ours in prerouting, or none at all where `priority` is nil.
-  private static func isHooked(_ chain: [Int32: ArraySlice<UInt8>], at priority: Int32?) -> Bool {
-    guard let priority else { return chain[NFTA_CHAIN_HOOK] == nil }
-    let hook = NetlinkReply.attributes(in: chain[NFTA_CHAIN_HOOK] ?? [])
-    return chain[NFTA_CHAIN_TYPE]?.text == "filter" && chain[NFTA_CHAIN_POLICY]?.number == UInt32(NF_ACCEPT)
-      && hook[NFTA_HOOK_HOOKNUM]?.number == NF_INET_PRE_ROUTING.rawValue
-      && hook[NFTA_HOOK_PRIORITY]?.number == UInt32(bitPattern: priority)
-  }
-
-  /// The expressions of each rule of a chain, as the kernel tells them.
-  private mutating func rules(of chain: String) throws(ResponderError) -> [ArraySlice<UInt8>] {
-    try read(
-      NFT_MSG_GETRULE, dump: true, chain,
-      { [table] in
-        $0.put(NFTA_RULE_TABLE, string: table)
-        $0.put(NFTA_RULE_CHAIN, string: chain)
-      }
-    ) { [table] in
-      let parts = $1.attributes(after: MemoryLayout<nfgenmsg>.size)
-      guard parts[NFTA_RULE_TABLE]?.text == table, parts[NFTA_RULE_CHAIN]?.text == chain else { return }
-      $0.append(parts[NFTA_RULE_EXPRESSIONS] ?? [])
-    }
-  }
-
   // MARK: Netlink
 
   /// How often to begin anew when others change rules while we do.
-  private static let attempts = 10
+  static let attempts = 10
 
   /// Repeats a change that rests on what was read before, until nobody has changed anything in between.
-  private mutating func unchanged(
+  mutating func unchanged(
     _ body: (inout NFTables) throws(ResponderError) -> Bool
   ) throws(ResponderError) -> Bool {
     for _ in 0..<Self.attempts {
@@ -512,7 +366,7 @@ package struct NFTables: ~Copyable {
   }
 
   /// Sends a transaction; the kernel has answered all of it when `send` returns.
-  private mutating func commit(_ change: inout NFTablesTransaction) throws(ResponderError) {
+  mutating func commit(_ change: inout NFTablesTransaction) throws(ResponderError) {
     change.finish()
     socket.skip(to: change.lastSequence &+ 1)
     let range = change.firstSequence...change.lastSequence
@@ -566,61 +420,12 @@ package struct NFTables: ~Copyable {
     throw .contended(what)
   }
 
-  private func typed(_ error: Errno, _ what: String) -> ResponderError {
+  func typed(_ error: Errno, _ what: String) -> ResponderError {
     switch error.code {
     case ENOENT: .missing(what)
     case EPERM, EACCES: .notPermitted("table inet \(table)")
     case EOPNOTSUPP, EPROTONOSUPPORT: .unsupported("nftables")
     default: .failed(error)
     }
-  }
-}
-
-extension NetlinkSocket {
-  /// A socket for nf_tables.
-  static func netfilter(groups: [Int32] = []) throws(ResponderError) -> NetlinkSocket {
-    do throws(Errno) { return try NetlinkSocket(NETLINK_NETFILTER, groups: groups) } catch {
-      throw [EPROTONOSUPPORT, EAFNOSUPPORT].contains(error.code) ? .unsupported("nftables") : .failed(error)
-    }
-  }
-}
-
-extension BlockedInterval {
-  /// The elements that an interval is: its start, and its end unless it goes on to the last address.
-  func elements(in set: NFTablesSet, forDeletion: Bool = false) -> [SetElement] {
-    var start = SetElement(key: first)
-    if !forDeletion {
-      start.timeout = remaining ?? 0
-      start.comment = owner?.description
-    }
-    return last == set.lastKey ? [start] : [start, SetElement(key: last + 1, isEnd: true)]
-  }
-}
-
-extension Duration {
-  /// Milliseconds for an element's timeout: at least 1 (0 would be for ever), at most a hundred years.
-  var setMilliseconds: UInt64 {
-    let most: Int64 = 100 * 366 * 86_400_000
-    return UInt64(min(max(wholeNanoseconds / 1_000_000, 1), most))
-  }
-}
-
-extension NFTablesSet.Key {
-  /// A key as the kernel gives it.
-  func read(_ value: ArraySlice<UInt8>) -> UInt128? {
-    switch self {
-    case .ipv4: value.number.map { UInt128($0) }
-    case .ipv6: value.value(at: 0, as: UInt128.self).map(UInt128.init(bigEndian:))
-    case .port: value.value(at: 0, as: UInt16.self).map { UInt128(UInt16(bigEndian: $0)) }
-    case .family: value.first.map { UInt128($0) }
-    }
-  }
-}
-
-extension ResponderError {
-  /// The kernel's number, where it is none of those with a case of their own.
-  var code: Int32 {
-    if case .failed(let error) = self { return error.code }
-    return 0
   }
 }
