@@ -2,7 +2,6 @@ import Detection
 import EventLog
 import Platform
 import Response
-import Synchronization
 import Wire
 
 /// What stands between strangers and the truth: the decoy's thread, and the rules that steer to it.
@@ -146,9 +145,8 @@ extension Sentry {
           "\(failure): a service that does not set SO_REUSEADDR cannot take a port while a stranger holds a connection to its decoy"
         )
       }
-      let box = Mutex<Decoy?>(decoy)
-      let cell = DecoyCell(box)
-      deception.thread.value = try Thread.start(name: "decoy") { cell.take()?.run() }
+      let handover = Handover(decoy)
+      deception.thread.value = try Thread.start(name: "decoy") { handover.take()?.run() }
     } catch {
       deception.doors = nil
       deception.decoyFailure = "\(error)"
@@ -209,13 +207,4 @@ extension Sentry {
     let refused = deception.contactDrops.advance(to: deception.contacts.value.refused)
     if refused > 0 { say("\(refused) connections to decoys came faster than they could be taken", isError: true) }
   }
-}
-
-/// Carries the decoy into its thread, once.
-private final class DecoyCell: Sendable {
-  private let decoy: Mutex<Decoy?>
-
-  init(_ decoy: consuming Mutex<Decoy?>) { self.decoy = decoy }
-
-  func take() -> Decoy? { decoy.withLock { $0.take() } }
 }

@@ -7,7 +7,6 @@ import Journal
 import Platform
 import Report
 import Response
-import Synchronization
 import Wire
 
 /// Why a sentry could not start.
@@ -159,9 +158,8 @@ package final class Sentry {
         intake: Intake(probes: Owned(queue.makeConsumer()), verdicts: Owned(verdicts.makeConsumer())),
         door: Door(control, signals: signals), deception: try Deception())
       try sensor.start()
-      let box = Mutex<Sensor?>(sensor)
-      let cell = SensorCell(box)
-      thread = try Thread.start(name: "sensor") { cell.take()?.run() }
+      let handover = Handover(sensor)
+      thread = try Thread.start(name: "sensor") { handover.take()?.run() }
     } catch {
       if error.code == EADDRINUSE { throw .alreadyRunning(plan.configuration.controlSocket) }
       throw .system(error)
@@ -389,15 +387,6 @@ package final class Sentry {
   private func sayNews(_ news: News?) {
     if let news { say(news.text, isError: news.isError) }
   }
-}
-
-/// Carries the sensor into its thread, once.
-private final class SensorCell: Sendable {
-  private let sensor: Mutex<Sensor?>
-
-  init(_ sensor: consuming Mutex<Sensor?>) { self.sensor = sensor }
-
-  func take() -> Sensor? { sensor.withLock { $0.take() } }
 }
 
 /// The program's version, as `--version` and the start line say it.
