@@ -306,7 +306,7 @@ struct Decoy: ~Copyable, @unchecked Sendable {
     let opening =
       settings.banner.map { $0.preservedBytes }
       ?? DecoyGreeting.opening(port, random: (0..<28).map { _ in UInt8.random(in: 0...255) })
-    if let opening { say(fd, opening) }
+    if let opening { write(opening, to: fd) }
     let owner = source.isV4 ? IPNetwork(source) : IPNetwork(source, length: 64)!
     if perSource[owner, default: 0] >= Self.perSource {
       close(fd)
@@ -331,7 +331,7 @@ struct Decoy: ~Copyable, @unchecked Sendable {
     perSource[owner, default: 0] += 1
   }
 
-  private func say(_ fd: Int32, _ text: [UInt8]) {
+  private func write(_ text: [UInt8], to fd: Int32) {
     unsafe text.withUnsafeBytes {
       _ = unsafe send(fd, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
     }
@@ -349,7 +349,7 @@ struct Decoy: ~Copyable, @unchecked Sendable {
       }
       if count > 0 {
         if let answer = DecoyGreeting.answer(connection.port, to: request[..<count]) {
-          say(fd, answer)
+          write(answer, to: fd)
           shutdown(fd, Int32(SHUT_WR))
         }
         held[fd]!.awaits = false
