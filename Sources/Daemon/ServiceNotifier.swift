@@ -7,9 +7,10 @@ struct ServiceNotifier: Sendable {
   /// How often a sign of life is due; nil when the service manager wants none.
   let watchdogInterval: Duration?
 
-  init() {
-    path = Self.environment("NOTIFY_SOCKET")
-    let microseconds = Self.environment("WATCHDOG_USEC").flatMap(Int64.init)
+  /// - Parameter environment: the value of a variable.
+  init(environment: (String) -> String? = Self.variable) {
+    path = environment("NOTIFY_SOCKET")
+    let microseconds = environment("WATCHDOG_USEC").flatMap(Int64.init)
     // Twice as often as is asked for, as sd_watchdog_enabled(3) advises.
     watchdogInterval = path == nil ? nil : microseconds.map { .microseconds($0 / 2) }
   }
@@ -31,7 +32,7 @@ struct ServiceNotifier: Sendable {
     }
   }
 
-  private static func environment(_ name: String) -> String? {
+  private static func variable(_ name: String) -> String? {
     guard let value = unsafe getenv(name) else { return nil }
     return unsafe String(cString: value)
   }
