@@ -35,7 +35,8 @@ let package = Package(
     module("Notify", ["Platform", "Wire"]),
     module("Confinement", ["CLinux", "Platform", "Wire"]),
     module("Detection", ["Memory", "Wire"]),
-    module("Capture", ["CLinux", "CZlib", "Platform", "Wire", "Detection"]),
+    module("Capture", ["CLinux", "CZlib", "Platform", "Wire"]),
+    module("Host", ["CLinux", "Platform", "Wire", "Capture", "Detection"]),
     module("Response", ["CLinux", "Wire", "Detection", "Platform"]),
     module("EventLog", ["Wire", "Detection", "Response", "Platform"]),
     module("Database", ["CSQLite"]),
@@ -46,7 +47,7 @@ let package = Package(
     module(
       "Daemon",
       [
-        "CLinux", "Wire", "Platform", "Capture", "Detection", "Response", "EventLog", "Database",
+        "CLinux", "Wire", "Platform", "Capture", "Detection", "Host", "Response", "EventLog", "Database",
         "Journal", "Report", "Configuration", "Notify",
       ]),
     module(
@@ -85,7 +86,7 @@ let package = Package(
     tests("NotifyTests", ["Notify", "Platform", "Wire"]),
     tests("ConfinementTests", ["CLinux", "Confinement", "Platform"]),
     tests("DetectionTests", ["Detection", "Strangers", "Wire"]),
-    tests("CaptureTests", ["Capture", "CZlib", "Wire", "Detection", "Platform", "CLinux"]),
+    tests("CaptureTests", ["Capture", "CZlib", "Wire", "Detection", "Host", "Platform", "CLinux"]),
     tests("ResponseTests", ["Response", "CLinux", "Wire", "Detection", "Platform"]),
     tests("EventLogTests", ["EventLog", "Response", "Wire", "Detection", "Platform"]),
     tests("JournalTests", ["Journal", "Database", "Response", "Wire", "Detection", "Platform", "CLinux"]),

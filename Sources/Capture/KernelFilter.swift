@@ -1,11 +1,11 @@
 import CLinux
-import Detection
 import Wire
 
 /// The classic BPF program that lets only packets through which may matter, so that the sentry sleeps while
 /// legitimate traffic flows.
 ///
-/// It reads from the network header (`SOCK_DGRAM`). It may let too much through, never too little: `Detector` decides.
+/// It reads from the network header (`SOCK_DGRAM`), and knows no more than what is wanted of the packets. It may let too much through, never
+/// too little: the detector decides.
 package struct KernelFilter: Sendable, Equatable {
   /// Which interfaces are listened to, by index.
   package enum Interfaces: Sendable, Equatable {
@@ -51,34 +51,6 @@ package struct KernelFilter: Sendable, Equatable {
   }
 
   package init() {}
-
-  /// What a detector with these settings wants to see on a host that is and serves this.
-  package init(_ settings: Detector.Settings, _ exposure: Exposure) {
-    func wanted(_ transport: TransportProtocol, v4: Bool) -> PortSet {
-      let native = transport == .tcp ? settings.nativeTCP : settings.nativeUDP
-      let watched = settings.watch(transport)?.ports ?? PortSet()
-      let served = exposure.wildcard(transport, v4: v4)
-      return settings.checksServices
-        ? watched.union(native).subtracting(served) : watched.union(native.subtracting(served))
-    }
-    tcpV4 = wanted(.tcp, v4: true)
-    tcpV6 = wanted(.tcp, v4: false)
-    udpV4 = wanted(.udp, v4: true)
-    udpV6 = wanted(.udp, v4: false)
-    servedUDPv4 = exposure.wildcard(.udp, v4: true)
-    servedUDPv6 = exposure.wildcard(.udp, v4: false)
-    if settings.checksServices {
-      specificTCP = exposure.specific(.tcp)
-      specificUDP = exposure.specific(.udp)
-    }
-    watchesTCP = settings.tcp != nil || !settings.nativeTCP.isEmpty
-    watchesUDP = settings.udp != nil || !settings.nativeUDP.isEmpty
-    judgesConnections = !settings.nativeTCP.isEmpty
-    judgesOtherProtocols = settings.judgesOtherProtocols
-    ephemeralPorts = settings.ephemeralPorts
-    // Networks that are local as a whole are left to the detector.
-    addresses = exposure.localNetworks.allSatisfy(\.address.isLoopback) ? exposure.addresses : []
-  }
 
   /// SO_MARK of the decoys' listeners, which the kernel puts on each of their SYN/ACKs: of those only the bare headers are copied, by
   /// which `Sensor` knows them. Test packets to decoys have it as well, and are not looked at. Nobody's rule for routing or filtering is likely to ask for it.

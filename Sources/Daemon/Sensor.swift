@@ -1,6 +1,7 @@
 import CLinux
 import Capture
 import Detection
+import Host
 import Platform
 import Synchronization
 import Wire

@@ -1,5 +1,5 @@
-import Capture
 import Configuration
+import Host
 import Platform
 import Response
 import Wire

@@ -1,5 +1,6 @@
 import CLinux
 import Detection
+import Host
 import TestSupport
 import Testing
 import Wire

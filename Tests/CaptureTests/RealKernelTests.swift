@@ -1,6 +1,7 @@
 import CLinux
 import Capture
 import Detection
+import Host
 import Platform
 import TestSupport
 import Testing
