@@ -1,5 +1,6 @@
 import Detection
 import Notify
+import Platform
 import Response
 import Wire
 
@@ -369,19 +370,9 @@ extension ConfigurationReader {
   }
 }
 
-/// Reads `90`, `90s`, `30m`, `24h`, `7d`, `2w` as seconds.
+/// A length of time, in seconds; blanks around it and before its unit are passed over.
 private func seconds(_ text: some Collection<UInt8>) -> Int? {
-  var digits = Array(text)[...].trimmingBlanks
-  let units: [UInt8: Int] = [
-    UInt8(ascii: "s"): 1, UInt8(ascii: "m"): 60, UInt8(ascii: "h"): 3600, UInt8(ascii: "d"): 86_400,
-    UInt8(ascii: "w"): 604_800,
-  ]
-  var unit = 1
-  if let last = digits.last, let factor = units[last] {
-    unit = factor
-    digits.removeLast()
-  }
-  let (number, isWhole) = leadingNumber(digits)
-  guard isWhole, digits.first?.isDigit == true else { return nil }
-  return number * unit
+  var bytes = Array(text)[...].trimmingBlanks
+  if let unit = bytes.last, !unit.isDigit { bytes = bytes.dropLast().trimmingBlanks + [unit] }
+  return Term.seconds(String(decoding: bytes, as: UTF8.self), least: 0).map(Int.init)
 }

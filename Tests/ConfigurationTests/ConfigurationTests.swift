@@ -420,6 +420,10 @@ struct Row: CustomTestStringConvertible, Sendable {
     Row("days", #"BLOCK_TIME="7D""#) { $0.response.duration == .seconds(604_800) },
     Row("weeks", #"BLOCK_TIME="2w""#) { $0.response.duration == .seconds(1_209_600) },
     Row("seconds", #"BLOCK_TIME="90""#) { $0.response.duration == .seconds(90) },
+    Row("blanks around a time", #"BLOCK_TIME=" 30 m ""#) { $0.response.duration == .seconds(1800) },
+    Row("two numbers are no time", #"BLOCK_TIME="3 0""#, says: ["c:5: error: BLOCK_TIME must be"]) {
+      $0.response.duration == .seconds(86_400)
+    },
     Row("for ever", #"BLOCK_TIME="forever""#) { $0.response.duration == nil },
     Row("0 is for ever", #"BLOCK_TIME="0""#) { $0.response.duration == nil },
     Row("no time", #"BLOCK_TIME="soon""#, says: ["c:5: error: BLOCK_TIME must be"]) {

@@ -8,6 +8,11 @@ import Testing
   ])
   func `Is read`(text: String, seconds: Int) { #expect(Term.seconds(text) == Int64(seconds)) }
 
+  @Test func `Nothing is a time only where none is one`() {
+    #expect(Term.seconds("0", least: 0) == 0 && Term.seconds("0s", least: 0) == 0 && Term.seconds("", least: 0) == nil)
+    #expect(Term.seconds("0") == nil && Term.seconds("0h") == nil)
+  }
+
   @Test(arguments: ["", "s", "0", "0s", "-1s", "+1s", "1.5h", "1y", "1 s", "4000000001", "9999999999999999999w", "١s"])
   func `Or is none`(text: String) { #expect(Term.seconds(text) == nil) }
 
