@@ -95,13 +95,10 @@ package enum NotifyPrograms {
       let request = try NotifyRequest(message, to: target, host: Host.name, number: 0, read: secret)
       var attempt = try NotifyAttempt(request, now: Clock.monotonic)
       while true {
-        let now = Clock.monotonic
-        switch attempt.advance(now: now) {
+        switch attempt.advance(now: Clock.monotonic) {
         case .succeeded: return nil
         case .failed(let fault): return fault
-        case nil:
-          let milliseconds = (attempt.deadline - now) / 1_000_000 + 1
-          _ = Poll.readable(attempt.child.descriptors, milliseconds: Int32(clamping: milliseconds))
+        case nil: _ = attempt.child.wait(until: attempt.deadline)
         }
       }
     } catch {

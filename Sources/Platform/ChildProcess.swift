@@ -162,6 +162,21 @@ package final class ChildProcess {
     return ended
   }
 
+  /// Waits for the end, and reads what the child writes meanwhile: for whoever has nothing else to do.
+  ///
+  /// - Parameter deadline: monotonic nanoseconds.
+  /// - Returns: how it ended; nil while it still runs at the deadline.
+  package func wait(until deadline: Int64) -> Exit? {
+    while true {
+      let exit = reap()
+      readOutput()
+      if let exit { return exit }
+      let left = deadline - Clock.monotonic
+      if left <= 0 { return nil }
+      _ = Poll.readable(descriptors, milliseconds: Int32(clamping: left / 1_000_000 + 1))
+    }
+  }
+
   /// Asks the child and what it started to end (SIGTERM).
   package func terminate() { signalGroup(SIGTERM) }
 

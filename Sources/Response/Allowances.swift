@@ -26,9 +26,6 @@ package struct Allowances: Sendable, Equatable {
 
   package var networks: [IPNetwork] { entries.map(\.network) }
 
-  /// When the next one ends; nil where none does.
-  package var nextEnd: Timestamp? { entries.compactMap(\.until).min() }
-
   /// The allowance of exactly this network.
   package subscript(network: IPNetwork) -> Entry? { entries.first { $0.network == network } }
 

@@ -20,7 +20,11 @@ package struct BlockTable: Sendable {
 
   package var count: Int { blocks.count }
   /// All blocks, the newest first.
-  package var all: [Block] { blocks.values.sorted { ($0.record.since, $0.network) > ($1.record.since, $1.network) } }
+  package var all: [Block] { blocks.values.sorted(by: Self.isBefore) }
+  /// The newest first.
+  static func isBefore(_ a: Block, _ b: Block) -> Bool {
+    (a.record.since, a.network) > (b.record.since, b.network)
+  }
   /// All blocks in no order.
   package var unordered: some Collection<Block> { blocks.values }
 

@@ -6,18 +6,19 @@ import Wire
 
 @Suite("Child processes")
 struct ChildProcessTests {
-  /// Waits as an owner would, at most `seconds`.
   private func finish(_ child: ChildProcess, seconds: Int = 10) -> ChildProcess.Exit? {
-    let end = ContinuousClock.now + .seconds(seconds)
-    while ContinuousClock.now < end {
-      var items = [pollfd(fd: child.pidfd, events: Int16(POLLIN), revents: 0)]
-      if !child.outputEnded { items.append(pollfd(fd: child.output, events: Int16(POLLIN), revents: 0)) }
-      _ = unsafe poll(&items, UInt(items.count), 50)
-      let exit = child.reap()
-      child.readOutput()
-      if exit != nil { return exit }
-    }
-    return nil
+    child.wait(until: Clock.monotonic + Int64(seconds) * 1_000_000_000)
+  }
+
+  @Test func `Who waits gets the end, or his own time back`() throws {
+    let slow = try ChildProcess(shell: "exec sleep 600")
+    let begin = Clock.monotonic
+    #expect(slow.wait(until: begin + 50_000_000) == nil)
+    #expect((50_000_000..<20_000_000_000).contains(Clock.monotonic - begin))
+    slow.kill()
+    #expect(finish(slow) == .signalled(SIGKILL))
+    let quick = try ChildProcess(shell: "yes | head -c 200000; exit 3")
+    #expect(finish(quick) == .exited(3), "what it writes is read, or it would wait for us")
   }
 
   @Test func `a command gets the bytes that were written`() throws {

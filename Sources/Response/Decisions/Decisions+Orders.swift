@@ -57,15 +57,20 @@ extension Decisions {
 
   mutating func ignore(_ networks: IPNetworkSet) {
     policy.ignored = networks
-    for block in table.all where networks.network(overlapping: block.network) != nil { release([block], .nowIgnored) }
+    for block in blocks(where: { networks.network(overlapping: $0.network) != nil }) { release([block], .nowIgnored) }
   }
 
   /// Whoever has become gateway, resolver or one of our own addresses is let in again, as after an edit of the ignore file.
   mutating func spare(_ networks: SafeNetworks) {
     policy.safe = networks
-    for block in table.all {
+    for block in blocks(where: { networks.reason(protecting: $0.network) != nil }) {
       if let what = networks.reason(protecting: block.network) { release([block], .nowSafe(what)) }
     }
+  }
+
+  /// Blocks in the order of `BlockTable.all`. Of a hundred thousand few are meant, so that only these are sorted.
+  private func blocks(where isMeant: (Block) -> Bool) -> [Block] {
+    table.unordered.filter(isMeant).sorted(by: BlockTable.isBefore)
   }
 
   /// 1.2's way to re-arm: a line deleted by hand from its blocked file. The host is released.

@@ -46,22 +46,14 @@ package struct FirewallHost {
   private static func execute(_ words: [String]) -> (status: Int32, output: String)? {
     let places: [String] = folders.map { "\($0)/\(words[0])" }
     guard let path = places.first(where: { (place: String) in unsafe access(place, X_OK) == 0 }) else { return nil }
-    let deadline = Clock.monotonic + patience
     do throws(Errno) {
       let child = try ChildProcess(path, words)
-      while true {
-        if let exit = child.reap() {
-          child.readOutput()
-          if case .exited(let status) = exit { return (status, child.outputText) }
-          return (-1, child.outputText)
-        }
-        let left = (deadline - Clock.monotonic) / 1_000_000
-        if left <= 0 {
-          child.kill()
-          return (-1, "\(words[0]) did not end within a minute")
-        }
-        _ = Poll.readable(child.descriptors, milliseconds: Int32(clamping: left))
-        child.readOutput()
+      switch child.wait(until: Clock.monotonic + patience) {
+      case .exited(let status): return (status, child.outputText)
+      case .signalled: return (-1, child.outputText)
+      case nil:
+        child.kill()
+        return (-1, "\(words[0]) did not end within a minute")
       }
     } catch {
       return (-1, "\(error)")
