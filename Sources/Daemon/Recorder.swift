@@ -44,7 +44,9 @@ final class Recorder: Sendable {
   }
 
   /// Probes and other events on their way to the thread. Beyond these they are counted and lost.
-  private static let probeLimit = 131_072
+  private static let probeLimit = 32_768
+  /// As many do not wait until what comes with them has gathered: the thread writes faster than they come.
+  private static let hurry = probeLimit / 4
   private static let eventLimit = 8_192
 
   private struct Shared: Sendable {
@@ -75,7 +77,7 @@ final class Recorder: Sendable {
 
   /// Takes an event. Never waits.
   func keep(_ event: Event) {
-    let wasEmpty = shared.withLock { shared in
+    let isUrgent = shared.withLock { shared in
       let wasEmpty = shared.probes.isEmpty && shared.events.isEmpty
       if case .probe(let probe) = event {
         if shared.probes.count < Self.probeLimit { shared.probes.append(probe) } else { shared.lost += 1 }
@@ -83,9 +85,9 @@ final class Recorder: Sendable {
         let room = event.isByTheWay ? Self.eventLimit / 2 : Self.eventLimit
         if shared.events.count < room { shared.events.append(event) } else { shared.lost += 1 }
       }
-      return wasEmpty
+      return wasEmpty || shared.probes.count == Self.hurry
     }
-    if wasEmpty { toThread.signal() }
+    if isUrgent { toThread.signal() }
   }
 
   /// Takes what METRICS_FILE is to say from now on.
@@ -154,16 +156,19 @@ final class Recorder: Sendable {
 
   fileprivate func publish(_ statistics: Statistics) { shared.withLock { $0.statistics = statistics } }
   fileprivate func done() { shared.withLock { $0.isDone = true } }
-  fileprivate var isStopping: Bool { shared.withLock { $0.isStopping } }
+  /// Whether what there is should be taken at once.
+  fileprivate var isPressed: Bool { shared.withLock { $0.isStopping || $0.probes.count >= Self.hurry } }
 
   /// Waits for something to do.
-  fileprivate func wait(milliseconds: Int32) { _ = Poll.readable([toThread.fd], milliseconds: milliseconds) }
+  fileprivate func wait(milliseconds: Int32) {
+    if !Poll.readable([toThread.fd], milliseconds: milliseconds).isEmpty { toThread.clear() }
+  }
 }
 
 /// The thread's own state.
 private final class RecorderThread {
   /// What comes within this time is written together. With the writing itself it stays below a second.
-  private static let gathering = Duration.milliseconds(400)
+  private static let gathering: Int32 = 400
   /// Probes that get a line each in the files of events, at one gathering. Of more their number is told.
   private static let listedProbes = 2_000
   /// How often a journal that cannot be written is tried again; monotonic nanoseconds, as all times here.
@@ -195,7 +200,7 @@ private final class RecorderThread {
   func run() {
     while true {
       recorder.wait(milliseconds: waitTime)
-      if !recorder.isStopping { Clock.sleep(Self.gathering) }
+      if !recorder.isPressed { recorder.wait(milliseconds: Self.gathering) }
       let work = recorder.take()
       if let new = work.settings { change(new) }
       let now = Clock.now

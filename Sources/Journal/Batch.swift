@@ -37,7 +37,7 @@ package struct Batch: Sendable {
 
   /// Distinct combinations of source, port, technique and hour, and events: beyond these a batch takes no more, and what
   /// it does not take is counted. Batches grow to it only while nothing can be written, or in a flood.
-  package static let capacity = 131_072
+  package static let capacity = 32_768
   static let eventCapacity = 8_192
 
   private(set) var probes: [Key: UInt64] = [:]

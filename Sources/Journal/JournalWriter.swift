@@ -30,7 +30,7 @@ package final class JournalWriter {
   static let noteRoom = 10_000
   static let scanRoom = 65_536
   /// Sources whose numbers are remembered. When full all are forgotten, which costs a look-up each.
-  static let cacheLimit = 65_536
+  static let cacheLimit = 16_384
   /// Our own addresses that are told apart; of more, probes say nothing of their target.
   static let ownLimit = 1_024
 

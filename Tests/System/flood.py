@@ -103,7 +103,7 @@ def one_flood(lab, cannon, rule, seconds):
             rule, took, sent[0] / 1e6, sent[0] / took / 1e3, len(blocked - {C.SCANNER}), found, ours[0], half, last, max(kernel) - kernel[0],
             sum(sentry.dropped().values()), status["deception"]["doubts_without_room"])
     L.check(blocked == {C.SCANNER}, text + "; %s" % sorted(blocked)[:5])
-    L.check(last < 192 and (seconds < 30 or last - half < 16), text + "; it grows")
+    L.check(last - ours[0] <= 64 and (seconds < 30 or last - half < 16), text + "; it grows")
     L.check(D.connect(lab, "10.77.0.149", 22), text + "; the service is not reached")
     sentry.stop()
     return text
