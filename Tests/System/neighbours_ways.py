@@ -161,6 +161,56 @@ def slirp(town):
     visits(town, (8080,))
 
 
+IMAGE = ("mkdir -p /srv/image/bin /srv/image/tmp && cp /bin/busybox /srv/image/bin/ && echo hello > /srv/image/index.html && "
+         "ln -sf busybox /srv/image/bin/sh && tar -C /srv/image -c . > /srv/image.tar")
+
+
+@scenario("Docker itself: dockerd with its chains and proxies, two containers with published ports, one restarted", "docker.io iptables busybox-static")
+def dockerd(town):
+    server = town.server
+    server.shell(IMAGE)
+    # The hierarchies that this kernel has; nothing is set in them but by dockerd.
+    server.shell("mount -t tmpfs none /sys/fs/cgroup; for c in cpu cpuacct cpuset memory devices freezer blkio pids; do "
+                 "mkdir -p /sys/fs/cgroup/$c; mount -t cgroup -o $c none /sys/fs/cgroup/$c; done; test -d /sys/fs/cgroup/devices/..")
+    server.shell("mkdir -p /run/docker; mount -t tmpfs none /var/lib/docker 2>/dev/null || { mkdir -p /var/lib/docker; mount -t tmpfs none /var/lib/docker; }")
+    server.start("dockerd", "--storage-driver", "vfs", "--cgroup-parent", "/ps-neighbours")
+    L.wait_for(lambda: server.run("docker", "info", ok=None, timeout=20).returncode == 0, 60, "dockerd", 0.5)
+    server.shell("docker import /srv/image.tar web > /dev/null")
+    for name, ports in (("one", "-p 8080:80 -p 5000:81"), ("two", "-p 9000:80")):
+        server.shell("docker run -d --name %s %s web /bin/sh -c 'busybox httpd -p 81 -h /; exec busybox httpd -f -p 80 -h /'" % (name, ports), timeout=60)
+    L.wait_for(lambda: server.listens(8080, 5000, 9000), 20, "docker's proxies", 0.1)
+    yield
+    visits(town, (8080, 5000, 9000), rounds=4)
+    visits(town, (8080,), clients=1, rounds=2, targets=(SERVER6,))
+    server.run("docker", "restart", "-t", "1", "two", timeout=60)
+    L.wait_for(lambda: server.listens(9000), 20, "docker's proxy again", 0.1)
+    visits(town, (9000,), clients=1, rounds=2)
+    server.run("docker", "rm", "-f", "one", "two", timeout=60, ok=None)
+
+
+@scenario("podman without root: a container of a user without rights, with published ports (rootlessport, slirp4netns)",
+          "podman slirp4netns uidmap busybox-static crun")
+def podman(town):
+    server = town.server
+    server.shell(IMAGE)
+    server.shell("useradd -m -u 1000 pod; echo pod:100000:65536 > /etc/subuid; echo pod:100000:65536 > /etc/subgid; install -d -o pod -m 700 /run/user/1000; "
+                 "chmod u+s /usr/bin/newuidmap /usr/bin/newgidmap; install -d -o pod /home/pod/.config/containers; "
+                 "printf '[storage]\\ndriver = \"vfs\"\\n' > /home/pod/.config/containers/storage.conf; "
+                 "printf '[engine]\\ncgroup_manager = \"cgroupfs\"\\nevents_logger = \"file\"\\n' > /home/pod/.config/containers/containers.conf; chown -R pod /home/pod")
+
+    def user(words, **more):
+        return server.shell("cd /home/pod; exec setpriv --reuid=1000 --regid=1000 --clear-groups env HOME=/home/pod USER=pod XDG_RUNTIME_DIR=/run/user/1000 " + words, **more)
+    user("podman import -q /srv/image.tar localhost/web", timeout=120)
+    user("podman run -d --name one --cgroups=disabled --security-opt seccomp=unconfined -p 8080:80 -p 5000:81 localhost/web /bin/sh -c "
+         "'busybox httpd -p 81 -h /; exec busybox httpd -f -p 80 -h /'", timeout=120)
+    L.wait_for(lambda: server.listens(8080, 5000), 20, "podman's published ports", 0.1)
+    yield
+    visits(town, (8080, 5000), rounds=4)
+    user("podman restart -t 1 one", timeout=60)
+    L.wait_for(lambda: server.listens(8080, 5000), 20, "podman's published ports again", 0.1)
+    visits(town, (8080, 5000), clients=1, rounds=2)
+
+
 @scenario("ufw as it comes, allowing ssh and http", "ufw nginx-light openssh-server openssh-client", hidden=True)
 def ufw(town):
     from neighbours_talk import ssh_of
