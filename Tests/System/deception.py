@@ -701,6 +701,11 @@ def tarpit(lab):
     time.sleep(0.2)
     status = sentry.ask("status")["deception"]
     L.check(status["held"] == 32, "held of one source: %s" % status)
+    # Control: a service keeps what comes.
+    lab.service(80).listen(4096)
+    L.check(all(connect(lab, sources[0], 80) for _ in range(40)), "the service has not taken forty connections")
+    kept = lab.in_target("ss", "-Htn", "state", "established", "sport", "=", ":80").stdout.count("\n")
+    L.check(kept == 40, "the control: a service keeps %d of forty connections" % kept)
     before, cpu = L.resident_kib(sentry.pid), L.cpu_seconds(sentry.pid)
     kernel = slab(lab)
     many = [connect(lab, s, 1000 + n) for s in sources[1:] for n in range(30)]

@@ -967,5 +967,39 @@ def half_open_flood(lab):
     return "\n     ".join(lines + ["with a queue of 4,096: %.2f bits" % bits])
 
 
+@L.test("oracles.backlog_price")
+def backlog_price(lab):
+    """What is left: a service's own queue. What it costs to find the services among many ports by their cookies, and what is known of who asks."""
+    count = 1000 if os.environ.get("PORTSENTRY_BENCH") else 100
+    C.settle(lab)
+    chance = random.Random(9)
+    ports = chance.sample(range(1000, 60_000), count)
+    services = set(ports[:4])
+    for port in services:
+        lab.service(port).listen(128)
+    sentry = lab.sentry("-atcp", settings={**ALL, "DOUBT_TIME": "10m", "ADVANCED_PORTS_TCP": "65535"})
+    drain(lab, "198.18.0.0/15", "10.78.201.0/24")
+    lines = []
+    for number, one in enumerate((None, "10.78.201.1")):
+        depth = 160
+        pairs = [(one or "198.%d.%d.%d" % (18 + n % 2, n // 2 % 256, n // 512 % 250 + 1), 1024 + n, port) for port in ports for n in range(depth)]
+        begun = time.monotonic()
+        for start in range(0, len(pairs), 100_000):
+            frames = [P.segment(s, L.TARGET4, sport, port, seq=7 + number) for s, sport, port in pairs[start : start + 100_000]]
+            cannon = C.Cannon(lab, frames)
+            for place in range(0, len(frames), 1000):
+                cannon.fire(min(1000, len(frames) - place))
+                time.sleep(0.002)
+        took = time.monotonic() - begun
+        probe = "10.78.200.%d" % (20 + number)
+        bits = min(learned(half_open_words(lab, ports, probe, 5.0), services, ports), math.log2(math.comb(count, len(services))))
+        L.check(bits > 0, "the services' own queues are longer than they asked for")
+        for scanner in [probe, one] if one else [probe]:
+            L.wait_for(lambda: sentry.ask("why", scanner, ok=(0, 1))["verdict"], 10, "the verdict on %s" % scanner)
+        lines.append("%d SYNs %s (%.1f s), and %d from an address of one's own: %.1f of %.1f bits; a verdict on each address of one's own" % (
+            len(pairs), "from one address" if one else "in invented names", took, count, bits, math.log2(math.comb(count, len(services)))))
+    return "\n     ".join(lines)
+
+
 if __name__ == "__main__":
     raise SystemExit(L.main())

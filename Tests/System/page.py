@@ -147,6 +147,11 @@ def strangers(lab):
         status, _, _ = curl(lab, "-b", cookie, *more, "-d", form, HOME + "/unblock")
         L.check(status == 403, "the form %r from %s gives %d" % (form[:20], origin, status))
     L.check(curl(lab, "-b", cookie, HOME + "/unblock?target=%s&key=%s" % (source, key))[0] == 404, "GET changes something")
+    # Control: the page's own form is obeyed.
+    lab.in_target(L.binary, "block", "192.0.2.9", "-c", sentry.config)
+    L.check("192.0.2.9" in sentry.blocked(), "no block to begin with")
+    status, _, _ = curl(lab, "-b", cookie, "-H", "Origin: " + HOME, "-d", "target=192.0.2.9&key=" + key, HOME + "/unblock")
+    L.check(status == 303 and "192.0.2.9" not in sentry.blocked(), "the control: the page's own form gives %d" % status)
     # Another page of the same host, whose forms a browser sends with the cookie: ports do not part sites.
     form = '<form id=f method=post action="%s/unblock"><input name=target value="%s"></form><script>f.submit()</script>' % (HOME, source)
 
