@@ -68,6 +68,10 @@ struct Blocker: ~Copyable {
     try tables?.value.doubt(of: address)
   }
 
+  mutating func endDoubts(of addresses: [IPAddress]) throws(ResponderError) {
+    try tables?.value.endDoubts(of: addresses)
+  }
+
   // MARK: One block, one way
 
   mutating func addToTable(_ blocks: [(IPNetwork, Duration?)]) throws(ResponderError) {

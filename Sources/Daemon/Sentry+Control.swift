@@ -10,7 +10,9 @@ extension Sentry {
   /// Answers the command line.
   func answer(_ message: ControlMessage) -> ControlReply {
     switch message {
-    case .status(let json): return ControlReply(json ? statusJSON().text + "\n" : statusText())
+    case .status(let json):
+      testHiddenDecoys()
+      return ControlReply(json ? statusJSON().text + "\n" : statusText())
     case .blocked: return ControlReply(blockedJSON().text + "\n")
     case .pulse: return ControlReply(pulse().text + "\n")
     case .metrics: return ControlReply(Metrics.text(metrics()))

@@ -14,9 +14,12 @@ struct DecoyVisibility {
   var hasTriedTest = false
   /// The rules were made anew because of br_netfilter.
   var hasRenewed = false
-  /// When the next test is due, and before when there is none.
+  /// When the next test is due, when the last one was, and how long there is none after it.
   var next: Int64 = .max
-  var soonest: Int64 = 0
+  var last: Int64 = 0
+  var pause = DecoyVisibility.leastPause
+  static let (leastPause, longestPause): (Int64, Int64) = (5_000_000_000, 600_000_000_000)
+  var soonest: Int64 { last == 0 ? 0 : last + pause }
   /// What was said last, and the chains that were named.
   var said: [DecoySight.Obstacle] = []
   var chains: [String] = []
@@ -25,16 +28,21 @@ struct DecoyVisibility {
 }
 
 extension Sentry {
-  /// Tests are a few packets; each is a line in the log of a firewall that logs what it drops.
-  private static let (interval, hiddenInterval, leastInterval): (Int64, Int64, Int64) = (
-    600_000_000_000, 60_000_000_000, 5_000_000_000
-  )
+  /// Strangers' touches ask for a test where it may tell something new; without them one an hour is enough. While decoys are hidden
+  /// each packet may be a line in the log of whoever drops it.
+  private static let (interval, hiddenInterval): (Int64, Int64) = (3_600_000_000_000, 600_000_000_000)
   private static let packetsInTest = 4
 
   /// Our rules have changed.
   func decoysChanged() {
     visibility.since = Clock.monotonic
+    visibility.pause = DecoyVisibility.leastPause
     visibility.next = min(visibility.next, max(visibility.soonest, Clock.monotonic))
+  }
+
+  /// Somebody asks: what hid the decoys may have been mended.
+  func testHiddenDecoys() {
+    if !visibility.said.isEmpty, deception.state == .active, Clock.monotonic >= visibility.soonest { testDecoys() }
   }
 
   /// Tests where one is due. The first is over before we say that we are active.
@@ -45,6 +53,7 @@ extension Sentry {
   }
 
   private func testDecoys() {
+    let isWanted = visibility.sight.wantsTest
     if !visibility.hasTriedTest {
       visibility.hasTriedTest = true
       do throws(Errno) {
@@ -66,46 +75,71 @@ extension Sentry {
       refreshTrap()
       visibility.sight.learn(testOnce(ways))
     }
+    let before = visibility.said
     noteSight()
-    let now = Clock.monotonic
-    visibility.soonest = now + Self.leastInterval
-    visibility.next = now + (visibility.said.isEmpty ? Self.interval : Self.hiddenInterval)
+    // Where strangers ask for tests that tell nothing new, as somebody whom a firewall drops alone does, they become rarer.
+    if visibility.said.map(\.way) != before.map(\.way) {
+      visibility.pause = DecoyVisibility.leastPause
+    } else if isWanted {
+      visibility.pause = min(visibility.pause * 2, DecoyVisibility.longestPause)
+    }
+    visibility.last = Clock.monotonic
+    visibility.next = visibility.last + (visibility.said.isEmpty ? Self.interval : Self.hiddenInterval)
   }
 
+  /// What is sent by one way: the ports that are left to be tried, and what has gone out.
+  private struct Trip {
+    let way: DecoyWay
+    var ports: ArraySlice<UInt16>
+    var packets: [TestPacket] = []
+  }
+
+  /// Sends to one port after another by each way until one packet arrives: mostly the first.
   private func testOnce(_ ways: [DecoyWay]) -> [DecoySight.Way: DecoySight.Round] {
     guard let test = visibility.test, let trap = deception.trap else { return [:] }
-    var sent: [(way: DecoyWay, packets: [TestPacket])] = []
-    let served = link.shared.withLock { $0.statistics.servedTCP }
-    for way in ways where trap.interfaces.isEmpty || trap.interfaces.contains(way.way.interface) {
-      let ports = Self.spread(
-        trap.tcp.union(trap.decoy).subtracting(way.way.isV4 ? trap.closed4 : trap.closed6).subtracting(served))
-      guard way.way.isV4 ? trap.v4 != nil : trap.v6 != nil else { continue }
-      var packets: [TestPacket] = []
-      for port in ports {
+    var trips = ways.filter { trap.interfaces.isEmpty || trap.interfaces.contains($0.way.interface) }.compactMap {
+      trip($0, trap)
+    }
+    var doubted: [IPAddress] = []
+    for _ in 0..<Self.packetsInTest {
+      for index in trips.indices where !trips[index].packets.contains(where: { test.value.hasArrived($0) }) {
         // Each of another: a firewall may drop the addresses of half the world, and not hide the decoys from the rest.
-        guard let source = stranger(way) else { continue }
+        guard let port = trips[index].ports.popFirst(), let source = stranger(trips[index].way) else { continue }
+        let way = trips[index].way
+        if (try? blocker.doubt(of: source)) == nil { doubted.append(source) }
         let packet = TestPacket(
           from: source, .random(in: 32_768...60_999), to: way.address, port, number: .random(in: 1 ... .max),
           hardware: way.hardware)
         if (try? test.value.send(packet, on: way.entrance, mark: KernelFilter.decoyMark)) != nil {
-          packets.append(packet)
+          trips[index].packets.append(packet)
         }
       }
-      if !packets.isEmpty { sent.append((way, packets)) }
-    }
-    // Mostly they are there before `send` returns.
-    for _ in 0..<10 {
-      if sent.allSatisfy({ $0.packets.contains { test.value.hasArrived($0) } }) { break }
-      Clock.sleep(.milliseconds(1))
+      // Mostly they are there before `send` returns.
+      for _ in 0..<10 {
+        if trips.allSatisfy({ $0.packets.contains { test.value.hasArrived($0) } }) { break }
+        Clock.sleep(.milliseconds(1))
+      }
     }
     var rounds: [DecoySight.Way: DecoySight.Round] = [:]
-    for (way, packets) in sent {
-      let reached = packets.count { test.value.hasArrived($0) }
-      for packet in packets { test.value.forget(packet) }
-      rounds[way.way] = DecoySight.Round(
-        sent: packets.count, reached: reached, loss: reached > 0 ? .late : loss(way, packets))
+    for trip in trips where !trip.packets.isEmpty {
+      let reached = trip.packets.count { test.value.hasArrived($0) }
+      for packet in trip.packets { test.value.forget(packet) }
+      rounds[trip.way.way] = DecoySight.Round(
+        sent: trip.packets.count, reached: reached, loss: reached > 0 ? .late : loss(trip.way, trip.packets))
     }
+    // Whoever has such an address did nothing; of IPv6 it is all of a /64.
+    try? blocker.endDoubts(of: doubted)
     return rounds
+  }
+
+  private func trip(_ way: DecoyWay, _ trap: NFTablesTrap) -> Trip? {
+    guard way.way.isV4 ? trap.v4 != nil : trap.v6 != nil else { return nil }
+    let served = link.shared.withLock { $0.statistics.servedTCP }
+    let ports = Self.spread(
+      trap.tcp.union(trap.decoy).subtracting(way.way.isV4 ? trap.closed4 : trap.closed6).subtracting(served))
+    // Nothing arrives at any of them: one shows as well as four whether that is still so.
+    if visibility.sight.isHidden(way.way), let port = ports.randomElement() { return Trip(way: way, ports: [port]) }
+    return Trip(way: way, ports: ports[...])
   }
 
   /// Where packets were lost: our rules have doubted a source, or have seen none.
@@ -128,7 +162,9 @@ extension Sentry {
     for _ in 0..<64 {
       guard let address = Self.address(near: way.neighbours, isV4: way.way.isV4), address != way.address,
         !plan.ignored.contains(address), decisions.policy.safe.reason(protecting: IPNetwork(address)) == nil,
-        decisions.table.block(covering: address) == nil
+        decisions.table.block(covering: address) == nil,
+        // Of IPv6 all neighbours are in doubt or none.
+        !address.isV4 || (try? blocker.doubt(of: address)) == nil
       else { continue }
       return address
     }

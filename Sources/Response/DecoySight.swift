@@ -106,10 +106,15 @@ package struct DecoySight: Sendable {
     } else {
       state.touches += 1
       if state.sources.count < Self.sourcesNeeded, !state.sources.contains(source) { state.sources.append(source) }
-      if !tests.isEmpty { wantsTest = true }
+      if tests.contains(where: { $0.key.isV4 == source.isV4 && $0.value.misses < Self.roundsNeeded }) {
+        wantsTest = true
+      }
     }
     if source.isV4 { silence.v4 = state } else { silence.v6 = state }
   }
+
+  /// Whether decoys are hidden on a way.
+  package func isHidden(_ way: Way) -> Bool { (tests[way]?.misses ?? 0) >= Self.roundsNeeded }
 
   /// The ways on which decoys are hidden, in a fixed order.
   package var obstacles: [Obstacle] {

@@ -54,6 +54,14 @@ struct DecoySightTests {
       testDescription: "silence alone says nothing while tests arrive",
       steps: [.test(4, 4, .late), .silence(500, from: 50, isV4: true)], hidden: [], wantsTest: true),
     Case(
+      testDescription: "a silence while hidden is no news",
+      steps: [.test(0, 4, .late), .test(0, 4, .late), .silence(9, from: 9, isV4: true)],
+      hidden: ["lan0 4 late 8"]),
+    Case(
+      testDescription: "one in the other family is",
+      steps: [.test(0, 4, .late), .test(0, 4, .late), .silence(1, from: 1, isV4: false)], hidden: ["lan0 4 late 8"],
+      wantsTest: true),
+    Case(
       testDescription: "an answer while hidden asks for another test",
       steps: [.test(0, 0, .late), .test(0, 0, .late), .answer(isV4: true)],
       hidden: ["lan0 4 late 8", "lan0 6 late 8"], wantsTest: true),

@@ -145,4 +145,21 @@ struct NFTablesTrapTests {
       #expect(try tables.isIntact())
     }
   }
+  @Test("doubts that we raised ourselves are ended, others stay")
+  func endsDoubts() throws {
+    try inNamespace {
+      var tables = try NFTables()
+      try tables.set(trap())
+      let elements = "add element inet portsentry doubt4 { 203.0.113.5 timeout 30s, 203.0.113.6 timeout 30s }; "
+      #expect(shell("nft '\(elements)add element inet portsentry doubt6 { 2001:db8:1:2:: timeout 30s }'").status == 0)
+      let addresses = ["203.0.113.5", "2001:db8:1:2::77", "203.0.113.77"].map { network($0).address }
+      let before = try addresses.map { try tables.doubt(of: $0) != nil }
+      #expect(before == [true, true, false])
+      try tables.endDoubts(of: addresses)
+      let after = try addresses.map { try tables.doubt(of: $0) != nil }
+      #expect(after == [false, false, false])
+      let other = try tables.doubt(of: network("203.0.113.6").address)
+      #expect(other != nil)
+    }
+  }
 }

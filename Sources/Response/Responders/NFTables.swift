@@ -138,10 +138,9 @@ package struct NFTables: ~Copyable {
 
   /// Whether a source is doubted at this moment, and for how much longer.
   package mutating func doubt(of address: IPAddress) throws(ResponderError) -> Duration? {
-    guard let set = layout.sets.first(where: { $0.name == (address.isV4 ? "doubt4" : "doubt6") }) else { return nil }
-    let key = address.isV4 ? IPNetwork(address) : IPNetwork(address, length: 64)!
+    guard let set = doubts(address.isV4) else { return nil }
     do throws(ResponderError) {
-      return try elements(of: set, only: SetElement(key: key.address.setKey)).first?.remaining.map {
+      return try elements(of: set, only: SetElement(key: Self.doubted(address).address.setKey)).first?.remaining.map {
         .milliseconds(Int64(clamping: $0))
       }
     } catch .missing {
@@ -149,6 +148,24 @@ package struct NFTables: ~Copyable {
     } catch {
       throw error
     }
+  }
+
+  /// Ends doubts of which nobody but us was the cause. One that is not there is fine.
+  package mutating func endDoubts(of addresses: [IPAddress]) throws(ResponderError) {
+    for isV4 in [true, false] {
+      let mine = addresses.filter { $0.isV4 == isV4 }
+      guard !mine.isEmpty, let set = doubts(isV4) else { continue }
+      try removeHosts(mine.map(Self.doubted), from: set)
+    }
+  }
+
+  private func doubts(_ isV4: Bool) -> NFTablesSet? {
+    layout.sets.first { $0.name == (isV4 ? "doubt4" : "doubt6") }
+  }
+
+  /// As what an address is doubted.
+  private static func doubted(_ address: IPAddress) -> IPNetwork {
+    address.isV4 ? IPNetwork(address) : IPNetwork(address, length: 64)!
   }
 
   /// Removes our table with all its blocks; one that is not there is fine.
