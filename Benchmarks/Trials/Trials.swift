@@ -9,8 +9,8 @@ import Wire
 @main
 enum Trials {
   static let all: [(name: String, run: @Sendable () -> Outcome)] = [
-    ("slowness", slowness), ("innocents", innocents), ("systems", systems), ("distributed", distributed),
-    ("invented", invented),
+    ("slowness", slowness), ("innocents", innocents), ("busyWeek", busyWeek), ("systems", systems),
+    ("distributed", distributed), ("invented", invented),
   ]
 
   struct Outcome {

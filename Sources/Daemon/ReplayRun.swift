@@ -74,7 +74,8 @@ package enum ReplayRun {
       var file = try CaptureFile(path: path)
       feed(&file, to: &replay) { remark(.progress(path: path, step: "reading", part: $0)) }
       if file.isDamaged {
-        remark(.damaged(path: path, CaptureFile.Damage.allCases.map { ($0.reason, file.count($0)) }.filter { $0.1 > 0 }))
+        remark(
+          .damaged(path: path, CaptureFile.Damage.allCases.map { ($0.reason, file.count($0)) }.filter { $0.1 > 0 }))
       }
     }
     replay.finish()

@@ -137,9 +137,8 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       if !listeners.isEmpty { descriptors.append(listeners.descriptor) }
       if let fd = monitor?.descriptor { descriptors.append(fd) }
       var wait = (nextRefresh - Clock.monotonic + 999_999) / 1_000_000
-      if state.detector.answersDue < .max {
-        wait = min(wait, (state.detector.answersDue - Clock.now.nanoseconds + 999_999) / 1_000_000)
-      }
+      let due = min(state.detector.answersDue, state.detector.delaysDue)
+      if due < .max { wait = min(wait, (due - Clock.now.nanoseconds + 999_999) / 1_000_000) }
       // Where nothing comes nothing has to be published, and no sampling ends.
       let longest: Int64 = isPublished && sampling.connections == 0 && sampling.others == 0 ? 60_000 : 1000
       let ready = Poll.readable(descriptors, milliseconds: Int32(min(max(wait, 0), longest)))
@@ -166,6 +165,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       if state.detector.takeIncompleteness() { nextRefresh = min(nextRefresh, max(now, lastRefresh + 1_000_000_000)) }
       judgeWaiting()
       if state.detector.hasCustomers { link.tell(customersOf: &state.detector) }
+      if state.detector.hasSetups { link.tell(setupsOf: &state.detector) }
       if state.found != before {
         link.toSentry.signal()
         if !usefulWakes.spend(at: now) { Clock.sleep(.milliseconds(10)) }

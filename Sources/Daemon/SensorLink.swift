@@ -78,6 +78,8 @@ final class SensorLink: Sendable {
     var statistics = SensorStatistics()
     /// IPv6 addresses that used a service properly; at most 1,024 unread, further ones are left out until they do so again.
     var customers: [IPAddress] = []
+    /// Who asked for a port beside a service, and was answered by it; at most 1,024 unread, further ones are judged without.
+    var setups: [(source: IPAddress, families: ServiceFamilies)] = []
     /// What is to be kept over a restart, when it is time to write it (`Detector.memory`).
     var memory: [UInt8]?
     /// Raised by one each time the statistics were published.
@@ -124,6 +126,22 @@ final class SensorLink: Sendable {
       let customers = $0.customers
       $0.customers.removeAll(keepingCapacity: true)
       return customers
+    }
+  }
+
+  /// Hands over whoever asked for something beside a service that has answered it.
+  func tell(setupsOf detector: inout Detector) {
+    shared.withLock { shared in
+      detector.takeSetups { if shared.setups.count < 1024 { shared.setups.append(($0, $1)) } }
+    }
+    toSentry.signal()
+  }
+
+  func takeSetups() -> [(source: IPAddress, families: ServiceFamilies)] {
+    shared.withLock {
+      let setups = $0.setups
+      $0.setups.removeAll(keepingCapacity: true)
+      return setups
     }
   }
 

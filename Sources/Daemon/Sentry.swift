@@ -262,6 +262,7 @@ package final class Sentry {
     takeContacts()
     let customers = link.takeCustomers()
     if !customers.isEmpty { decide(.customers(customers)) }
+    for setup in link.takeSetups() { decide(.setup(setup.source, setup.families)) }
     while let verdict = intake.verdicts.value.pop() { decide(.verdict(verdict)) }
   }
 

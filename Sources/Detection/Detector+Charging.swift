@@ -64,15 +64,18 @@ extension Detector {
       kind: event.transport == .udp ? .udp : .connect, port: event.targetPort)
     touch.transport = event.transport
     touch.sourcePort = event.sourcePort
+    touch.isProven = event.transport == .tcp && !event.isGuessable
     charge(touch)
-    if event.transport == .tcp, !event.isGuessable { native.prove(event.source) }
+    if touch.isProven { native.prove(event.source) }
   }
 
   /// A connection that a decoy took, told by its listener. It is evidence whatever was seen of it, and proves its source unless
   /// it may have been guessed.
   package mutating func noteContact(_ contact: Segment, isGuessable: Bool = false) {
     if let position = asking.find(contact.key(flowHash)) { settleAsUnused(position, .decoy) }
-    if !native.hasCounted(contact), !isForgiven(contact.source, contact.targetPort, contact.time) {
+    if !native.hasCounted(contact), !delayed.holds(contact),
+      !isForgiven(contact.source, contact.targetPort, contact.time)
+    {
       add(
         Probe(
           time: contact.time, source: contact.source, sourcePort: contact.sourcePort, target: contact.target,
@@ -83,9 +86,12 @@ extension Detector {
         source: contact.source, target: contact.target, time: contact.time, technique: .syn, kind: .syn,
         port: contact.targetPort)
       touch.sourcePort = contact.sourcePort
+      touch.isProven = !isGuessable
       charge(touch)
     }
-    if !isGuessable { native.prove(contact.source) }
+    guard !isGuessable else { return }
+    delayed.prove(contact.source)
+    native.prove(contact.source)
   }
 
   /// Evidence for the native rule alone.
@@ -109,6 +115,13 @@ extension Detector {
     {
       return
     }
+    guard mayBeSetup(touch) else { return count(touch) }
+    if delayed.isFull, let oldest = delayed.takeOldest() { count(oldest) }
+    delayed.append(touch)
+  }
+
+  /// Counts a touch against its source.
+  mutating func count(_ touch: NativeRule.Touch) {
     var touch = touch
     touch.isFriend = flows.isFriend(touch.source, at: touch.time)
     if touch.kind == .syn || touch.kind == .connect {
@@ -140,6 +153,9 @@ extension Detector {
     let scope: UInt8 = settings.countsModesApart ? event.transport.rawValue : 0
     probe.isTriggered =
       isWatched && triggers.count(event.source, scope: scope, at: event.time) >= max(settings.scanTrigger, 1)
+    if isWatched, event.transport == .tcp, event.technique == .syn || event.technique == .connect {
+      noteSetup(&probe)
+    }
     probes.append(probe)
   }
 

@@ -59,14 +59,12 @@ extension Detector {
     if let place = connections.find(key) {
       connections[place].handshake.answer = segment.sequence
       connections[place].handshake.knowsAnswer = true
-      flows.insertUser(segment.target, port: segment.sourcePort, at: segment.time)
+      noteUser(segment)
     } else if let position = pending.find(key) {
       pending.answer(position, &ends)
       pending[position].handshake.answer = segment.sequence
       pending[position].handshake.knowsAnswer = true
-      if !pending[position].mark.isRaw {
-        flows.insertUser(segment.target, port: segment.sourcePort, at: segment.time)
-      }
+      if !pending[position].mark.isRaw { noteUser(segment) }
     }
     // On a live host the kernel says what is served, and a decoy answers likewise.
     if !settings.asksForConnections { serve(.tcp, segment.source, segment.sourcePort) }

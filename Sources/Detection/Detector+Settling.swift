@@ -15,15 +15,17 @@ extension Detector {
 
   /// Settles what has waited long enough at this moment. `consider` does so by itself; call it when no packets come.
   package mutating func advance(to time: Timestamp) {
-    if time.nanoseconds >= pending.due { settleDue(time) }
+    if time.nanoseconds >= due { settleDue(time) }
   }
 
   /// Settles everything that waits: the capture is at its end.
   package mutating func finish() {
     while !pending.isEmpty { settleOldest() }
+    while let touch = delayed.takeOldest() { count(touch) }
   }
 
   mutating func settleDue(_ time: Timestamp) {
+    while time.nanoseconds >= delayed.due, let touch = delayed.takeOldest() { count(touch) }
     while time.nanoseconds >= pending.due { settleOldest() }
   }
 

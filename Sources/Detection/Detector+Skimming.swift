@@ -14,15 +14,15 @@ extension Detector {
     var here = run
     var isFound = false
     // In the file's own form, which is compared sooner than turned.
-    var due = here.stamp(at: pending.due)
+    var due = here.stamp(at: self.due)
     while here.nextRecord() {
       if here.stamp >= due {
         settleDue(here.time)
-        due = here.stamp(at: pending.due)
+        due = here.stamp(at: self.due)
       }
       if let head = here.head, passes(head, us) { continue }
       if follows(here, us) {
-        due = here.stamp(at: pending.due)
+        due = here.stamp(at: self.due)
         continue
       }
       isFound = true

@@ -35,6 +35,8 @@ package struct Detector: ~Copyable {
   var native: NativeRule
   var oddities: OddityTable
   var floods: FloodWatch
+  var setups: SetupNews
+  var delayed = TouchDelay()
   /// When each TCP port was last seen served, in seconds; 0: never. For stragglers only.
   var lastServed: Slab<UInt32>
   /// Since when it is, by and large: a gap of less than two days does not count.
@@ -64,6 +66,7 @@ package struct Detector: ~Copyable {
     native = NativeRule(settings, key: (key.0, key.1 ^ 0x736f_7572))
     oddities = OddityTable(key: (key.1 ^ 0x6f64_6469, key.0))
     floods = FloodWatch(key: (key.1, key.0 ^ 0x666c_6f6f))
+    setups = SetupNews(key: (key.0 ^ 0x7365_7475, key.1))
     lastServed = Slab(count: 65536)
     servedSince = Slab(count: 65536)
     probes.reserveCapacity(256)
@@ -118,7 +121,7 @@ package struct Detector: ~Copyable {
   ///
   /// - Parameter bytes: what it was decoded from, for its checksum.
   package mutating func consider(_ packet: inout Packet, in bytes: RawSpan) -> Judgement {
-    if packet.time.nanoseconds >= pending.due { settleDue(packet.time) }
+    if packet.time.nanoseconds >= due { settleDue(packet.time) }
     if let dismissal = dismissal(of: &packet, bytes) {
       dismissals[Int(dismissal.rawValue)] &+= 1
       return .dismissed(dismissal)

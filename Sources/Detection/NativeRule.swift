@@ -162,6 +162,21 @@ struct NativeRule: ~Copyable {
       || sources[index].has(.connect, port: touch.targetPort, tag: tag)
   }
 
+  /// Whether nothing but touches of ports near these families speaks against a source.
+  func hasOnly(_ families: ServiceFamilies, _ source: IPAddress) -> Bool {
+    guard let index = sources.find(source) else { return true }
+    if sources[index].isConvicted || sources[index].furtherWeight > 0 { return false }
+    var isSo = true
+    sources[index].forEachReason { reason in
+      if reason.kind != .conversation,
+        reason.kind != .unusedPort || families.isDisjoint(with: ServiceFamilies(near: reason.port))
+      {
+        isSo = false
+      }
+    }
+    return isSo
+  }
+
   private mutating func weight(_ touch: Touch, _ index: Int) -> Int {
     switch touch.kind {
     case .connect, .syn:

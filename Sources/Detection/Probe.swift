@@ -29,6 +29,9 @@ package struct Probe: Sendable, BitwiseCopyable {
   package var isGuessable = false
   /// What this host answered, as far as that was seen.
   package var answer = Answer.unknown
+  /// Of which families its port is whose services are here, and of which of these its source uses one: for the classic rule.
+  package var asked: ServiceFamilies = []
+  package var used: ServiceFamilies = []
 
   package enum Answer: UInt8, Sendable, BitwiseCopyable {
     case unknown

@@ -5,6 +5,14 @@ enum ServiceFamily: CaseIterable {
   case print
   case web
 
+  var bit: ServiceFamilies {
+    switch self {
+    case .mail: .mail
+    case .print: .print
+    case .web: .web
+    }
+  }
+
   /// The services that make somebody a user of the family.
   var services: [UInt16] {
     switch self {
@@ -45,5 +53,22 @@ enum ServiceFamily: CaseIterable {
     case (.mail, 80), (.mail, 443), (.print, 80), (.print, 443), (.print, 139), (.print, 445): true
     default: Self.of(port) == self
     }
+  }
+}
+
+/// Families of services.
+package struct ServiceFamilies: OptionSet, Hashable, Sendable, BitwiseCopyable {
+  package let rawValue: UInt8
+
+  package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+  package static let mail = ServiceFamilies(rawValue: 1)
+  package static let print = ServiceFamilies(rawValue: 2)
+  package static let web = ServiceFamilies(rawValue: 4)
+
+  /// Those whose users ask for a port.
+  package init(near port: UInt16) {
+    self = []
+    for family in ServiceFamily.allCases where family.isNear(port) { insert(family.bit) }
   }
 }

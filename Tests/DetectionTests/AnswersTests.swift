@@ -591,6 +591,43 @@ private struct Host: ~Copyable {
       check(!told.isEmpty && told.allSatisfy { $0.origin == expected })
     }
   }
+
+  /// A mail program that makes an account asks for all ports of mail, whichever it finds: each probe says of which families its port is
+  /// whose services are here, and whether its source uses one.
+  @Test(arguments: families) func `A probe tells of the services beside which it asks`(_ isV4: Bool) {
+    var host = Host()
+    for port: UInt16 in [143, 993, 80] { host.visit(Host.stranger(90, isV4), port, says: 10, hears: 10) }
+    let (mailer, scanner, other) = (Host.stranger(1, isV4), Host.stranger(2, isV4), Host.stranger(3, isV4))
+    host.ask(scanner, 110, .decoy)
+    host.ask(scanner, 23, .decoy)
+    host.ask(scanner, 443, .decoy)
+    host.ask(scanner, 9100, .decoy)
+    host.ask(mailer, 995, .decoy)
+    host.visit(mailer, 993, from: 40_001)
+    host.ask(mailer, 110, .decoy)
+    host.ask(other, 8443, .reset)
+    check(
+      host.probes.map(\.asked) == [.mail, [], [.mail, .web], [], .mail, .mail, .web], "\(host.probes.map(\.asked))")
+    check(host.probes.map(\.used) == [[], [], [], [], [], .mail, []], "\(host.probes.map(\.used))")
+    var news: [(IPAddress, ServiceFamilies)] = []
+    host.detector.takeSetups { news.append(($0, $1)) }
+    check(news.count == 1 && news[0] == (mailer, .mail), "\(news)")
+    // Too late for anybody who waits, and of another family.
+    host.pass(milliseconds: 7_000)
+    host.visit(other, 80)
+    host.ask(other, 110, .reset)
+    host.visit(other, 80, from: 40_001)
+    check(!host.detector.hasSetups)
+  }
+
+  @Test func `What connect mode listens on is no service`() {
+    var host = Host { $0.traps = PortSet([143]) }
+    var exposure = host.detector.exposure
+    exposure.serveEverywhere(.tcp, 143, v4: true, v6: true)
+    host.detector.exposure = exposure
+    host.ask(Host.stranger(1, true), 995, .reset)
+    check(host.probes.map(\.asked) == [[]])
+  }
 }
 
 @Suite struct AnswersFirstTests {

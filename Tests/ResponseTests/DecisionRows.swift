@@ -126,6 +126,65 @@ let decisionRows = """
   = tells of A; waits for proof of A; writes A down as waiting
   classic | A probes 23 | B meets decoy 23
   = B is proven; tells of B; tries nftables on B; B is blocked for 1d; lists B; writes B down as blocked; opens the gate to B
+  # A program that sets up an account asks for what nothing serves beside what it uses
+  classic | | A probes 995 beside mail
+  = tells of A; writes A down as waiting
+  classic | | A probes 995 beside mail in use
+  = tells of A; writes A down as waiting
+  classic | | A probes 443 beside mail and web in use
+  = tells of A; writes A down as waiting
+  classic | A probes 995 beside mail | 1 s pass
+  =
+  classic | A probes 995 beside mail | 2 s pass
+  = waits for proof of A
+  classic | A probes 995 beside mail | A meets decoy 995
+  = A is proven; opens the gate to A
+  classic | A probes 995 beside mail; A meets decoy 995 | 2 s pass
+  = tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked
+  classic | A probes 995 beside mail; 2 s pass | A meets decoy 995
+  = A is proven; tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked; opens the gate to A
+  classic | A probes 995 beside mail; A meets decoy 995; A is answered by mail | 2 s pass
+  =
+  classic | A probes 995 beside mail; A is answered by mail; A meets decoy 995; 2 s pass | A probes 110 beside mail in use
+  = tells of A; writes A down as waiting
+  classic | | A meets decoy 995
+  = A is proven
+  classic | A meets decoy 995 | A probes 995 beside mail
+  = tells of A; writes A down as waiting; opens the gate to A
+  classic | A meets decoy 995 | A probes 995 beside mail in use
+  = tells of A; writes A down as waiting; opens the gate to A
+  classic | A meets decoy 995 | A probes 995
+  = tells of A; tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked; opens the gate to A
+  classic | A meets decoy 995 | A is answered by mail
+  = opens the gate to A
+  classic | A is answered by mail | A meets decoy 995
+  = A is proven; opens the gate to A
+  classic | A is answered by mail; 3 s pass | A meets decoy 995
+  = A is proven
+  classic | A meets decoy 995 | 2 s pass
+  = tells of A; tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked; opens the gate to A
+  classic | A meets decoy 995; 2 s pass | A probes 995 beside mail
+  =
+  classic | A meets decoy 995; A probes 995 beside mail | A meets decoy 23
+  = tells of A; tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked; opens the gate to A
+  classic | A meets decoy 995; A probes 995 beside mail | A probes 23
+  = tells of A; tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked
+  classic | A probes 995 beside mail | A probes 8080 beside web
+  = tells of A; waits for proof of A; writes A down as waiting
+  classic | A probes 995 beside mail; A probes 443 beside mail and web | A is answered by mail
+  =
+  classic | A probes 995 beside mail; A meets decoy 995; A is answered by mail | A probes 8080 beside web
+  = tells of A; writes A down as waiting
+  classic | A probes 995 beside mail; A meets decoy 995; A is let in | 2 s pass
+  =
+  classic,no proof | | A probes 995 beside mail in use
+  = tells of A; tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked
+  classic,block 0 | | A probes 995 beside mail
+  = writes A down as logged
+  classic | A probes 995 beside mail; A meets decoy 995; A is ignored | 2 s pass
+  =
+  native | A is called a scanner | A meets decoy 995
+  = A is proven; tells of A; tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked; opens the gate to A
   # What is said twice is said once
   native | A is called a scanner; A meets decoy 23 | A probes 23
   =

@@ -189,6 +189,7 @@ struct Stage {
     case "is called a scanner": play(.verdict(verdict(words[0], .scan)))
     case "is called a scanner of udp": play(.verdict(verdict(words[0], .scan, .udp)))
     case "is called a flood": play(.verdict(verdict(words[0], .flood)))
+    case "is answered by mail": play(.setup(Cast.address(words[0]), .mail))
     case "used a service": play(.customers([Cast.address(words[0])]))
     case "is ordered": play(.order(Cast.network(words[0]), duration: .seconds(60), reason: "by operator"))
     case "is ordered for ever": play(.order(Cast.network(words[0]), duration: nil, reason: "by operator"))
@@ -238,6 +239,11 @@ struct Stage {
     case "unwatched": probe.isWatched = false
     case "as us": probe.isOwnAddress = true
     case "by cookie": probe.isGuessable = true
+    case "beside mail": probe.asked = .mail
+    case "beside web": probe.asked = .web
+    case "beside mail and web": probe.asked = [.mail, .web]
+    case "beside mail in use": (probe.asked, probe.used) = (.mail, .mail)
+    case "beside mail and web in use": (probe.asked, probe.used) = ([.mail, .web], .web)
     default: break
     }
     play(.probe(probe))

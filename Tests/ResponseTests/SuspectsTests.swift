@@ -6,7 +6,9 @@ import Wire
 
 @Suite struct SuspectsTests {
   private let syn = Grounds.Accusation.touch(.syn, .tcp, port: 594, trigger: 1)
-  private func proof(_ seconds: Int64) -> Grounds.ProofOfOrigin { Grounds.ProofOfOrigin(.decoy, port: 594, at: time(seconds)) }
+  private func proof(_ seconds: Int64) -> Grounds.ProofOfOrigin {
+    Grounds.ProofOfOrigin(.decoy, port: 594, at: time(seconds))
+  }
   private let source = IPAddress("192.0.2.9")!
 
   private func accuse(_ suspects: inout Suspects, _ source: String = "192.0.2.9", at seconds: Int64 = 0)

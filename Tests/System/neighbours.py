@@ -116,15 +116,13 @@ work *failed* (services that do not start or serve among them), 0 kept sessions 
 
 NOT_TRIED = """What is not as it should be, and why:
 
-- With the classic rule one unused port is a scan, as in 1.2: a mail program that has never been here, and asks for a port of mail that nothing serves
-  before it has a session, is blocked. The native rule, which is the default, waits for more; so does `SCAN_TRIGGER`.
 - Who knocks at three unused ports does what scanners do: the ports of a port knocker have to be named in `ADVANCED_EXCLUDE_TCP`.
 - A service that ends within three seconds of its first visitor may be followed by a decoy at once. So may a service that the kernel translated to another host,
   when its rule is taken away: no socket of this host tells of it.
 - hopm's wider list of ports (some forty), for users who look suspicious to it, is a scan to the native rule; its usual list is none. Neither is blocked while both talk.
 
-Not tried: NFS served by the kernel (nfs-ganesha is), IPVS, GRE, the kernel's SCTP and the kernel's WireGuard (wireguard-go is), as the kernel this was made with
-has no modules and lacks them; docker and podman themselves (their rules and their forwarders are); a real Thunderbird, which wants a screen.
+Not tried: NFS served by the kernel (nfs-ganesha is), IPVS (the kernel this was made with has no modules, and no `CONFIG_IP_VS`), GRE (no `CONFIG_NET_IPGRE_DEMUX`), the kernel's SCTP
+(no `CONFIG_IP_SCTP`; usrsctp is) and the kernel's WireGuard (no `CONFIG_WIREGUARD`; wireguard-go is); a real Thunderbird, which wants a screen.
 """
 
 

@@ -110,6 +110,8 @@ extension Decisions {
     case verdict(Verdict)
     /// Addresses that ended a conversation with a service of this host properly.
     case customers([IPAddress])
+    /// Somebody asked for a port beside a service of this host, and that service answers him.
+    case setup(IPAddress, ServiceFamilies)
     /// What came of the attempt asked for.
     case attempted(Effect)
     /// A command has ended that a source's job waited for.

@@ -107,13 +107,46 @@ extension Decisions {
       return
     }
     announcements.tell(probe)
-    let demand = policy.settings.proof
+    // A decoy told first, and the gate is closed.
+    if setups.isUntold(probe.source) { afterwards(.openGate(probe.source)) }
     let outcome =
-      policy.settings.rule == .classic
-      ? suspects.accuse(
-        IPNetwork(probe.source), accusation(probe), isServed: isServed(probe.source), at: probe.time, demanding: demand)
-      : suspects.outcome(for: probe.source, at: probe.time, demanding: demand, isUser: isServed(probe.source))
+      policy.settings.rule == .classic && !isSetup(probe, isTold: true)
+      ? suspect(probe)
+      : suspects.outcome(
+        for: probe.source, at: probe.time, demanding: policy.settings.proof, isUser: isServed(probe.source))
     follow(outcome, probe, action)
+  }
+
+  /// A touch is the verdict by the classic rule.
+  private mutating func suspect(_ probe: Probe) -> Suspects.Outcome {
+    suspects.accuse(
+      IPNetwork(probe.source), accusation(probe), isServed: isServed(probe.source), at: probe.time,
+      demanding: policy.settings.proof)
+  }
+
+  /// Whether a touch need not count by itself, since a program of an honest user's makes such. Only where a block wants proof: with
+  /// `PROOF="none"` the classic rule is that of the predecessors to the letter.
+  private mutating func isSetup(_ probe: Probe, isTold: Bool) -> Bool {
+    policy.settings.proof == .handshake && setups.take(probe, isTold: isTold, at: here.monotonic) != .counts
+  }
+
+  /// No service beside which it asked has answered its source: its touch counts after all.
+  mutating func count(_ request: Setups.Request) {
+    let probe = request.probe
+    let source = probe.source
+    if !request.isTold { afterwards(.openGate(source)) }
+    guard policy.settings.rule == .classic, policy.settings.action(for: .tcp) == .block, !isDone(probe),
+      jobs[source] == nil, !policy.ignored.contains(source)
+    else { return }
+    let outcome = suspect(probe)
+    switch outcome {
+    case .ban:
+      if !request.isTold { announce(probe) }
+      follow(outcome, probe, .block)
+    case .unproven: waitForProof(source)
+    case .spared: saySpared(source)
+    case .noVerdict: break
+    }
   }
 
   private func accusation(_ probe: Probe) -> Grounds.Accusation {
@@ -188,10 +221,10 @@ extension Decisions {
       !announcements.wasTold(probe)
     {
       // Under the classic rule it is the verdict too, where the first one counts.
-      if case .noVerdict = outcome, policy.settings.rule == .classic, settings.scanTrigger <= 1 {
-        outcome = suspects.accuse(
-          IPNetwork(source), accusation(probe), isServed: isServed(source), at: probe.time,
-          demanding: policy.settings.proof)
+      if case .noVerdict = outcome, policy.settings.rule == .classic, settings.scanTrigger <= 1,
+        !isSetup(probe, isTold: false)
+      {
+        outcome = suspect(probe)
       }
       if case .ban = outcome { announce(probe) }
     }

@@ -34,6 +34,7 @@ extension Decisions {
     if let block = table[network] {
       release([block] + members(of: network), .byOperator)
       suspects.forget(within: network)
+      setups.forget(within: network)
       return .letIn(.released, opened: opened)
     }
     if network.isHost {

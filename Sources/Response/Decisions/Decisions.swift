@@ -43,6 +43,7 @@ package struct Decisions {
     case follow(IPAddress, Probe, at: Timestamp)
     case sayVerdict(Verdict)
     case openGate(IPAddress)
+    case count(Setups.Request)
     case conclude(Job)
   }
 
@@ -66,6 +67,7 @@ package struct Decisions {
   var unproven = Unproven()
   var announcements = Announcements()
   var cookies = CookieContacts()
+  var setups = Setups()
   private var agenda: [Duty] = []
   private var attempting: Attempt?
   private var actions: [Action] = []
@@ -105,11 +107,15 @@ package struct Decisions {
     case .verdict(let verdict): handle(verdict)
     case .customers(let addresses):
       for address in addresses where isHonest(address) { noteHonest(address, .memberHonest(address)) }
+    case .setup(let source, let families):
+      if setups.isUntold(source) { afterwards(.openGate(source)) }
+      setups.answered(source, families, at: here.monotonic)
     case .attempted: preconditionFailure("nothing was attempted")
     case .commandEnded(let source, let command, let outcome): commandEnded(source, command, outcome)
     case .tick:
       retries.trim()
       refusals.trim()
+      for request in setups.takeDue(at: here.monotonic).reversed() { afterwards(.count(request)) }
       endTrial()
       sayUnproven()
     case .expiry:
@@ -119,7 +125,9 @@ package struct Decisions {
     case .letIn(let network): act(.answer(letIn(network)))
     case .letAllIn: letAllIn()
     case .confirmTrial: confirmTrial()
-    case .allowed(let network): suspects.forget(within: network)
+    case .allowed(let network):
+      suspects.forget(within: network)
+      setups.forget(within: network)
     case .ignored(let networks): ignore(networks)
     case .safe(let networks): spare(networks)
     case .settings(let settings, let policySettings):
@@ -140,7 +148,8 @@ package struct Decisions {
     case .sayVerdict(let verdict): act(.sayVerdict(verdict))
     case .openGate(let source):
       // A job whose command still runs goes on; the block is in force, or refused, or not asked for otherwise.
-      if jobs[source] == nil { act(.openGate(source)) }
+      if jobs[source] == nil, !setups.isUntold(source) { act(.openGate(source)) }
+    case .count(let request): count(request)
     case .conclude(let job): settle(job)
     }
   }
