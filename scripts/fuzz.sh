@@ -33,25 +33,45 @@ if [ ! -x "$out/fuzz" ] || [ -n "$(find Fuzz/*.swift Sources "$0" -newer "$out/f
   swiftc $flags -use-ld=lld -module-name Fuzz -o "$out/fuzz" Fuzz/*.swift $objects
 fi
 
-failed=0
-fresh=$out/fresh.$$
-trap 'rm -rf "$fresh"' EXIT
-for target in "$@"; do
+# One target, with a line about it in a file of its own.
+fuzz() {
+  target=$1 fresh=$out/fresh.$$.$1
   case $seconds in
     # Swift's hashes are seeded anew at each start unless told, and the order of a Set would be another.
-    *x) rm -rf "$fresh"; mkdir -p "$fresh"; learnt=$fresh; extent="-runs=${seconds%x} -seed=1"; export SWIFT_DETERMINISTIC_HASHING=1 ;;
+    *x) mkdir -p "$fresh"; learnt=$fresh; extent="-runs=${seconds%x} -seed=1"; export SWIFT_DETERMINISTIC_HASHING=1 ;;
     *) learnt=$out/learnt/$target; mkdir -p "$learnt"; extent="-max_total_time=$seconds" ;;
   esac
   log=$out/$target.log
   if SWIFT_BACKTRACE=enable=no FUZZ_TARGET=$target "$out/fuzz" $extent -rss_limit_mb=1024 -timeout=10 -max_len=4096 \
     -artifact_prefix="$out/findings/$target-" -print_final_stats=1 "$learnt" "Fuzz/corpus/$target" > "$log" 2>&1
   then
-    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-    echo "fuzz $target: $runs executions, nothing found"
+    echo "fuzz $target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") executions, nothing found" > "$out/$target.said"
   else
-    failed=1
-    echo "fuzz $target: FOUND something: $(ls -t "$out/findings/$target-"* 2>/dev/null | head -n 1) (see $log)"
-    grep -m 3 -E "Fatal error|ERROR|SUMMARY" "$log" || tail -n 5 "$log"
+    {
+      echo "fuzz $target: FOUND something: $(ls -t "$out/findings/$target-"* 2>/dev/null | head -n 1) (see $log)"
+      grep -m 3 -E "Fatal error|ERROR|SUMMARY" "$log" || tail -n 5 "$log"
+    } > "$out/$target.said"
+    : > "$out/$target.failed"
   fi
+}
+
+# As many at once as there are processors: each uses one.
+trap 'rm -rf "$out"/fresh.$$.*' EXIT
+rm -f "$out"/*.failed "$out"/*.said
+room=$(nproc 2>/dev/null || echo 1)
+count=0 batch=""
+tell() {
+  wait
+  for target in $batch; do
+    # A fuzzer whose own shell was ended has said nothing.
+    cat "$out/$target.said" 2>/dev/null || { echo "fuzz $target: ended early"; : > "$out/$target.failed"; }
+  done
+  batch=""
+}
+for target in "$@"; do
+  fuzz "$target" &
+  batch="$batch $target" count=$((count + 1))
+  if [ $((count % room)) -eq 0 ]; then tell; fi
 done
-exit $failed
+tell
+for target in "$@"; do [ ! -e "$out/$target.failed" ] || exit 1; done

@@ -661,6 +661,10 @@ def test(name, needs_binary=True):
 
 
 def cleanup():
+    for running in _side_by_side:
+        for pid in running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
     for lab in _labs:
         lab.close()
 
@@ -677,19 +681,23 @@ def main(arguments=None):
     path = None
     names = []
     listing = False
+    jobs = None
     while arguments:
         a = arguments.pop(0)
         if a == "--binary":
             path = arguments.pop(0)
         elif a == "-v":
             verbose = True
+        elif a == "--jobs":
+            jobs = int(arguments.pop(0))
         elif a == "--list":
             listing = True
         elif a == "--predecessor":
             all_predecessor = True
         elif a in ("-h", "--help"):
-            print("""usage: run.py [--binary PATH] [-v] [--list] [NAME...]
+            print("""usage: run.py [--binary PATH] [-v] [--list] [--jobs N] [NAME...]
   NAME           tests whose name contains it
+  --jobs N       so many at a time, but for those that measure; by default one more than there are processors, one for NAMEs
   -v             print each command that is run
   --predecessor  test Debian's PortSentry 1.2 instead (most must fail)""")
             return 0
@@ -706,10 +714,10 @@ def main(arguments=None):
     atexit.register(cleanup)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _on_signal)
-    outcomes = {"ok": [], "skip": [], "FAIL": []}
     started = time.monotonic()
-    for t in chosen:
-        outcomes[_run(t)].append(t)
+    if jobs is None:
+        jobs = 1 if names or verbose or os.environ.get("PORTSENTRY_BENCH") else (os.cpu_count() or 1) + 1
+    outcomes = _run_side_by_side(chosen, jobs) if jobs > 1 else _run_in_turn(chosen)
     # Machines that run tests stall: what failed is done once more, alone. What is wrong is wrong again; many faults are no stall.
     failed = outcomes["FAIL"]
     if failed and len(failed) <= SECOND_TRIES and not names and not os.environ.get("PORTSENTRY_BENCH"):
@@ -724,7 +732,65 @@ def main(arguments=None):
     return 1 if failed else 0
 
 
-SECOND_TRIES = 3  # Failed tests, at most, that are done once more.
+SECOND_TRIES = 5  # Failed tests, at most, that are done once more.
+# Tests that measure time, CPU or memory, or fill the machine: nothing runs beside them.
+MEASURING = ("after_ban.", "flood.", "footprint.", "full_scan.", "innocents.", "kills.", "latency.", "learned.", "legitimate.", "month.", "oracles.",
+             "path.")
+# Long ones that wait: begun first among the others, so that nothing waits for them alone at the end.
+LONG = ("coverage", "deception.behind_a_firewall", "evasion.r", "logs.", "neighbours.ssh", "page.answers", "spared.one_shot", "verdicts")
+
+
+def _run_in_turn(chosen):
+    outcomes = {"ok": [], "skip": [], "FAIL": []}
+    for t in chosen:
+        outcomes[_run(t)].append(t)
+    return outcomes
+
+
+def _run_side_by_side(chosen, jobs):
+    """Most tests wait more than they work. Each is a process of its own, which ends before its line is printed; those that measure come
+    first, alone, when the machine is fresh."""
+    outcomes = {"ok": [], "skip": [], "FAIL": []}
+    running = {}
+    _side_by_side.append(running)
+
+    def end_one():
+        pid, status = os.wait()
+        t, log = running.pop(pid)
+        log.seek(0)
+        text = log.read()
+        log.close()
+        words = {0: "ok", 1: "FAIL", 2: "skip"}
+        outcome = words.get(os.waitstatus_to_exitcode(status), "FAIL")
+        # A test that was ended, or that ended the process, has no line of its own.
+        sys.stdout.write(text if re.search(r"^(ok  |FAIL|skip) ", text, re.M) else "FAIL %s: its process ended with status %d\n%s" % (
+            t.name, status, text))
+        sys.stdout.flush()
+        outcomes[outcome].append(t)
+
+    room = 1
+    for t in sorted(chosen, key=lambda t: (not t.name.startswith(MEASURING), not t.name.startswith(LONG))):
+        while len(running) >= room:
+            end_one()
+        room = 1 if t.name.startswith(MEASURING) else jobs
+        log = tempfile.TemporaryFile("w+", errors="replace")
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            running.clear()
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+            status = {"ok": 0, "FAIL": 1, "skip": 2}[_run(t)]
+            cleanup()
+            sys.stdout.flush()
+            os._exit(status)
+        running[pid] = (t, log)
+    while running:
+        end_one()
+    return outcomes
+
+
+_side_by_side = []  # The process ids of tests, for whoever ends us.
 
 
 def _run(t):
