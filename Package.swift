@@ -108,7 +108,7 @@ let package = Package(
       "DaemonTests",
       [
         "Daemon", "CLinux", "Capture", "Configuration", "Database", "EventLog", "Journal", "Notify", "Response", "Wire",
-        "Detection", "Platform",
+        "Detection", "Platform", "Simulation", "Strangers",
       ]),
   ]
 )

@@ -7,12 +7,21 @@ package struct World: ~Copyable {
   /// Nanoseconds.
   package var now: Int64 = 1_780_000_000_000_000_000
   package private(set) var verdicts: [Verdict] = []
+  /// Probes since the last `forgetProbes`, where they are kept.
+  package private(set) var probes: [Probe] = []
+  private let keepsProbes: Bool
 
   package static let us = IPAddress("192.0.2.10")!
   package static let services: [UInt16] = [22, 25, 80, 443, 465, 587, 993]
 
-  package init(sources: Int = 1 << 20) {
+  /// - Parameter isAdvanced: all unused ports are watched as in mode `atcp`, and probes are kept.
+  package init(sources: Int = 1 << 20, isAdvanced: Bool = false) {
+    keepsProbes = isAdvanced
     var settings = Detector.Settings()
+    if isAdvanced {
+      settings.tcp = Detector.Watch(mode: .advanced, ports: PortSet(ranges: [1...65_535]))
+      settings.udp = Detector.Watch(mode: .advanced, ports: PortSet(ranges: [1...65_535]))
+    }
     settings.nativeTCP = PortSet(ranges: [0...65_535])
     settings.nativeUDP = PortSet(ranges: [0...65_535])
     settings.judgesOtherProtocols = true
@@ -38,7 +47,9 @@ package struct World: ~Copyable {
   }
 
   package mutating func take() {
-    detector.takeProbes { _ in }
+    var touches: [Probe] = []
+    detector.takeProbes { touches.append($0) }
+    if keepsProbes { probes += touches }
     var new: [Verdict] = []
     detector.takeVerdicts { new.append($0) }
     verdicts += new
@@ -53,6 +64,7 @@ package struct World: ~Copyable {
   package var accused: [IPNetwork] { verdicts.filter { $0.verdictClass == .scan }.map(\.source) }
   package var hasVerdicts: Bool { !verdicts.isEmpty }
   package mutating func forgetVerdicts() { verdicts = [] }
+  package mutating func forgetProbes() { probes = [] }
 
   // MARK: What sources do
 

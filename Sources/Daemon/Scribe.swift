@@ -10,6 +10,9 @@ final class Scribe {
   let dialect: LogDialect
   /// Whether the log for people has a line for each probe, too.
   var tellsProbes = false
+  /// Named in 2.x's line about a source that it names.
+  var ignoreFile: String?
+  private let time: TimeSource
   private var log: LogSink
   private var history: Owned<HistoryFile>?
   private var historyLostBefore: UInt64 = 0
@@ -19,8 +22,11 @@ final class Scribe {
   private var held = HeldLines()
   private var resolver: NameResolver?
 
-  /// - Parameter linesPerMinute: `LOG_LIMIT`.
-  init(_ log: consuming LogSink, in dialect: LogDialect, linesPerMinute: Int) {
+  /// - Parameters:
+  ///   - linesPerMinute: `LOG_LIMIT`.
+  ///   - time: another in tests.
+  init(_ log: consuming LogSink, in dialect: LogDialect, linesPerMinute: Int, time: TimeSource = .kernel) {
+    self.time = time
     self.log = log
     self.dialect = dialect
     lineLimit = ProbeLineLimit(perMinute: linesPerMinute)
@@ -33,7 +39,7 @@ final class Scribe {
 
   // MARK: Any line
 
-  func say(_ line: LogLine) { log.write(line, at: Clock.now) }
+  func say(_ line: LogLine) { log.write(line, at: time.now) }
 
   func say(_ text: String, isError: Bool = false) {
     say(isError ? .error(text, in: dialect) : .notice(text, in: dialect))
@@ -49,14 +55,14 @@ final class Scribe {
 
   /// Lines that came up are written together; the history, too.
   func flush() {
-    log.flush(at: Clock.now)
+    log.flush(at: time.now)
     if let history, let change = history.value.flush() {
       historyLostBefore += change.lost
       say(.history(history.value.path, change, in: dialect))
     }
   }
 
-  func flushLog() { log.flush(at: Clock.now) }
+  func flushLog() { log.flush(at: time.now) }
 
   /// Lines wait for an output that does not take them.
   var isWaiting: Bool { log.isWaiting }
@@ -94,7 +100,7 @@ final class Scribe {
   private func whenNamed(_ probe: Probe, _ body: @escaping (String?) -> Void) {
     guard let resolver else { return body(nil) }
     if !held.isAwaited(probe.source) {
-      switch resolver.request(probe.source, id: 0, now: Clock.now) {
+      switch resolver.request(probe.source, id: 0, now: time.now) {
       case .known(let name): return body(name)
       case .pending: held.beginAwaiting(probe.source)
       }
@@ -107,7 +113,7 @@ final class Scribe {
   /// - Parameter known: told of each name.
   func takeNames(_ known: (IPAddress, String) -> Void) {
     guard let resolver else { return }
-    for result in resolver.results(now: Clock.now) {
+    for result in resolver.results(now: time.now) {
       if let name = result.name { known(result.address, name) }
       for line in held.take(result.address) { line(result.name) }
     }
@@ -122,14 +128,14 @@ final class Scribe {
 
   /// 1.2's line for a detection; 2.x has its event line instead, after the response.
   func alert(_ probe: Probe) {
-    guard dialect == .classic, lineLimit.admits(probe.source, at: Clock.monotonic) else { return }
+    guard dialect == .classic, lineLimit.admits(probe.source, at: time.monotonic) else { return }
     say(probe) { .scan(probe, name: $0) }
     if probe.hasIPOptions, probe.source.isV4 { say(probe) { .ipOptions(probe, name: $0) } }
   }
 
   /// A probe of a source that is shut out. The log for people has the block and the end of the scan.
   func alreadyBlocked(_ probe: Probe) {
-    guard dialect != .native, lineLimit.admits(probe.source, at: Clock.monotonic) else { return }
+    guard dialect != .native, lineLimit.admits(probe.source, at: time.monotonic) else { return }
     say(probe) { .alreadyBlocked(probe, name: $0, in: self.dialect) }
   }
 
@@ -137,7 +143,7 @@ final class Scribe {
   private func logsEvent(of probe: Probe) -> Bool {
     switch dialect {
     case .classic: false
-    case .modern: lineLimit.admits(probe.source, at: Clock.monotonic)
+    case .modern: lineLimit.admits(probe.source, at: time.monotonic)
     case .native: tellsProbes
     }
   }
@@ -146,11 +152,21 @@ final class Scribe {
   func sayEvent(_ probe: Probe, _ result: ScanResult?) {
     let isLogged = logsEvent(of: probe)
     guard isLogged || history != nil else { return }
+    let reason = isLogged ? whyIgnored(probe, result) : nil
     whenNamed(probe) { name in
+      if let reason { self.say(reason) }
       let event = ScanEvent(probe, name: name, result: result)
       if isLogged { self.say(.event(event, in: self.dialect)) }
       self.history?.value.append(event, at: probe.time)
     }
+  }
+
+  /// 2.x's line before the event of a probe that it lets pass, with `-v` and `-d`.
+  private func whyIgnored(_ probe: Probe, _ result: ScanResult?) -> LogLine? {
+    guard dialect == .modern else { return nil }
+    if probe.isIgnored, log.level <= .info, let ignoreFile { return .inIgnoreFile(probe.source, ignoreFile) }
+    if result == .ownAddress, log.level <= .debug { return .sameAddress(probe) }
+    return nil
   }
 
   /// 1.2's history of hosts that were responded to.
@@ -165,11 +181,11 @@ final class Scribe {
   /// A verdict: a scan for people, a line in the words of the predecessors.
   func say(_ verdict: Verdict) {
     if dialect == .native {
-      let line = scanLog.add(verdict, at: Clock.now)
+      let line = scanLog.add(verdict, at: time.now)
       for line in scanLog.takeHeld() + [line].compactMap(\.self) { say(line) }
       return
     }
-    let (isTold, leftOut) = told.add(verdict, at: Clock.monotonic)
+    let (isTold, leftOut) = told.add(verdict, at: time.monotonic)
     if leftOut > 0 { say(.moreVerdicts(leftOut, in: dialect)) }
     if isTold { say(.verdict(verdict, in: dialect)) }
   }
@@ -183,8 +199,8 @@ final class Scribe {
 
   /// Scans that have ended, and what was left out of the last minute.
   func sayLimits(isLast: Bool = false) {
-    for line in scanLog.due(at: Clock.now, isLast: isLast) { say(line) }
-    for (source, count) in lineLimit.due(at: Clock.monotonic, isLast: isLast) {
+    for line in scanLog.due(at: time.now, isLast: isLast) { say(line) }
+    for (source, count) in lineLimit.due(at: time.monotonic, isLast: isLast) {
       say(.moreOfSource(source, count, in: dialect))
     }
   }

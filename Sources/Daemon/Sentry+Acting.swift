@@ -18,7 +18,7 @@ extension Sentry {
       next = nil
       for action in decisions.handle(event, circumstances) {
         switch action {
-        case .attempt(let attempt): next = .attempted(blocker.attempt(attempt, at: Clock.now))
+        case .attempt(let attempt): next = .attempted(blocker.attempt(attempt, at: time.now))
         case .answer(let text): answer = text
         default: perform(action)
         }
@@ -28,7 +28,7 @@ extension Sentry {
   }
 
   private var circumstances: Circumstances {
-    Circumstances(at: Clock.now, monotonic: Clock.monotonic, conversations: surroundings.conversations)
+    Circumstances(at: time.now, monotonic: time.monotonic, conversations: surroundings.conversations)
   }
 
   private func perform(_ action: Decisions.Action) {

@@ -22,6 +22,7 @@ extension Sentry {
   /// Tells everybody who does not look into the plan.
   func applyPlan() {
     scribe.linesPerMinute = plan.configuration.logLimit
+    scribe.ignoreFile = plan.configuration.ignoreFile
     scribe.tellsProbes = plan.configuration.logsProbes || options.level < .notice
     surroundings.peers.traps = plan.tcpMode == .connect ? plan.ports(.tcp) : PortSet()
     decide(.settings(plan.decisionSettings(options), plan.configuration.response))
@@ -137,6 +138,7 @@ extension Plan {
     settings.watched = ports(.tcp)
     settings.scanTrigger = configuration.scanTrigger
     settings.actsOnOwnAddress = options.actsOnOwnAddress
+    settings.listsUnblocked = logDialect == .modern && configuration.historyFormat.contains(.classic)
     return settings
   }
 

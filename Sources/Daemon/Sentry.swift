@@ -38,6 +38,7 @@ package enum StartError: Error, Sendable, CustomStringConvertible {
 /// owns everything but the sensor, in one poll loop; nothing in it waits for a command, a name, a full disk or a client that does not read.
 package final class Sentry {
   let options: RunOptions
+  let time: TimeSource
   var plan: Plan
   let started: Timestamp
   var decisions: Decisions
@@ -56,6 +57,8 @@ package final class Sentry {
   var ignoring: IgnoreList
   let memory: MemoryKeeper
   var deadlines = Deadlines()
+  /// Lines of the log and the history that were lost by now, and when that grew last.
+  var linesLost: (count: UInt64, at: Timestamp?) = (0, nil)
   private let door: Door
 
   /// What comes from the sensor.
@@ -105,12 +108,15 @@ package final class Sentry {
 
   // MARK: Start
 
-  /// - Parameter log: another in tests.
+  /// - Parameters:
+  ///   - log: another in tests.
+  ///   - time: likewise.
   init(
     _ plan: Plan, _ options: RunOptions, link: SensorLink, intake: Intake, door: Door, deception: Deception,
-    log: consuming LogSink? = nil
+    log: consuming LogSink? = nil, time: TimeSource = .kernel
   ) {
-    let now = Clock.now
+    let now = time.now
+    self.time = time
     started = now
     self.plan = plan
     self.deception = deception
@@ -120,7 +126,8 @@ package final class Sentry {
     self.door = door
     let outputs = options.outputs ?? [options.goesToBackground ? .syslog : .stdout]
     scribe = Scribe(
-      log ?? LogSink(outputs, level: options.level), in: plan.logDialect, linesPerMinute: plan.configuration.logLimit)
+      log ?? LogSink(outputs, level: options.level), in: plan.logDialect, linesPerMinute: plan.configuration.logLimit,
+      time: time)
     decisions = Decisions(
       plan.decisionSettings(options), ResponsePolicy(plan.configuration.response, ignored: plan.ignored),
       trial: options.trial.map { Trial(duration: $0, now: now) })

@@ -29,6 +29,18 @@ extension LogLine {
     LogLine("attackalert: Ignoring \(transport.name) response per configuration file setting.", in: .classic)
   }
 
+  /// The ignore file names the source (2.x, `-v`).
+  package static func inIgnoreFile(_ address: IPAddress, _ path: String) -> LogLine {
+    LogLine("Host: \(address) found in ignore file \(path), aborting actions", .info, in: .modern)
+  }
+
+  /// This host sent it to itself (2.x, `-d`).
+  package static func sameAddress(_ probe: Probe) -> LogLine {
+    LogLine(
+      "debug: Source address \(probe.source) same as destination address \(probe.target), skipping", .debug, in: .modern
+    )
+  }
+
   /// The source is shut out already.
   package static func alreadyBlocked(_ probe: Probe, name: String? = nil, in dialect: LogDialect) -> LogLine {
     if dialect == .classic, probe.mode == .connect {

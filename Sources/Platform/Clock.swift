@@ -27,6 +27,21 @@ package enum Clock {
   }
 }
 
+/// Where a part of the program has its time from: the kernel, or a test that plays a day within seconds.
+package struct TimeSource {
+  private let wall: () -> Timestamp
+  private let steady: () -> Int64
+
+  package static var kernel: TimeSource { TimeSource(now: { Clock.now }, monotonic: { Clock.monotonic }) }
+
+  package init(now: @escaping () -> Timestamp, monotonic: @escaping () -> Int64) {
+    (wall, steady) = (now, monotonic)
+  }
+
+  package var now: Timestamp { wall() }
+  package var monotonic: Int64 { steady() }
+}
+
 /// `poll(2)`.
 package enum Poll {
   /// Waits until one of `descriptors` is readable.

@@ -4,15 +4,19 @@ import Platform
 import Simulation
 import Wire
 
-/// Loads a simulated month through the real journal: `simulate PATH [SOURCES PROBES DAYS]`. Prints how long it took.
+/// Loads a simulated month through the real journal: `simulate PATH [SOURCES PROBES DAYS]`. Prints how long it took. `simulate day [PART]`
+/// prints the packets of one day of the Internet instead, a line each: milliseconds, source, its port, our port, kind, whether it connects.
 @main
 enum Simulate {
   static func main() throws {
     let arguments = CommandLine.arguments
     guard arguments.count >= 2 else {
-      Console.error("usage: simulate PATH [SOURCES PROBES DAYS [END]], END in seconds since 1970")
+      Console.error(
+        "usage: simulate PATH [SOURCES PROBES DAYS [END]], END in seconds since 1970; or: simulate day [PART [GATEWAY]]"
+      )
       exit(64)
     }
+    if arguments[1] == "day" { return day(Array(arguments.dropFirst(2))) }
     var settings = Simulation.Settings()
     let numbers = arguments.dropFirst(2).compactMap { Int($0) }
     if numbers.count > 0 { settings.sources = numbers[0] }
@@ -53,6 +57,16 @@ enum Simulate {
     Console.print("written in \(seconds(writing)) s, upkeep \(seconds(upkeep)) s, slowest batch \(seconds(slowest)) s")
     Console.print("\(Int64(probes) * 1_000_000_000 / max(all, 1)) probes a second, upkeep included")
     Console.print("\(try writer.bytesInUse() / 1_000_000) MB in use")
+  }
+
+  private static func day(_ words: [String]) {
+    let part = words.first.flatMap { Double($0) } ?? 1
+    let radiation = Radiation(part: part, gateway: words.dropFirst().first.flatMap { IPAddress($0) })
+    for packet in radiation.packets {
+      Console.print(
+        "\(packet.milliseconds) \(packet.source) \(packet.sourcePort) \(packet.port) \(packet.kind.rawValue) \(packet.completes ? 1 : 0)"
+      )
+    }
   }
 
   private static func seconds(_ nanoseconds: Int64) -> String {

@@ -28,7 +28,7 @@ def expect(sentry, source, *expected):
 @L.test("dialects.events_of_2x")
 def modern(lab):
     friend = lab.new_source()[0]
-    sentry = lab.sentry(settings={"HISTORY_FILE": None}, ignore=friend + "\n")  # A bare `portsentry`.
+    sentry = lab.sentry("-d", settings={"HISTORY_FILE": None}, ignore=friend + "\n")
     sentry.wait_line(r"^Portsentry is now active and listening\.$", channel="stdout")
     L.check(not sentry.texts("syslog"), "it speaks to syslog too: %s" % sentry.texts("syslog")[:2])
     a4, a6 = lab.new_source()
@@ -46,6 +46,10 @@ def modern(lab):
     expect(sentry, c4, EVENT % (c4, c4, "TCP", 79, odd, "set", "false", "true", "true", "false"))
     lab.syn(friend, 111)
     expect(sentry, friend, EVENT % (friend, friend, "TCP", 111, "TCP SYN/Normal scan", "not set", "true", "unset", "unset", "unset"))
+    # As 2.x's own tests 031 to 034 and 016 look for them.
+    L.check(sentry.find(r"^Host: %s found in ignore file [^ ]* aborting actions$" % re.escape(friend), channel="stdout"), sentry.texts("stdout")[-3:])
+    lab.syn(L.TARGET4, 111)
+    sentry.wait_line(r"^debug: Source address %s same as destination address %s, skipping$" % ((re.escape(L.TARGET4),) * 2), channel="stdout")
     L.check(sentry.stop() == 0, "it did not end with 0")
     sentry.wait_line("^Portsentry is shutting down$", channel="stdout")
 
@@ -115,8 +119,12 @@ def classic(lab):
 def history(lab):
     first = r"\d{10} - \d\d/\d\d/\d{4} \d\d:\d\d:\d\d Host: %s/%s Port: 111 TCP Blocked"
     second = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000 Scan from: \[%s\] .* blocked: \[true\]"
-    for form, patterns in (("1.2", [first]), ("2", [second]), ("both", [first, second])):
-        sentry = lab.sentry("-stcp", name="form-" + form, settings={"BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "PROOF": "none", "HISTORY_FORMAT": form})
+    unblocked = second.replace("true", "false")
+    for mode, block, form, patterns in (
+            ("-stcp", "1", "1.2", [first]), ("-stcp", "1", "2", [second]), ("-stcp", "1", "both", [first, second]),
+            ("--stealth", "1", "both", [first, second]), ("--stealth", "0", "both", [first, unblocked])):
+        sentry = lab.sentry(mode, name="form-%s%s%s" % (mode, block, form), settings={
+            "BLOCK_TCP": block, "BLOCK_METHOD": "nftables", "PROOF": "none", "HISTORY_FORMAT": form})
         for source in lab.new_source():
             before = sentry.history_text()
             lab.syn(source, 111)

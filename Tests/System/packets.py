@@ -31,8 +31,9 @@ def _pseudo(source, target, protocol, length):
     return a.packed + b.packed + struct.pack("!IHBB", length, 0, 0, protocol)
 
 
-def tcp(source, target, sport, dport, flags, seq=1, ack=0, payload=b"", window=1024, bad=False):
-    head = struct.pack("!HHIIBBHHH", sport, dport, seq, ack, 5 << 4, flags, window, 0, 0)
+def tcp(source, target, sport, dport, flags, seq=1, ack=0, payload=b"", window=1024, bad=False, options=b""):
+    options += b"\0" * (-len(options) % 4)
+    head = struct.pack("!HHIIBBHHH", sport, dport, seq, ack, (5 + len(options) // 4) << 4, flags, window, 0, 0) + options
     value = checksum(_pseudo(source, target, TCP, len(head) + len(payload)) + head + payload)
     return head[:16] + struct.pack("!H", value ^ (0x5555 if bad else 0)) + head[18:] + payload
 

@@ -19,7 +19,7 @@ extension Decisions {
     case event(Probe, ScanResult?)
     /// A responded host for the blocked files and 1.2's history.
     ///
-    /// - Parameter isListed: false where there was no room in the list.
+    /// - Parameter isListed: false where there was no room in the list, or where only the history has it.
     case list(Responded.Entry, Probe, isListed: Bool)
     /// The connection to a decoy shows that strangers reach it.
     case met(Contact)

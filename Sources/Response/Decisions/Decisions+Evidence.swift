@@ -76,6 +76,10 @@ extension Decisions {
         act(.responseIsOff(probe))
         list(probe)
       }
+    } else if settings.listsUnblocked, !noted.contains(key(probe)) {
+      let entry = entry(probe)
+      _ = noted.insert(entry, as: key(probe))
+      act(.list(entry, probe, isListed: false))
     }
     act(.event(probe, .logged))
   }
@@ -92,9 +96,12 @@ extension Decisions {
 
   /// Takes a responded host into the blocked files and 1.2's history.
   mutating func list(_ probe: Probe) {
-    let entry = Responded.Entry(
-      address: probe.source, time: here.time, port: probe.targetPort, transport: probe.transport)
+    let entry = entry(probe)
     act(.list(entry, probe, isListed: responded.insert(entry, as: key(probe))))
+  }
+
+  private func entry(_ probe: Probe) -> Responded.Entry {
+    Responded.Entry(address: probe.source, time: here.time, port: probe.targetPort, transport: probe.transport)
   }
 
   // MARK: Evidence
@@ -186,6 +193,8 @@ extension Decisions {
       }
     case .ban: follow(outcome, probe, action)
     // The probes behind it have been written down.
+    // Of many sources that act as one each would have to prove itself: there is nobody to wait for, and to name.
+    case .unproven where verdict.kind == .distributed: break
     case .unproven: waitForProof(source)
     case .spared: saySpared(source)
     case .noVerdict: break

@@ -17,6 +17,8 @@ package struct Decisions {
     package var scanTrigger = 1
     /// `-L` of 2.x.
     package var actsOnOwnAddress = false
+    /// The history has 1.2's lines in the words of 2.x: with BLOCK 0, too, where 1.2 wrote them.
+    package var listsUnblocked = false
 
     package init() {}
 
@@ -65,6 +67,8 @@ package struct Decisions {
   var retries = Lately()
   var refusals = Lately()
   var unproven = Unproven()
+  /// Who has a line in that history and is in no list.
+  var noted = Responded()
   var announcements = Announcements()
   var cookies = CookieContacts()
   var setups = Setups()
