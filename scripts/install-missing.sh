@@ -85,6 +85,8 @@ if [ "${1:-build}" = package ]; then
   need debootstrap debootstrap
   need systemd-nspawn systemd-container
   need lintian lintian
+  need fail2ban-regex fail2ban
+  need /usr/lib/python3/dist-packages/systemd python3-systemd
   need ip iproute2
   need nmap nmap
   need python3 python3

@@ -19,13 +19,15 @@ done
 for file in etc/examples/*.sh; do put 755 "$file" "$prefix/share/doc/portsentry/examples/${file##*/}"; done
 put 644 etc/grafana/portsentry.json "$prefix/share/doc/portsentry/examples/grafana.json"
 put 644 etc/grafana/portsentry-alerts.yml "$prefix/share/doc/portsentry/examples/portsentry-alerts.yml"
-for file in etc/fail2ban/*/* etc/crowdsec/*/* etc/logcheck/* etc/lnav/* etc/rsyslog/* etc/vector/* etc/wazuh/*; do put 644 "$file" "$prefix/share/doc/portsentry/examples/${file#etc/}"; done
+for file in etc/fail2ban/*/* etc/crowdsec/*/* etc/logcheck/* etc/lnav/* etc/rsyslog/* etc/vector/* etc/wazuh/* etc/apparmor/*; do put 644 "$file" "$prefix/share/doc/portsentry/examples/${file#etc/}"; done
 
 # systemd reads units of /usr/lib and /usr/local/lib alike.
 made=$(mktemp)
 trap 'rm -f "$made"' EXIT
-sed "s,/usr/sbin/portsentry,$prefix/sbin/portsentry,g" etc/portsentry.service > "$made"
-put 644 "$made" "${UNITS:-$prefix/lib/systemd/system}/portsentry.service"
+for unit in portsentry.service portsentry-digest@.service portsentry-digest@.timer; do
+  sed "s,/usr/sbin/portsentry,$prefix/sbin/portsentry,g" "etc/$unit" > "$made"
+  put 644 "$made" "${UNITS:-$prefix/lib/systemd/system}/$unit"
+done
 put 644 etc/portsentry.sysusers "$prefix/lib/sysusers.d/portsentry.conf"
 put 644 etc/portsentry.tmpfiles "$prefix/lib/tmpfiles.d/portsentry.conf"
 put 644 etc/portsentry.logrotate "/etc/logrotate.d/portsentry"

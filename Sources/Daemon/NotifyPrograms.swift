@@ -89,8 +89,7 @@ package enum NotifyPrograms {
   /// Sends one message and waits for the end of its client: for the command line.
   ///
   /// - Returns: what is wrong; nil when the client succeeded.
-  package static func sendTest(_ target: NotifyTarget) -> String? {
-    let message = NotifyMessage(nil, at: Clock.now, isTest: true)
+  package static func send(_ message: NotifyMessage, to target: NotifyTarget) -> String? {
     do {
       let request = try NotifyRequest(message, to: target, host: Host.name, number: 0, read: secret)
       var attempt = try NotifyAttempt(request, now: Clock.monotonic)

@@ -30,6 +30,8 @@ package struct NotifyMessage: Sendable, Equatable {
   /// How many events of each kind were not sent; only kinds that have some.
   package var others: [NotifyKind: UInt64] = [:]
   package var isTest = false
+  /// A digest: printable ASCII in lines, of which the first is the subject.
+  package var digest: String?
 
   package init(_ notice: Notice?, at time: Timestamp, others: [NotifyKind: UInt64] = [:], isTest: Bool = false) {
     self.notice = notice
@@ -38,11 +40,17 @@ package struct NotifyMessage: Sendable, Equatable {
     self.isTest = isTest
   }
 
+  package init(digest: String, at time: Timestamp) {
+    self.time = time
+    self.digest = digest
+  }
+
   /// The word for programs.
-  package var event: String { isTest ? "test" : notice?.kind.rawValue ?? "summary" }
+  package var event: String { digest != nil ? "digest" : isTest ? "test" : notice?.kind.rawValue ?? "summary" }
 
   /// `Blocked 198.51.100.7 for 24h`: what happened, on one line.
   package var headline: String {
+    if let digest { return digest.byteLines.first.map { String($0) } ?? "" }
     if isTest { return "This is a test of NOTIFY: messages arrive" }
     return notice?.text ?? "\(Self.count(total)) not sent within the last hour (NOTIFY_PER_HOUR)"
   }
@@ -60,7 +68,7 @@ package struct NotifyMessage: Sendable, Equatable {
   private static func count(_ number: UInt64) -> String { "\(number) event\(number == 1 ? "" : "s")" }
 
   /// The headline and what follows it.
-  package var text: String { headline + (otherLine.map { "\n\($0)" } ?? "") }
+  package var text: String { digest ?? headline + (otherLine.map { "\n\($0)" } ?? "") }
 
   /// For programs: `command` and `webhook` get it, in this shape (version 1).
   package func json(host: String) -> JSON {

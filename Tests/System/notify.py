@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 
@@ -16,21 +17,27 @@ class Double(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         with open(sys.argv[2], "a") as f:
-            f.write(json.dumps({"path": self.path, "headers": dict(self.headers), "body": body}) + "\n")
+            f.write(json.dumps({"path": self.path, "method": self.command, "headers": dict(self.headers), "body": body}) + "\n")
         time.sleep(float(sys.argv[3]))
         self.send_response(int(sys.argv[4]))
         self.end_headers()
     do_PUT = do_POST
     def log_message(self, *_): pass
-http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Double).serve_forever()
+server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Double)
+if len(sys.argv) > 5:
+    import ssl
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[5], sys.argv[6])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
 """
 BLOCKING = {"BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "PROOF": "none", "RULE": "classic", "JOURNAL": "0"}
 
 
 class Server:
-    def __init__(self, lab, port=8099, pause=0.05, status=200):
+    def __init__(self, lab, port=8099, pause=0.05, status=200, certificate=()):
         self.path = os.path.join(lab.folder, "requests-%d" % port)
-        self.process = lab.start(lab.target, "python3", "-c", DOUBLE, str(port), self.path, str(pause), str(status))
+        self.process = lab.start(lab.target, "python3", "-c", DOUBLE, str(port), self.path, str(pause), str(status), *certificate)
         L.wait_for(lambda: lab.in_target("sh", "-c", "ss -Hltn sport = :%d" % port).stdout, 10, "the double to listen", 0.05)
 
     def requests(self):
@@ -109,6 +116,107 @@ def mail(lab):
     L.check(text.startswith("ARGS -i -- root\nTo: root\nSubject: [PortSentry] "), text)
     L.check("hides the decoys" in text, text)
     sentry.stop()
+
+
+@L.test("notify.each_service_gets_the_shape_it_documents")
+def shapes(lab):
+    """Doubles that refuse what the service would refuse. Telegram has one address, so the double of it has its name and a certificate."""
+    key, cert = lab.folder + "/key", lab.folder + "/cert"
+    L.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
+           "-subj", "/CN=api.telegram.org", "-addext", "subjectAltName=DNS:api.telegram.org"])
+    server = Server(lab)
+    telegram = Server(lab, port=443, certificate=(cert, key))
+    token = lab.folder + "/token"
+    open(token, "w").write("123:SECRETWORD\n")
+    os.chmod(token, 0o600)
+    base = "http://127.0.0.1:8099"
+    hosts = lab.folder + "/hosts"
+    open(hosts, "w").write("127.0.0.1 localhost api.telegram.org\n")
+    mounts = "mount --bind %s /etc/hosts\nmount --bind %s /etc/ssl/certs/ca-certificates.crt" % (hosts, cert)
+
+    def is_text(value, limit):
+        return isinstance(value, str) and 0 < len(value) <= limit and "Blocked " in value
+    # What each service takes: its documentation of incoming messages, as of 2025.
+    services = (
+        ("slack %s/services/T0/B0/SECRETWORD" % base, server, lambda r, b: set(b) == {"text"} and is_text(b["text"], 40000)
+         and r["path"] == "/services/T0/B0/SECRETWORD"),
+        ("discord %s/api/webhooks/1/SECRETWORD" % base, server, lambda r, b: is_text(b["content"], 2000) and b["allowed_mentions"] == {"parse": []}
+         and r["path"] == "/api/webhooks/1/SECRETWORD"),
+        ("matrix %s !room:matrix.example %s" % (base, token), server, lambda r, b: r["method"] == "PUT" and is_text(b["body"], 60000)
+         and b["msgtype"] == "m.text" and r["headers"]["Authorization"] == "Bearer 123:SECRETWORD"
+         and re.fullmatch(r"/_matrix/client/v3/rooms/%21room:matrix.example/send/m.room.message/[^/]+", r["path"])),
+        ("telegram 4711 " + token, telegram, lambda r, b: r["path"] == "/bot123:SECRETWORD/sendMessage" and b["chat_id"] == "4711"
+         and is_text(b["text"], 4096)),
+    )
+    for target, double, is_right in services:
+        before = len(double.requests())
+        sentry = lab.sentry("-stcp", settings={**BLOCKING, "NOTIFY": target, "NOTIFY_EVENTS": "block"}, mounts=mounts)
+        lab.syn(lab.new_source()[0], 111)
+        got = L.wait_for(lambda: double.requests()[before:], 15, lambda: "a message by %s; the log says %s" % (target.split()[0], sentry.texts()[-3:]))
+        L.check(got[0]["headers"]["Content-Type"] == "application/json" and is_right(got[0], json.loads(got[0]["body"])), got)
+        L.check(len(got) == 1 and not sentry.find("SECRETWORD"), "%d messages, and the log says %s" % (len(got), sentry.texts()[-3:]))
+        sentry.stop()
+
+
+@L.test("notify.digest_has_the_numbers_in_its_subject")
+def digest(lab):
+    """A day and a week, with a scan in them, by a double of sendmail; what the journal does not have is not in them."""
+    box, program = lab.folder + "/box", lab.folder + "/sendmail"
+    open(program, "w").write("#!/bin/sh\n{ echo \"ARGS $*\"; cat; } > %s\n" % box)
+    os.chmod(program, 0o755)
+    sentry = lab.sentry("-atcp", settings={"NOTIFY": "mail root", "BLOCK_TCP": "1", "PROOF": "none", "BLOCK_METHOD": "nftables", "RULE": "native"})
+    scanner = lab.new_source()[0]
+    sentry.wait_journal()
+    lab.nmap("-sS", "-p", "1-300", source=scanner)
+    L.wait_for(lambda: [s for s in sentry.ask("sources") if s["verdict"] == "scan"] and sentry.ask("blocked", "--since", "1h"), 15, "the journal to have it", 0.2)
+    for word, span in (("daily", "day"), ("weekly", "week")):
+        answer = lab.in_target("unshare", "-m", "sh", "-c", "mount --make-rprivate /\nmount -t tmpfs none /usr/local/sbin\ncp %s /usr/local/sbin/\nexec \"$@\"" % program,
+                               "sh", sentry.binary_path, "notify", "--digest", word, "-c", sentry.config)
+        mail = open(box).read()
+        subject = re.search(r"^Subject: \[PortSentry\] \S+: 1 block, 1 scanner, (\d+) probes from 1 address in the last %s$" % span, mail, re.M)
+        L.check(subject and int(subject.group(1)) >= 3, mail)
+        L.check(scanner in mail and "Event: digest" in mail and "Ports: " in mail, mail)
+        L.check(subject.group(0).split(": ", 2)[2] in answer.stdout, answer.stdout)
+    wrong = sentry.control_command("notify", "--digest", "hourly", ok=(64,))
+    L.check("daily" in wrong.stderr, wrong.stderr)
+    wrong = sentry.control_command("notify", "--digest", "daily", "--journal", "/nonexistent", ok=(69,))
+    L.check("there is no journal" in wrong.stderr, wrong.stderr)
+    if shutil.which("systemd-analyze"):
+        found = L.run(["systemd-analyze", "calendar", "daily", "weekly"], ok=None)
+        L.check(found.returncode == 0, found.stderr)
+    return subject.group(0)
+
+
+@L.test("notify.mail_by_a_real_postfix")
+def postfix(_):
+    """Messages and a digest through Debian's Postfix into a mailbox, in a Debian of its own."""
+    import neighbours_talk
+    import town as T
+    if T.missing([s for s in T.scenarios if s.name == "mail"]):
+        raise L.Skip("no Debian with Postfix is made: make dependencies-test")
+    with T.Town() as town:
+        server = town.server
+        neighbours_talk.postfix_of(server, "server.example")
+        server.daemon("postfix", "start-fg", ready=25)
+        shutil.copy(L.binary, "/proc/%d/root/usr/sbin/portsentry" % server.pid)
+        keys = {**BLOCKING, "JOURNAL": "1", "NOTIFY": "mail user@server.example", "NOTIFY_EVENTS": "block", "TCP_PORTS": "111", "UDP_PORTS": "69",
+                "IGNORE_FILE": "/etc/portsentry/portsentry.ignore"}
+        server.write("/etc/portsentry/portsentry.ignore", "")
+        server.write("/etc/portsentry/portsentry.conf", "".join('%s="%s"\n' % pair for pair in keys.items()))
+        server.shell("mkdir -p /var/lib/portsentry")
+        server.start("portsentry", "run", "--stealth", "-l", "stdout")
+        L.wait_for(lambda: server.run("portsentry", "status", ok=None).returncode == 0, 15, "the sentry in it", 0.1)
+        L.run(["ip", "netns", "exec", town.scanners["nmap -sS"], "nmap", "-n", "-Pn", "-sS", "-p", "111", "--max-retries", "0", "-S", "10.77.0.203", "-e", "lan0", L.TARGET4])
+
+        def mails():
+            return re.findall(r"^Subject: (.*(?:\n[ \t].*)*)", server.read("/var/mail/user"), re.M)
+        L.wait_for(mails, 20, "a mail about the block", 0.2)
+        server.run("portsentry", "notify", "--digest", "weekly")
+        L.wait_for(lambda: len(mails()) == 2, 20, lambda: "the digest; there is %s" % mails(), 0.2)
+        block, week = (" ".join(m.split()) for m in mails())
+        L.check(re.fullmatch(r"\[PortSentry\] server: Blocked 10\.77\.0\.203 for .*", block), block)
+        L.check(re.fullmatch(r"\[PortSentry\] server: 1 block, .* in the last week", week), week)
+    return week
 
 
 @L.test("notify.a_failing_or_hanging_client_delays_nobody")

@@ -168,6 +168,27 @@ def is_named(host, lab, seconds=5):
     return source
 
 
+def fail2ban_reads_the_journal(host, lab):
+    """This machine's fail2ban reads the host's journal by our filter: whoever has connected is matched, whoever has not is not."""
+    if not os.path.exists("/usr/lib/python3/dist-packages/systemd"):
+        return "fail2ban cannot read journals here"
+    connects, forged = lab.new_source()[0], lab.new_source()[0]
+    lab.nmap("-sS", "-p", "1-50", source=forged, target=L.TARGET4)
+    for port in (21, 23, 111, 445, 3389, 5900):
+        lab.in_attacker("python3", "-c", "import socket, sys; s = socket.socket(); s.bind((sys.argv[1], 0)); s.settimeout(3); "
+                        "s.connect((%r, %d))" % (L.TARGET4, port), connects)
+    L.wait_for(lambda: connects + " is a scanner" in host.journal() and forged + " is a scanner" in host.journal(), 10, "two scanners in the journal")
+    host("journalctl --sync; rm -rf /root/journal; cp -r $(ls -d /var/log/journal /run/log/journal 2>/dev/null | head -n 1) /root/journal")
+    try:
+        folder = glob.glob(host.path + "/root/journal/*")[0]
+        out = L.run(["/usr/bin/fail2ban-regex", "--print-all-matched", "systemd-journal[journalpath=%s]" % folder,
+                     L.ROOT + "/etc/fail2ban/filter.d/portsentry-native.conf"]).stdout
+    finally:
+        host("rm -rf /root/journal")
+    L.check(re.search(r"Failregex: 1 total", out) and connects + " is a scanner" in out, out[-1500:])
+    return "fail2ban matched the one of two scanners that connected"
+
+
 @test
 def fresh(lab, suite):
     """From the package file to the first scan seen: one command. Nothing is left after purge."""
@@ -185,6 +206,13 @@ def fresh(lab, suite):
         for shell in ("/usr/share/bash-completion/completions/portsentry", "/usr/share/zsh/vendor-completions/_portsentry",
                       "/usr/share/fish/vendor_completions.d/portsentry.fish", "/usr/share/man/man8/portsentry.8.gz"):
             L.check(os.path.getsize(host.path + shell) > 100, shell + " is not there")
+        banned = fail2ban_reads_the_journal(host, lab)
+        # The digest is the administrator's wish: nothing is sent before it, and nothing is left of it.
+        L.check("portsentry-digest" not in host("systemctl list-timers --all"), "a digest is sent without being asked for")
+        host("systemctl enable --now portsentry-digest@daily.timer portsentry-digest@weekly.timer")
+        L.check(host("systemctl list-timers --all").count("portsentry-digest@") >= 2, "no timers: " + host("systemctl list-timers --all"))
+        host("systemd-analyze verify portsentry-digest@daily.service portsentry-digest@daily.timer")
+        with_digest(host)
         host("logrotate -d /etc/logrotate.d/portsentry")
         # A second installation of the same is an upgrade: settings stay, the service goes on.
         host.write(SETTINGS, host.read(SETTINGS).decode() + '\nRULE_THRESHOLD="5.0"\n')
@@ -204,7 +232,22 @@ def fresh(lab, suite):
         host("dpkg -P portsentry")
         left = differences(before, host.files())
         L.check(not left, "purge leaves: " + "; ".join(left))
-        return "package file to first scan seen in %.1f s; after purge nothing is left" % took
+        return "package file to first scan seen in %.1f s; after purge nothing is left; %s" % (took, banned)
+
+
+def with_digest(host):
+    """The unit sends what a double of sendmail takes, as user portsentry."""
+    host.write("/usr/local/sbin/sendmail", "#!/bin/sh\n{ id -un; cat; } > /var/lib/portsentry/box\n")
+    host("chmod 755 /usr/local/sbin/sendmail")
+    before = host.read(SETTINGS).decode()
+    host.write(SETTINGS, before + '\nNOTIFY="mail root"\n')
+    try:
+        host("systemctl start portsentry-digest@weekly.service || { journalctl --no-pager -u portsentry-digest@weekly; exit 1; }")
+        box = host("cat /var/lib/portsentry/box")
+        L.check(box.startswith("portsentry\n") and re.search(r"^Subject: \[PortSentry\] .*scanners?, [\d,]+ probes from", box, re.M), box)
+    finally:
+        host("rm -f /usr/local/sbin/sendmail /var/lib/portsentry/box")
+        host.write(SETTINGS, before)
 
 
 def upgrade(lab, suite, modes, more, classic):
