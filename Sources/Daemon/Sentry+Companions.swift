@@ -97,6 +97,8 @@ extension Sentry {
 
   /// Looks once a second whether a protection is lost.
   func observeProtection() {
+    let lost = UInt64(scribe.lost) &+ scribe.historyLost
+    if lost > linesLost.count { linesLost = (lost, time.now) }
     companions.notify?.observe(protection, now: Clock.monotonic, time: Clock.now)
   }
 }

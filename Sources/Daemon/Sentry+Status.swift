@@ -191,7 +191,7 @@ extension Sentry {
       ]),
       "log": .object([
         "format": .string(dialect.rawValue), "written": JSON(scribe.written), "waiting": JSON(scribe.waiting),
-        "lost": JSON(scribe.lost),
+        "lost": JSON(scribe.lost), "last_lost": linesLost.at.map { JSON($0.seconds) } ?? .null,
       ]),
       "journal": journalJSON(),
       "probes": .object([

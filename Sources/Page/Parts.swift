@@ -32,7 +32,7 @@ struct Overview {
   var now: Timestamp
   var zone: Zone
 
-  var answer: Answer { Answer(pulse == nil ? nil : status ?? LiveStatus(), losses: losses) }
+  var answer: Answer { Answer(pulse == nil ? nil : status ?? LiveStatus(), losses: losses, now: now, zone) }
 
   var parts: [(id: StaticString, html: HTML)] {
     [
@@ -249,7 +249,8 @@ enum Charts {
     let marks = ["\(period.words) ago", "now"].map { "<span>\($0)</span>" as HTML }
     return """
       <figure class="heatmap"><table><caption class="hidden">Probes by port over \(period.words)</caption>\(lines)\
-      <tr class="clock"><td></td><td>\(marks)</td></tr></table></figure>
+      <tr class="clock"><td></td><td>\(marks)</td></tr></table>\
+      <figcaption class="cell" aria-hidden="true"></figcaption></figure>
       """
   }
 }

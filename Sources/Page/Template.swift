@@ -143,6 +143,22 @@ enum Template {
           : link ? [...part.querySelectorAll("a")].find((one) => one.getAttribute("href") === link) : null;
         if (again) again.focus({preventScroll: true});
       };
+      // Cells of a heat map: arrows, Home and End; what the one with the focus is stands below.
+      document.addEventListener("keydown", (event) => {
+        const at = event.target.closest(".cells a");
+        if (!at || event.ctrlKey || event.altKey || event.metaKey) return;
+        const rows = [...at.closest("table").querySelectorAll(".cells")].map((row) => [...row.querySelectorAll("a")]);
+        const y = rows.findIndex((row) => row.includes(at)), x = rows[y].indexOf(at);
+        const to = {ArrowLeft: rows[y][x - 1], ArrowRight: rows[y][x + 1], Home: rows[y][0], End: rows[y].at(-1),
+          ArrowUp: rows[y - 1]?.[x], ArrowDown: rows[y + 1]?.[x]}[event.key];
+        if (!to) return;
+        event.preventDefault();
+        to.focus();
+      });
+      document.addEventListener("focusin", (event) => {
+        const at = event.target.closest(".cells a");
+        if (at) at.closest("figure").querySelector(".cell").textContent = at.getAttribute("aria-label");
+      });
       const source = new EventSource("/events");
       source.addEventListener("error", () => say("not connected", false));
       source.addEventListener("news", (event) => {
@@ -203,6 +219,9 @@ enum Template {
     .columns.links a:focus .whole{fill:var(--ink)}
     .ghost{fill:none;stroke:var(--second);stroke-width:1.6;pointer-events:none}
     .key .line{background:none;border-top:2px solid var(--second);width:1.1rem;height:0;vertical-align:.2rem}
+    .cells a:focus{outline:0}
+    .cells a:focus-visible rect{stroke:var(--accent);stroke-width:3px;vector-effect:non-scaling-stroke}
+    .heatmap figcaption.cell:empty{display:none}
     .cells a:hover rect{stroke:var(--ink);stroke-width:1px;vector-effect:non-scaling-stroke}
     .feed li{display:grid;grid-template-columns:6.5rem 6.5rem minmax(0,1fr);gap:0 .6rem;padding:.42rem 0;border-bottom:1px solid var(--line);font-size:.92rem}
     .feed li:last-child{border-bottom:0}

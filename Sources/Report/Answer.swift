@@ -1,5 +1,6 @@
 import Journal
 import Platform
+import Wire
 
 /// Whether all is well, and what to do where it is not: the first line of the page.
 package struct Answer: Sendable, Equatable {
@@ -21,11 +22,14 @@ package struct Answer: Sendable, Equatable {
   package var isBlocking = false
 
   private static let log = "journalctl -u portsentry"
+  private static let day = Duration.seconds(86_400)
+  /// Without a loss for so long, what takes the lines works again.
+  private static let calm = Duration.seconds(60)
 
   /// - Parameters:
   ///   - live: what a running sentry says of itself; nil where none answers.
   ///   - losses: of the last 24 hours.
-  package init(_ live: LiveStatus?, losses: [(kind: Event.Loss, count: UInt64)]) {
+  package init(_ live: LiveStatus?, losses: [(kind: Event.Loss, count: UInt64)], now: Timestamp, _ zone: Zone) {
     guard let live else {
       needs = [Need("No sentry is running: nothing is watched.", "systemctl start portsentry")]
       return
@@ -58,9 +62,12 @@ package struct Answer: Sendable, Equatable {
     let unwritten = [("lines of the history", live.dropped?.history), ("log lines", live.dropped?.log)].compactMap {
       what, count in count.flatMap { $0 > 0 ? "\(Units.count($0)) \(what)" : nil }
     }
-    if !unwritten.isEmpty {
-      needs.append(
-        Need("Lost since the sentry's start: \(unwritten.joined(separator: ", ")).", "portsentry status"))
+    // What was lost a day ago is in `status`, and needs nobody any more.
+    if !unwritten.isEmpty, let last = live.log?.last_lost.map({ Timestamp(seconds: $0) }), now - last < Self.day {
+      let state =
+        now - last < Self.calm
+        ? "; the last just now" : "; the last at \(zone.minute(last)), and all lines since then are written"
+      needs.append(Need("Lost: \(unwritten.joined(separator: ", "))\(state).", "portsentry status"))
     }
   }
 

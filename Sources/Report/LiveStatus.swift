@@ -32,6 +32,8 @@ package struct LiveStatus: Sendable, Decodable {
   package struct Log: Sendable, Decodable {
     package var written: UInt64?
     package var waiting: Int?
+    /// When lines of the log or the history were last lost, in seconds since 1970; nil for never.
+    package var last_lost: Int64?
   }
 
   package struct Safe: Sendable, Decodable {

@@ -8,7 +8,10 @@ import Wire
 
 @Suite struct AnswerTests {
   private static func answer(_ json: String, _ losses: [(kind: Event.Loss, count: UInt64)] = []) throws -> Answer {
-    Answer(try JSONDecoder().decode(LiveStatus.self, from: Data(json.utf8)), losses: losses)
+    Answer(
+      try JSONDecoder().decode(LiveStatus.self, from: Data(json.utf8)), losses: losses,
+      now: Timestamp(seconds: 100_000),
+      .utc)
   }
 
   /// Whether every tag is closed by its own end.
@@ -33,9 +36,11 @@ import Wire
   @Test func `Nothing needs anybody where all is well`() throws {
     let answer = try Self.answer("{\(Self.well)}", [(.sources, 900)])
     #expect(answer.isWell && answer.headline == "Protected, nothing needs you.")
+    #expect(try Self.answer(#"{\#(Self.well),"dropped":{"log":3},"log":{"last_lost":13000}}"#).isWell)
     let logging = try Self.answer(#"{"interfaces":["lan0"],"response":"log only"}"#)
     #expect(logging.headline == "Watching, nothing needs you.")
-    #expect(Answer(nil, losses: []).headline == "No sentry is running: nothing is watched.")
+    #expect(
+      Answer(nil, losses: [], now: Timestamp(seconds: 0), .utc).headline == "No sentry is running: nothing is watched.")
   }
 
   @Test(arguments: [
@@ -49,7 +54,14 @@ import Wire
       "journalctl -u portsentry"
     ),
     (#","trial":{"ends":5,"is_over":true}"#, "The trial is over", "portsentry confirm"),
-    (#","dropped":{"log":3}"#, "Lost since the sentry's start: 3 log lines", "portsentry status"),
+    (
+      #","dropped":{"log":3},"log":{"last_lost":99990}"#, "Lost: 3 log lines; the last just now.", "portsentry status"
+    ),
+    (
+      #","dropped":{"history":1200},"log":{"last_lost":90000}"#,
+      "Lost: 1,200 lines of the history; the last at 1970-01-02 01:00, and all lines since then are written.",
+      "portsentry status"
+    ),
   ])
   func `What is wrong is the headline, with the command that helps`(_ more: String, _ text: String, _ command: String)
     throws
@@ -141,6 +153,31 @@ import Wire
     #expect(
       svg.contains("What knocked on &lt;i&gt;host&lt;/i&gt;") && !svg.contains("<i>") && svg.contains(">1.2k</text>"))
     #expect(Self.isClosed(svg))
+  }
+
+  @Test func `A digest has its numbers in the first line, what is missing next, and fits every service`() {
+    var summary = Summary(
+      window: Window(first: 0, last: 23), now: Timestamp(seconds: 86_400), zone: .utc, host: "gate", version: "3")
+    #expect(DigestText.make(summary, span: "day") == "0 blocks, 0 scanners, 0 probes from 0 addresses in the last day")
+    (summary.probes, summary.sources, summary.scans, summary.blocks.made) = (12_345, 1, [.scan: 41], 200)
+    summary.losses = [(.ring, 3)]
+    summary.blocks.newest = (0..<50).map { number in
+      PastBlock(
+        id: Int64(number),
+        record: PastBlock.BlockRecord(
+          network: IPNetwork(IPAddress(v4: UInt32(number))), since: summary.now, until: nil, methods: "nftables",
+          port: 23,
+          transport: .tcp, mode: "atcp", reason: String(repeating: "\u{1b}x", count: 300)), repeats: 2, ended: nil,
+        because: nil,
+        lastProbe: nil)
+    }
+    let text = DigestText.make(summary, span: "week")
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    #expect(lines[0] == "200 blocks, 41 scanners, 12,345 probes from 1 address in the last week")
+    #expect(lines[2] == "Incomplete: 3 packets, in the kernel")
+    #expect(text.utf8.count <= 1_810 && text.hasSuffix("..."))
+    #expect(text.utf8.allSatisfy { (0x20...0x7e).contains($0) || $0 == 0x0a })
+    #expect(text.contains("  0.0.0.0, for the third time: "))
   }
 
   @Test func `A known scanner is known by the end of its name, at a dot`() {

@@ -257,6 +257,17 @@ def usable(lab):
         L.check("/hour?" in page.url and source in page.inner_text("main"), page.inner_text("main")[:300])
         page.click("main p >> text=" + port)
         L.check("/port?" in page.url and source in page.inner_text("main"), page.inner_text("main")[:300])
+        # With the keyboard: a stop for each row, from there by arrows; what a cell is stands below the map.
+        page.goto(HOME + "/")
+        tab_to(page, lambda: page.evaluate("!!document.activeElement.closest('#heat-24h .cells')"))
+        told = page.inner_text("#heat-24h .cell")
+        for key in ("ArrowLeft", "ArrowLeft", "ArrowDown", "ArrowRight"):
+            page.keyboard.press(key)
+        where = page.evaluate("[...document.querySelectorAll('#heat-24h .cells')].map(r => [...r.children].indexOf(document.activeElement))")
+        L.check(where[:2] == [-1, 22], "arrows lead to %s" % where)
+        L.check(page.inner_text("#heat-24h .cell") not in ("", told), "the cell is not told: %r" % told)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/hour?**")
         status, headers, card = curl(lab, "-b", "portsentry=" + context.cookies()[0]["value"], HOME + "/card.svg")
         L.check(status == 200 and headers["content-type"] == "image/svg+xml" and source not in card, card[:200])
         faults.none()

@@ -83,11 +83,11 @@ package enum Drawing {
       """
   }
 
-  /// A row of a heat map whose cells lead somewhere. Only by pointing: with the keyboard there are other ways to the same pages.
+  /// A row of a heat map whose cells lead somewhere. With the keyboard the last one of a row is a stop, and arrows lead from there.
   package static func heatCells(_ cells: [(value: UInt64, title: String, link: String)], most: UInt64) -> HTML {
     let drawn = cells.enumerated().map { index, cell -> HTML in
       """
-      <a href="\(cell.link)" tabindex="-1" aria-label="\(cell.title)"><title>\(cell.title)</title>\
+      <a href="\(cell.link)" tabindex="\(index == cells.count - 1 ? 0 : -1)" aria-label="\(cell.title)"><title>\(cell.title)</title>\
       <rect class="h\(heatStep(cell.value, of: most))" x="\(index)" width="1" height="1"/></a>
       """
     }
