@@ -5,8 +5,8 @@ RELEASE = swift build -c release -Xswiftc -static-executable -Xswiftc -use-ld=ll
 
 CAPTURES = ../shared/captures
 
-.PHONY: run test test-quick attack build tools demo coverage neighbours score curve trials screenshots sanitize fuzz lint format install uninstall deb tarball package-test clean
-.PHONY: bench bench-replay bench-journal bench-innocents bench-learned bench-after-ban bench-legitimate bench-kills bench-syn-flood bench-path
+.PHONY: run test test-quick attack build tools demo coverage neighbours score curve trials screenshots sanitize fuzz lint format install uninstall deb tarball image package-test clean
+.PHONY: bench bench-replay bench-journal bench-innocents bench-learned bench-after-ban bench-legitimate bench-kills bench-syn-flood bench-path bench-day
 
 run: build ## watch this host now, log only
 	@sh scripts/run.sh
@@ -54,6 +54,9 @@ bench-kills: dependencies-test build ## kill -9 fifty times in the midst of atta
 
 bench-path: dependencies-test build ## what one honest packet pays, part by part, in nanoseconds; throughput beside none
 	$(BENCH) path.
+
+bench-day: dependencies-test build tools ## a day of the Internet, 167,000 packets, through a living sentry: its log
+	$(BENCH) logs.a_day
 
 bench-syn-flood: dependencies-test build ## a minute of SYN flood against decoys: memory, CPU, and the scanner in it
 	$(BENCH) flood.
@@ -115,6 +118,12 @@ deb: dependencies-build build ## a Debian package: .build/packages/portsentry_VE
 
 tarball: dependencies-build build ## an archive to unpack over /: the same bytes at every call
 	@sh scripts/package.sh tarball
+
+IMAGE = podman build
+image: build ## an image for containers: see Containerfile (IMAGE="docker build")
+	mkdir -p .build/image
+	strip --strip-all -o .build/image/portsentry .build/release/portsentry
+	$(IMAGE) -f Containerfile -t portsentry .
 
 package-test: dependencies-package deb tarball ## install, upgrade from 1.2, remove, purge, in roots of Debian 12 and 13
 	python3 Tests/System/package.py
