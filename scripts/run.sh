@@ -19,6 +19,9 @@ BLOCK_UDP="0"
 # A try answers nobody. Without this line all those ports look open to scanners.
 ADVANCED_DECOY="0"
 SCAN_TRIGGER="0"
+# For people, and while one tries it each probe, too.
+LOG_FORMAT="native"
+LOG_PROBES="1"
 STATE_DIR="$here"
 CONTROL_SOCKET="$here/control.sock"
 CONSOLE_LISTEN="127.0.0.1:8087"
@@ -52,7 +55,7 @@ $here, for the next time too. Ctrl-C ends it.
 
 EOF
 # Loopback and our own address too (-i ALL -L), so that it can be tried without a second machine.
-set -- run -atcp -audp --foreground -i ALL -L -l stdout --log-format 2 -c "$here/portsentry.conf"
+set -- run -atcp -audp --foreground -i ALL -L -l stdout -c "$here/portsentry.conf"
 if [ "$(id -u)" -eq 0 ]; then exec "$binary" "$@"; fi
 echo "Capturing packets needs root: sudo may ask for your password."
 exec sudo "$binary" "$@"

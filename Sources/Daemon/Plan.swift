@@ -61,6 +61,11 @@ package struct Plan: Sendable {
     return plan
   }
 
+  /// Whose configuration it is, for a sentence: nothing where it speaks in this version's own words.
+  package var formText: String {
+    logDialect == .native ? "" : ", read as PortSentry \(configuration.dialect.rawValue)"
+  }
+
   /// Built-in settings, whatever lies in /etc.
   package static func embedded(_ mode: Mode) -> Plan {
     var plan = Plan(

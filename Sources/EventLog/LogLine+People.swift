@@ -18,7 +18,9 @@ extension LogLine {
   /// A source has become a scanner.
   package static func scanBegan(_ verdict: Verdict) -> LogLine {
     let slow = verdict.isSlow ? "slow " : ""
-    let tool = verdict.tool == .unknown ? "" : " with \(verdict.tool.name)"
+    // Any program connects; the technique says it already.
+    let isNamed = verdict.tool != .unknown && verdict.tool.family != .connect
+    let tool = isNamed ? " with \(verdict.tool.name)" : ""
     let techniques = verdict.techniques.techniques.map(\.name).joined(separator: ", ")
     let targets = verdict.targets > 1 ? " of about \(verdict.targets) addresses" : ""
     let who =

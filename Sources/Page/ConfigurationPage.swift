@@ -26,7 +26,7 @@ enum ConfigurationPage {
       problems.isEmpty ? "<p>No problem was found.</p>" : "<pre>\(problems.map { "\("\($0)")\n" as HTML })</pre>"
     return """
       <h1>Configuration</h1><p class="span">\
-      \(plan.configurationPath ?? "built-in settings"), read as PortSentry \(plan.configuration.dialect.rawValue). \
+      \(plan.configurationPath ?? "built-in settings")\(plan.formText). \
       Modes \(isLive ? "as the running sentry has them" : "from \(plan.modesFrom)").</p>\
       <section><h2>What the settings do</h2>\(hidden)\(lines)</section><section><h2>Problems</h2>\(list)</section>
       """

@@ -21,7 +21,7 @@ struct Check: ParsableCommand {
     for problem in plan.diagnostics { Console.error("\(problem)") }
     if plan.configurationPath == nil, settings.configuration != nil { throw ExitCode(78) }
     let source = plan.configurationPath ?? "built-in settings (there is no \(RunOptions.defaultConfigurationPath))"
-    Console.print("Configuration: \(source), read as PortSentry \(plan.configuration.dialect.rawValue)")
+    Console.print("Configuration: \(source)\(plan.formText)")
     Console.print("Modes from: \(plan.modesFrom)")
     Console.print(
       Explanation.explain(
