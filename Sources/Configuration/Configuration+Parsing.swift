@@ -62,7 +62,7 @@ struct ConfigurationReader {
     for entry in file.entries { settle(entry) }
     applyDefaults()
     for key in ConfigurationKey.allCases {
-      if let setting = settings[key] { apply(key, setting) }
+      if let setting = settings[key] { ConfigurationRow.of(key).apply(&self, key, setting) }
     }
     applyImplications()
   }
@@ -185,78 +185,6 @@ struct ConfigurationReader {
       configuration.advancedExcludeUDP = Configuration.defaultExcludeUDP
     }
     configuration.historyFormat = [dialect]
-  }
-
-  mutating func apply(_ key: ConfigurationKey, _ setting: Setting) {
-    switch key {
-    case .tcpPorts: configuration.tcpPorts = ports(key, setting)
-    case .udpPorts: configuration.udpPorts = ports(key, setting)
-    case .advancedPortsTCP: configuration.advancedPortsTCP = portCount(key, setting)
-    case .advancedPortsUDP: configuration.advancedPortsUDP = portCount(key, setting)
-    case .advancedExcludeTCP: configuration.advancedExcludeTCP = ports(key, setting)
-    case .advancedExcludeUDP: configuration.advancedExcludeUDP = ports(key, setting)
-    case .advancedDecoy: configuration.advancedDecoy = flag(key, setting)
-    case .decoyTarpit: configuration.decoyTarpit = flag(key, setting)
-    case .scanTrigger: configuration.scanTrigger = trigger(setting)
-    case .ruleThreshold: configuration.ruleThreshold = nats(key, setting) ?? configuration.ruleThreshold
-    case .ruleSources:
-      configuration.ruleSources = number(key, setting, in: 1024...16_777_216) ?? configuration.ruleSources
-    case .ignoreFile: configuration.ignoreFile = path(key, setting)
-    case .historyFile: configuration.historyFile = path(key, setting)
-    case .historyFormat: configuration.historyFormat = historyFormat(setting)
-    case .fileSize: configuration.fileSize = fileLimit(key, setting) ?? configuration.fileSize
-    case .fileRate: configuration.fileRate = fileLimit(key, setting) ?? configuration.fileRate
-    case .blockedFile: configuration.blockedFile = path(key, setting)
-    case .resolveHost: configuration.resolveHost = flag(key, setting)
-    case .logFormat: configuration.logFormat = logFormat(setting)
-    case .logProbes: configuration.logsProbes = strictFlag(key, setting)
-    case .logLimit: configuration.logLimit = number(key, setting, in: 0...1_000_000) ?? configuration.logLimit
-    case .portBanner: configuration.portBanner = setting.value.isEmpty ? nil : setting.value
-    case .blockTCP: configuration.response.tcp = action(key, setting)
-    case .blockUDP: configuration.response.udp = action(key, setting)
-    case .proof: configuration.response.proof = choice(key, setting) ?? configuration.response.proof
-    case .rule: configuration.response.rule = choice(key, setting) ?? configuration.response.rule
-    case .doubtTime: configuration.response.doubtTime = doubtTime(setting)
-    case .blockMethod: configuration.response.methods = words(key, setting) ?? configuration.response.methods
-    case .blockTime: configuration.response.duration = blockTime(setting)
-    case .blockTimeMax: configuration.response.longest = longest(setting)
-    case .blockMax:
-      configuration.response.maximum = number(key, setting, in: 1...1_000_000) ?? configuration.response.maximum
-    case .blockRate:
-      configuration.response.perMinute = number(key, setting, in: 0...1_000_000) ?? configuration.response.perMinute
-    case .blockPrefixIPv6:
-      configuration.response.widestPrefix = prefix(setting) ?? configuration.response.widestPrefix
-    case .killRoute: configuration.response.killRoute = template(key, setting, needsTarget: true)
-    case .unkillRoute: configuration.response.unkillRoute = template(key, setting, needsTarget: true)
-    case .killHostsDeny: configuration.response.killHostsDeny = template(key, setting, needsTarget: true)
-    case .hostsDenyFile:
-      configuration.response.hostsDenyFile = absolutePath(key, setting) ?? configuration.response.hostsDenyFile
-    case .killRunCommand: configuration.response.killRunCommand = template(key, setting, needsTarget: false)
-    case .killRunCommandFirst: configuration.response.runCommandFirst = flag(key, setting)
-    case .commandTimeout:
-      configuration.response.commandTimeout =
-        time(key, setting, in: 1...3600, "from 1s to 1h, as 30s or 5m") ?? configuration.response.commandTimeout
-    case .stateDirectory:
-      configuration.stateDirectory = absolutePath(key, setting) ?? configuration.stateDirectory
-    case .controlSocket:
-      configuration.controlSocket = socketPath(key, setting) ?? configuration.controlSocket
-    case .journal: configuration.recording.keepsJournal = strictFlag(key, setting)
-    case .journalKeep:
-      configuration.recording.keep =
-        time(key, setting, in: 86_400...315_360_000, "from 1d to 3650d, as 30d or 12w") ?? configuration.recording.keep
-    case .journalSize: configuration.recording.size = journalSize(setting)
-    case .eventsFile: configuration.recording.eventsFile = absolutePath(key, setting)
-    case .eveFile: configuration.recording.eveFile = absolutePath(key, setting)
-    case .metricsFile: configuration.recording.metricsFile = absolutePath(key, setting)
-    case .geoIPFile: configuration.recording.geoIPFiles = geoIPFiles(setting)
-    case .consoleListen: configuration.recording.consoleListen = consoleListen(setting)
-    case .notify: configuration.recording.notify.target = notifyTarget(setting)
-    case .notifyEvents:
-      configuration.recording.notify.kinds = words(key, setting) ?? configuration.recording.notify.kinds
-    case .notifyPerHour:
-      configuration.recording.notify.perHour =
-        number(key, setting, in: 1...1000) ?? configuration.recording.notify.perHour
-    }
   }
 
   /// What follows from several keys together.

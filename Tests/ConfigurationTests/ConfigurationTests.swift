@@ -596,3 +596,19 @@ struct Row: CustomTestStringConvertible, Sendable {
     #expect(Configuration.classicUDPPorts.count == 21)
   }
 }
+
+@Suite struct ConfigurationRowTests {
+  @Test func `Every key has one row, and the rows are in the order of the keys`() {
+    #expect(ConfigurationRow.all.map(\.key) == ConfigurationKey.allCases)
+  }
+
+  @Test(arguments: ConfigurationKey.allCases.filter { !$0.facts.defaultText.isEmpty })
+  func `The default that a row tells is what holds without the key`(_ key: ConfigurationKey) {
+    var bare = ConfigurationReader(dialect: .classic, path: "c")
+    bare.applyDefaults()
+    let before = bare.configuration
+    let warnings = bare.diagnostics.sorted.count
+    ConfigurationRow.of(key).apply(&bare, key, ConfigurationReader.Setting(line: 1, value: key.facts.defaultText))
+    #expect(bare.configuration == before && bare.diagnostics.sorted.count == warnings)
+  }
+}
