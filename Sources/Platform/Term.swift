@@ -18,8 +18,11 @@ package enum Term {
     }
   }
 
-  /// `90`, `90s`, `30m`, `24h`, `7d`, `2w` in seconds; nil for anything else, for less than `least`, and for more than a century.
-  package static func seconds(_ text: String, least: Int64 = 1) -> Int64? {
+  /// `90`, `90s`, `30m`, `24h`, `7d`, `2w` in seconds; nil for anything else, for none, and for more than a century.
+  package static func seconds(_ text: String) -> Int64? { seconds(text, least: 1) }
+
+  /// - Parameter least: less is nil, too.
+  package static func seconds(_ text: String, least: Int64) -> Int64? {
     let units: [UInt8: Int64] = [0x73: 1, 0x6d: 60, 0x68: 3600, 0x64: 86_400, 0x77: 604_800]  // s, m, h, d, w
     guard let last = text.utf8.last else { return nil }
     let (digits, unit) = units[last].map { (Substring(text.utf8.dropLast()), $0) } ?? (text[...], 1)
