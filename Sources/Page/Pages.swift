@@ -171,7 +171,8 @@ final class Pages {
     return """
       <div id="answer">\(part("answer"))</div><div id="state">\(part("state"))</div>
       <div class="figures" id="figures">\(part("figures"))</div>
-      <div class="pair"><section><h2>Needs attention</h2><div id="attention">\(part("attention"))</div></section>\
+      <div class="pair"><div><section><h2>Needs attention</h2><div id="attention">\(part("attention"))</div></section>\
+      <section><h2>Newest blocks</h2><div id="made">\(part("made"))</div></section></div>\
       <section><h2>New today</h2><div id="fresh">\(part("fresh"))</div></section></div>
       <section><h2>Probes of the last \(period.words)</h2>\(Self.periods("/", "span", period))\(trend)</section>
       <section><h2>Ports of the last \(period.words)</h2>\

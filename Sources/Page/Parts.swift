@@ -38,7 +38,7 @@ struct Overview {
     [
       ("live", pulse == nil ? "no sentry" : "live"), ("answer", headline), ("state", state), ("figures", figures),
       ("attention", attention),
-      ("fresh", fresh), ("trend-24h", Charts.trend(trend, zone)), ("heat-24h", heat), ("rate", speed),
+      ("made", made), ("fresh", fresh), ("trend-24h", Charts.trend(trend, zone)), ("heat-24h", heat), ("rate", speed),
       ("active", active),
       ("events", Feed.html(glance.newest, zone)),
     ]
@@ -105,18 +105,22 @@ struct Overview {
     return result
   }
 
+  private var made: HTML {
+    let made = blocks.prefix(5).map { block -> HTML in
+      "<li>\(Charts.address(block.record.network)) <small>\(zone.minute(block.record.since)): \(block.record.reason)</small></li>"
+    }
+    if !made.isEmpty { return "<ul class=\"plain\">\(made)</ul>" }
+    return answer.isBlocking ? "<p>None yet.</p>" : "<p>None: scans are logged, and nobody is blocked.</p>"
+  }
+
   private var fresh: HTML {
     let newcomers = glance.hours.reduce(0) { $0 + $1.newcomers }
     let rises = notable.rises.map { rise -> HTML in
       "<li>\(Charts.port(rise.port)) \(PortNames.short(rise.port) ?? "") <small>\(rise.words)</small></li>"
     }
-    let made = blocks.prefix(5).map { block -> HTML in
-      "<li>\(Charts.address(block.record.network)) <small>\(zone.minute(block.record.since)): \(block.record.reason)</small></li>"
-    }
     var result: HTML =
       "<p>\(Units.plural(newcomers, "address", "addresses")) came for the first time in 24 hours.</p>"
     if !rises.isEmpty { result += "<h3>Ports that rose</h3><ul class=\"plain\">\(rises)</ul>" }
-    if !made.isEmpty { result += "<h3>Newest blocks</h3><ul class=\"plain\">\(made)</ul>" }
     return result
   }
 

@@ -206,7 +206,7 @@ enum Template {
     .columns-of{columns:16rem;max-width:56rem}
     .need{color:var(--alarm);font-weight:600}
     .need span{display:block;color:var(--ink);font-weight:400;font-size:.92rem}
-    .page .pair>section{border-top:1px solid var(--line)}
+    .page .pair section{border-top:1px solid var(--line)}
     .pair h3:first-child{margin-top:0}
     .spans,.pages{display:flex;flex-wrap:wrap;gap:.4rem;align-items:center;margin:.2rem 0 .6rem;font-size:.9rem}
     .spans a,.target{display:inline-block;padding:.25rem .7rem;border:1px solid var(--line);border-radius:6px;background:var(--card)}
