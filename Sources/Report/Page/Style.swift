@@ -31,7 +31,7 @@ package enum Style {
     .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.2rem,1fr));gap:.75rem;margin:1.6rem 0 2.2rem}
     .figures div{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.8rem .95rem}
     .figures b{display:block;font:600 1.6rem/1.2 var(--serif);white-space:nowrap}
-    .figures span{color:var(--soft);font-size:.85rem}
+    .figures span{display:block;color:var(--soft);font-size:.85rem;line-height:1.35}
     figure{margin:1rem 0 .4rem}
     svg{display:block}
     .chart{position:relative;padding-left:2.8rem}
