@@ -760,8 +760,8 @@ def _run_side_by_side(chosen, jobs):
         log.seek(0)
         text = log.read()
         log.close()
-        words = {0: "ok", 1: "FAIL", 2: "skip"}
-        outcome = words.get(os.waitstatus_to_exitcode(status), "FAIL")
+        status = os.waitstatus_to_exitcode(status)
+        outcome = {0: "ok", 2: "skip"}.get(status, "FAIL")
         # A test that was ended, or that ended the process, has no line of its own.
         sys.stdout.write(text if re.search(r"^(ok  |FAIL|skip) ", text, re.M) else "FAIL %s: its process ended with status %d\n%s" % (
             t.name, status, text))
