@@ -200,7 +200,7 @@ def sip(town):
                  timeout=60)
 
 
-@scenario("transmission: peers come, and come again after it has stopped", "transmission-daemon aria2")
+@scenario("transmission: peers come, and come again after it has stopped", "transmission-daemon transmission-cli aria2")
 def transmission(town):
     server = town.server
     server.shell("mkdir -p /srv/t; head -c 3000000 /dev/urandom > /srv/t/big; cd /srv/t; transmission-create -o /srv/t/big.torrent /srv/t/big")
@@ -224,12 +224,12 @@ def transmission(town):
             client.shell("curl -s -m 1 telnet://%s:51413 < /dev/null" % SERVER4, ok=None)
 
 
-@scenario("rtorrent: the same, with another program", "rtorrent transmission-daemon aria2 bsdutils")
+@scenario("rtorrent: the same, with another program", "rtorrent transmission-cli aria2")
 def rtorrent(town):
     server = town.server
     server.shell("mkdir -p /srv/t /srv/s; head -c 3000000 /dev/urandom > /srv/t/big; transmission-create -t http://127.0.0.1:9/announce -o /srv/t/big.torrent /srv/t/big")
     server.write("/root/.rtorrent.rc", "network.port_range.set = 6890-6890\nnetwork.port_random.set = no\ndht.mode.set = disable\nprotocol.pex.set = no\n"
-                 "directory.default.set = /srv/t\nsession.path.set = /srv/s\ntrackers.disable =\n")
+                 "directory.default.set = /srv/t\nsession.path.set = /srv/s\n")
     daemon = server.start("script", "-qfc", "stty rows 24 cols 80; exec rtorrent /srv/t/big.torrent", "/dev/null")
     L.wait_for(lambda: server.listens(6890), 30, "rtorrent to listen", 0.1)
     torrent = server.run("base64", "/srv/t/big.torrent").stdout

@@ -193,6 +193,8 @@ def dockerd(town):
 def podman(town):
     server = town.server
     server.shell(IMAGE)
+    # It only looks whether there is one.
+    server.shell("mount -t cgroup2 none /sys/fs/cgroup")
     server.shell("useradd -m -u 1000 pod; echo pod:100000:65536 > /etc/subuid; echo pod:100000:65536 > /etc/subgid; install -d -o pod -m 700 /run/user/1000; "
                  "chmod u+s /usr/bin/newuidmap /usr/bin/newgidmap; install -d -o pod /home/pod/.config/containers; "
                  "printf '[storage]\\ndriver = \"vfs\"\\n' > /home/pod/.config/containers/storage.conf; "
