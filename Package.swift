@@ -48,12 +48,13 @@ let package = Package(
       "Daemon",
       [
         "CLinux", "Wire", "Platform", "Capture", "Detection", "Host", "Response", "EventLog", "Database",
-        "Journal", "Report", "Configuration", "Notify",
+        "Journal", "Report", "Configuration", "Confinement", "Notify",
       ]),
     module(
       "Page",
       [
-        "CLinux", "Wire", "Platform", "GeoIP", "Detection", "Database", "Journal", "Report", "Configuration", "Daemon",
+        "CLinux", "Wire", "Platform", "GeoIP", "Detection", "Database", "Journal", "Report", "Configuration",
+        "Confinement", "Daemon",
       ]),
     module(
       "Watch", ["CLinux", "Wire", "Platform", "GeoIP", "Detection", "Database", "Journal", "Report", "Daemon"]),
@@ -99,7 +100,8 @@ let package = Package(
     tests(
       "PageTests",
       [
-        "Page", "Report", "Journal", "Database", "Configuration", "Daemon", "Response", "Wire", "Detection", "Platform",
+        "Page", "Report", "Journal", "Database", "Configuration", "Confinement", "Daemon", "Response", "Wire",
+        "Detection", "Platform",
       ]),
     tests("WatchTests", ["Watch", "Report", "Journal", "Wire", "Detection", "Platform"]),
     tests("ConfigurationTests", ["Configuration", "Notify", "Response", "Wire", "Detection", "Platform"]),
@@ -107,8 +109,8 @@ let package = Package(
     tests(
       "DaemonTests",
       [
-        "Daemon", "CLinux", "Capture", "Configuration", "Database", "EventLog", "Journal", "Notify", "Response", "Wire",
-        "Detection", "Platform", "Simulation", "Strangers",
+        "Daemon", "CLinux", "Capture", "Configuration", "Confinement", "Database", "EventLog", "Journal", "Notify",
+        "Response", "Wire", "Detection", "Platform", "Simulation", "Strangers",
       ]),
   ]
 )

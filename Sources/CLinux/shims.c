@@ -28,6 +28,9 @@ static const struct { const char *name; int number; } system_calls[] = {
 #ifdef SYS_accept4
   {"accept4", SYS_accept4},
 #endif
+#ifdef SYS_alarm
+  {"alarm", SYS_alarm},
+#endif
 #ifdef SYS_access
   {"access", SYS_access},
 #endif
@@ -45,6 +48,9 @@ static const struct { const char *name; int number; } system_calls[] = {
 #endif
 #ifdef SYS_capget
   {"capget", SYS_capget},
+#endif
+#ifdef SYS_capset
+  {"capset", SYS_capset},
 #endif
 #ifdef SYS_chdir
   {"chdir", SYS_chdir},
@@ -474,6 +480,15 @@ static const struct { const char *name; int number; } system_calls[] = {
 #endif
 #ifdef SYS_setresuid
   {"setresuid", SYS_setresuid},
+#endif
+#ifdef SYS_setgroups
+  {"setgroups", SYS_setgroups},
+#endif
+#ifdef SYS_setitimer
+  {"setitimer", SYS_setitimer},
+#endif
+#ifdef SYS_setresgid
+  {"setresgid", SYS_setresgid},
 #endif
 #ifdef SYS_setrlimit
   {"setrlimit", SYS_setrlimit},

@@ -14,11 +14,21 @@ package struct Capabilities: OptionSet, Sendable, Hashable, CustomStringConverti
   package static let netAdmin = Capabilities(number: CAP_NET_ADMIN)
   package static let netRaw = Capabilities(number: CAP_NET_RAW)
   package static let bpf = Capabilities(number: CAP_BPF)
+  package static let chown = Capabilities(number: CAP_CHOWN)
+  package static let overrideFiles = Capabilities(number: CAP_DAC_OVERRIDE)
+  package static let kill = Capabilities(number: CAP_KILL)
+  package static let setGroup = Capabilities(number: CAP_SETGID)
+  package static let setUser = Capabilities(number: CAP_SETUID)
+  package static let administer = Capabilities(number: CAP_SYS_ADMIN)
+
+  /// Whether this kernel has CAP_BPF (5.8); before it, CAP_SYS_ADMIN was what bpf(2) asked for.
+  package static var hasBPF: Bool { CLinux_prctl(PR_CAPBSET_READ, UInt(CAP_BPF), 0) >= 0 }
 
   /// Those that have a name here; others are told by their number.
   private static let names: [(Capabilities, String)] = [
     (.bindService, "CAP_NET_BIND_SERVICE"), (.netAdmin, "CAP_NET_ADMIN"), (.netRaw, "CAP_NET_RAW"),
-    (.bpf, "CAP_BPF"),
+    (.bpf, "CAP_BPF"), (.chown, "CAP_CHOWN"), (.overrideFiles, "CAP_DAC_OVERRIDE"), (.kill, "CAP_KILL"),
+    (.setGroup, "CAP_SETGID"), (.setUser, "CAP_SETUID"), (.administer, "CAP_SYS_ADMIN"),
   ]
 
   /// As systemd writes them, in the order of their numbers.

@@ -1,8 +1,9 @@
 import CLinux
 import Platform
+import Wire
 
 /// Takes the file system away from this process and what it executes, but for some paths (landlock(7)).
-package struct Landlock: Sendable {
+package struct Landlock: Equatable, Sendable {
   /// Paths to be read: files, or folders with all that is in them. What is not there is left out.
   package var read: [String]
   /// Paths to be read and written.
@@ -14,6 +15,14 @@ package struct Landlock: Sendable {
     self.read = read
     self.write = write
     self.execute = execute
+  }
+
+  /// What to name for a file that others replace by renaming: the folder that it is in, or where that is `/` or `/etc`, which hold much
+  /// else, the file as it is now.
+  package static func place(of file: String) -> String {
+    guard let slash = file.lastByte("/"), slash > file.startIndex else { return file }
+    let folder = String(file[..<slash])
+    return folder == "/etc" ? file : folder
   }
 
   /// What this kernel offers: 1 and up; nil where it has no Landlock, or it was not chosen at boot.

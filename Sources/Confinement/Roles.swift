@@ -1,3 +1,4 @@
+import CLinux
 import Wire
 
 /// The calls of each of our processes: what the whole test makes them call (strace), and what the C library, the allocator and the
@@ -41,20 +42,28 @@ extension SystemCalls {
     sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg
     """)
 
-  /// Threads of its own, other programs, and the kernel programs of the gate.
+  /// Threads of its own, other programs, and the kernel programs of the gate; what those programs need to give up rights.
   private static let starting = names(
     """
     clone clone3 vfork fork execve wait4 waitid pidfd_open pidfd_send_signal setsid setpgid getsid getpgid getpgrp
-    sched_setaffinity setpriority setrlimit bpf capget landlock_create_ruleset landlock_add_rule landlock_restrict_self
-    seccomp
+    sched_setaffinity setpriority setrlimit bpf capget capset landlock_create_ruleset landlock_add_rule
+    landlock_restrict_self seccomp setgroups setresgid setresuid
     """)
 
-  /// The sentry with sensor, decoys and recorder: all of the above. It refuses tracing, mounting, modules, keys, other users,
+  /// The sentry with sensor, decoys and recorder, and what it starts: all of the above. It refuses tracing, mounting, modules, keys,
   /// namespaces, the clock, and whatever the kernel learns later.
-  package static let sentry = SystemCalls(steady + reading + writing + sockets + starting, otherwise: .refuse)
+  package static let sentry = SystemCalls(
+    steady + reading + writing + sockets + starting, otherwise: .refuse,
+    families: [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET])
 
-  /// The page: reads files, answers on sockets, and asks the sentry. It starts no program and no process, and changes no file but the
-  /// journal's index of readers.
+  /// The page: reads files, answers on the socket that it has, and asks the sentry. It starts no program and no process, opens no
+  /// socket but such as lead to programs of this host, and changes no file but, where nothing else keeps it from that, the journal's
+  /// index of readers.
   package static let page = SystemCalls(
-    steady + reading + ["fsync", "fdatasync", "ftruncate", "unlink"] + sockets, otherwise: .kill)
+    steady + reading + ["fsync", "fdatasync", "ftruncate", "unlink"] + sockets, otherwise: .kill, families: [AF_UNIX])
+
+  /// A client of the network (curl) that sends one message: it reads files, has threads, and becomes that client first.
+  package static let client = SystemCalls(
+    steady + reading + sockets + names("execve clone clone3 wait4 setsid alarm setitimer sched_setaffinity capget"),
+    otherwise: .refuse, families: [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK])
 }

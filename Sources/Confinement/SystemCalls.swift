@@ -2,7 +2,7 @@ import CLinux
 import Platform
 
 /// Which system calls this process and its threads may make (seccomp(2)): those that are named. A program of classic BPF, made here.
-package struct SystemCalls: Sendable {
+package struct SystemCalls: Equatable, Sendable {
   /// What becomes of a call that is not named.
   package enum Otherwise: Equatable, Sendable {
     /// It fails with `EPERM`, and the kernel's log has a line of it.
@@ -14,10 +14,13 @@ package struct SystemCalls: Sendable {
   /// Names as in syscalls(2). One that this architecture does not have counts for nothing.
   package var allowed: [String]
   package var otherwise: Otherwise
+  /// Address families that `socket` may be called with; nil for all.
+  package var families: [Int32]?
 
-  package init(_ allowed: [String], otherwise: Otherwise) {
+  package init(_ allowed: [String], otherwise: Otherwise, families: [Int32]? = nil) {
     self.allowed = allowed
     self.otherwise = otherwise
+    self.families = families
   }
 
   /// Whether this machine has filters, and we know its numbers.
@@ -71,6 +74,15 @@ package struct SystemCalls: Sendable {
       word(4), sock_filter(code: UInt16(BPF_JMP | BPF_JEQ | BPF_K), jt: 1, jf: 0, k: CLinux_audit_arch()),
       end(Self.killProcess), word(0),
     ]
+    if let families {
+      // Its first argument, which is an int: the lower half of what is at 16, on machines that we know the numbers of.
+      let number = unsafe CLinux_system_call("socket")
+      let accepted = families.flatMap { [skipUnless(UInt32($0)), end(Self.allow)] }
+      let rule = [word(16)] + accepted + [end(refusal)]
+      code.append(
+        sock_filter(code: UInt16(BPF_JMP | BPF_JEQ | BPF_K), jt: 0, jf: UInt8(rule.count), k: UInt32(number)))
+      code += rule
+    }
     for number in numbers { code += [skipUnless(UInt32(number)), end(Self.allow)] }
     return code + [end(refusal)]
   }

@@ -30,6 +30,9 @@ final class ConsoleProcess {
     self.arguments = arguments
   }
 
+  /// nil while there is none.
+  var pid: pid_t? { child?.pid }
+
   /// To be polled.
   var descriptors: [Int32] { child?.descriptors ?? [] }
 
@@ -75,7 +78,7 @@ final class ConsoleProcess {
   }
 
   /// Our own program, whatever its name is now.
-  private static var program: String? {
+  static var program: String? {
     var buffer = [CChar](repeating: 0, count: 4096)
     let count = unsafe readlink("/proc/self/exe", &buffer, buffer.count - 1)
     guard count > 0 else { return nil }

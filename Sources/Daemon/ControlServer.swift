@@ -2,7 +2,8 @@ import CLinux
 import Platform
 import Wire
 
-/// The sentry's end of the control socket: a Unix socket that only its own user (and root) can open.
+/// The sentry's end of the control socket: a Unix socket that only its own user (and root) can open, and the page, where that is another's.
+/// The kernel says who asks (SO_PEERCRED, unix(7)); the page's process has fewer words.
 ///
 /// No call waits for a client. Each has one time limit for its request and one for taking its answer, which no byte puts off, and
 /// a full table is no lock: whoever has waited longest makes room.
@@ -20,8 +21,17 @@ final class ControlServer {
   /// Answering stops for this turn of the main loop after so long; the others are answered in the next.
   private static let turn: Int64 = 20_000_000
 
+  /// Who the page is.
+  struct Page: Equatable {
+    /// Its process; it can start no other.
+    var pid: pid_t?
+    /// Its user, where that is not ours.
+    var user: uid_t?
+  }
+
   private struct Client {
     let file: Owned<FileDescriptor>
+    let isPage: Bool
     var input: [UInt8] = []
     /// nil until the request has come.
     var output: [UInt8]?
@@ -35,6 +45,7 @@ final class ControlServer {
   private let path: String
   private var clients: [Int32: Client] = [:]
   private var tickets = LoginTickets()
+  var page = Page()
 
   /// - Throws: `EADDRINUSE` when another sentry answers there.
   init(path: String) throws(Errno) {
@@ -97,12 +108,28 @@ final class ControlServer {
       let raw = CLinux_accept(listener.raw, nil, nil, CLinux_SOCK_CLOEXEC | CLinux_SOCK_NONBLOCK)
       guard raw >= 0 else { return }
       let file = Owned(FileDescriptor(owning: raw))
+      guard let isPage = isPage(raw) else { continue }
       if clients.count >= Self.clientLimit, let first = clients.min(by: { $0.value.due < $1.value.due }) {
         clients[first.key] = nil
       }
       guard (try? watch(raw, EPOLLIN.rawValue, EPOLL_CTL_ADD)) != nil else { continue }
-      clients[raw] = Client(file: file, due: now + Self.requestTime)
+      clients[raw] = Client(file: file, isPage: isPage, due: now + Self.requestTime)
     }
+  }
+
+  /// Lets the page's user in, beside our own and root.
+  func admit(_ user: uid_t, group: gid_t) throws(Errno) {
+    try check("chown", path) { unsafe chown(path, uid_t.max, group) }
+    try check("chmod", path) { unsafe chmod(path, 0o660) }
+    page.user = user
+  }
+
+  /// Whether the page is at the other end; nil where nobody is who may ask.
+  private func isPage(_ fd: Int32) -> Bool? {
+    var peer = CLinux_peer()
+    guard unsafe CLinux_peer_of(fd, &peer) == 0 else { return nil }
+    if peer.pid == page.pid || peer.user == page.user { return true }
+    return [0, geteuid()].contains(peer.user) ? false : nil
   }
 
   private func read(_ fd: Int32, _ answer: (ControlMessage) -> ControlReply) {
@@ -120,9 +147,7 @@ final class ControlServer {
       return
     }
     let line = Array(input[..<end])
-    let reply =
-      LoginMessage(line: line).map { door($0) } ?? ControlMessage(line: line).map(answer)
-      ?? .usage("The running sentry does not understand this request: is it of another version?")
+    let reply = reply(to: line, isPage: client.isPage, answer)
     let bytes = Array("\(reply.exitCode)\n\(reply.text)".utf8)
     let waiting = clients.values.reduce(0) { $0 + ($1.output?.count ?? 0) }
     guard waiting + bytes.count <= Self.backlog || waiting == 0 else {
@@ -134,6 +159,19 @@ final class ControlServer {
     clients[fd]?.due = Clock.monotonic + Self.answerTime
     if (try? watch(fd, EPOLLOUT.rawValue, EPOLL_CTL_MOD)) == nil { clients[fd] = nil }
     write(fd)
+  }
+
+  private func reply(
+    to line: [UInt8], isPage: Bool, _ answer: (ControlMessage) -> ControlReply
+  ) -> ControlReply {
+    if let message = LoginMessage(line: line) {
+      if case .ticket = message, isPage { return .notForPage }
+      return door(message)
+    }
+    guard let message = ControlMessage(line: line) else {
+      return .usage("The running sentry does not understand this request: is it of another version?")
+    }
+    return isPage && !message.isForPage ? .notForPage : answer(message)
   }
 
   private func door(_ message: LoginMessage) -> ControlReply {

@@ -6,6 +6,8 @@ import Wire
 /// is a line with an exit code, then the text to print. No word runs a command.
 package enum ControlMessage: Equatable, Sendable {
   case status(json: Bool)
+  /// Each process, its user, and what it may do.
+  case health(json: Bool)
   /// The blocks in force, as JSON.
   case blocked
   /// A few counts, at once and for little: what is shown every second.
@@ -30,6 +32,7 @@ package enum ControlMessage: Equatable, Sendable {
   package var line: String {
     switch self {
     case .status(let json): json ? "status\tjson" : "status"
+    case .health(let json): json ? "health\tjson" : "health"
     case .blocked: "blocked\tjson"
     case .pulse: "pulse"
     case .metrics: "metrics"
@@ -45,6 +48,14 @@ package enum ControlMessage: Equatable, Sendable {
     }
   }
 
+  /// Whether the page's process may say it: what its forms and pages are made of.
+  var isForPage: Bool {
+    switch self {
+    case .status, .health, .blocked, .pulse, .metrics, .why, .block, .unblock, .allow, .endAllowance: true
+    case .unblockAll, .confirm, .watch: false
+    }
+  }
+
   /// Reads a line; nil for anything it does not know.
   package init?(line: [UInt8]) {
     guard line.count <= 4096, line.allSatisfy({ $0 >= 0x20 || $0 == 0x09 }) else { return nil }
@@ -52,6 +63,8 @@ package enum ControlMessage: Equatable, Sendable {
     switch (words.first, words.count) {
     case ("status", 1): self = .status(json: false)
     case ("status", 2) where words[1] == "json": self = .status(json: true)
+    case ("health", 1): self = .health(json: false)
+    case ("health", 2) where words[1] == "json": self = .health(json: true)
     case ("pulse", 1): self = .pulse
     case ("metrics", 1): self = .metrics
     case ("blocked", 2) where words[1] == "json": self = .blocked
@@ -92,6 +105,8 @@ package struct ControlReply: Equatable, Sendable {
 
   /// Nothing was found under the name given.
   static func notFound(_ text: String) -> ControlReply { ControlReply(exitCode: 1, text + "\n") }
+  /// The page asks for what is none of its business.
+  static var notForPage: ControlReply { ControlReply(exitCode: 77, "This is not for the page to say.\n") }
   /// The words could not be understood.
   static func usage(_ text: String) -> ControlReply { ControlReply(exitCode: 64, text + "\n") }
 }

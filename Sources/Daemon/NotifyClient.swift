@@ -29,7 +29,13 @@ final class NotifyClient {
   /// Messages that were given up.
   private(set) var failed: UInt64 = 0
 
-  init(_ settings: NotifySettings) { queue = NotifyQueue(settings) }
+  /// Our own program, which takes a client's rights away.
+  private let confiner: String?
+
+  init(_ settings: NotifySettings, confiner: String? = nil) {
+    queue = NotifyQueue(settings)
+    self.confiner = confiner
+  }
 
   /// Takes other settings; what waits is sent by them.
   func update(_ settings: NotifySettings) { queue.update(settings) }
@@ -71,7 +77,7 @@ final class NotifyClient {
     do {
       let request = try NotifyRequest(
         message, to: target, host: Host.name, number: number, read: NotifyPrograms.secret)
-      sending = (message, try NotifyAttempt(request, now: now))
+      sending = (message, try NotifyAttempt(request, confiner: confiner, now: now))
       return nil
     } catch {
       return failedToSend(message, "\(error)", now)

@@ -51,13 +51,17 @@ package enum NotifyPrograms {
   }
 
   /// Starts the program of a request.
-  fileprivate static func start(_ request: NotifyRequest) throws(NotifyFailure) -> ChildProcess {
+  ///
+  /// - Parameter confiner: our own program, which becomes the client with few rights (`ConfinedClient`); nil in tests.
+  fileprivate static func start(
+    _ request: NotifyRequest, confiner: String?
+  ) throws(NotifyFailure) -> ChildProcess {
     guard let path = find(request.program) else { throw .missing(request.program) }
     var (program, words) = (path, [request.program] + request.arguments)
-    // As a service we have rights that a client of the network must not inherit; who is root gives up nothing by this.
-    if geteuid() != 0, let dropper = find("setpriv") {
-      words = ["setpriv", "--ambient-caps=-all", "--inh-caps=-all", "--", path] + request.arguments
-      program = dropper
+    // A command is the administrator's, who knows what it needs, and a mailer changes users. The others go by curl.
+    if let confiner, request.program.isSameBytes(as: ConfinedClient.name) {
+      words = [ConfinedClient.role, path] + request.arguments
+      program = confiner
     }
     do throws(Errno) {
       return try ChildProcess(program, words, input: request.input)
@@ -89,10 +93,10 @@ package enum NotifyPrograms {
   /// Sends one message and waits for the end of its client: for the command line.
   ///
   /// - Returns: what is wrong; nil when the client succeeded.
-  package static func send(_ message: NotifyMessage, to target: NotifyTarget) -> String? {
+  package static func send(_ message: NotifyMessage, to target: NotifyTarget, confiner: String? = ConsoleProcess.program) -> String? {
     do {
       let request = try NotifyRequest(message, to: target, host: Host.name, number: 0, read: secret)
-      var attempt = try NotifyAttempt(request, now: Clock.monotonic)
+      var attempt = try NotifyAttempt(request, confiner: confiner, now: Clock.monotonic)
       while true {
         switch attempt.advance(now: Clock.monotonic) {
         case .succeeded: return nil
@@ -123,8 +127,8 @@ struct NotifyAttempt {
   private(set) var deadline: Int64
   private var isTerminated = false
 
-  init(_ request: NotifyRequest, now: Int64) throws(NotifyFailure) {
-    child = try NotifyPrograms.start(request)
+  init(_ request: NotifyRequest, confiner: String? = nil, now: Int64) throws(NotifyFailure) {
+    child = try NotifyPrograms.start(request, confiner: confiner)
     self.request = request
     deadline = now + Self.patience
   }

@@ -15,6 +15,14 @@ extension Plan {
   /// Where state is kept; nil where anybody else can write to it.
   var keptDirectory: String? { foreign.state == nil ? configuration.stateDirectory : nil }
 
+  /// Makes the folders that are the sentry's own. What cannot be made is said where it is needed.
+  func makeFolders() {
+    if let directory = keptDirectory { try? Files.createFolder(directory) }
+    if let slash = configuration.controlSocket.lastByte("/") {
+      try? Files.createFolder(String(configuration.controlSocket[..<slash]))
+    }
+  }
+
   /// Looks at the folders of all files, and warns.
   mutating func checkFolders(_ trust: FolderTrust = .sentry) {
     let recording = configuration.recording

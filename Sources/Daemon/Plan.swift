@@ -1,4 +1,5 @@
 import Configuration
+import Confinement
 import Detection
 import EventLog
 import Journal
@@ -174,19 +175,7 @@ package struct Plan: Sendable {
 
   /// What 1.2 did as root, and a sentry that is not root cannot do.
   private mutating func checkCommands(runBy user: String) {
-    let response = configuration.response
-    let actions = [response.tcp, response.udp]
-    var keys: [String] = []
-    if actions.contains(.block) {
-      // 1.2's own route is made through netlink, which CAP_NET_ADMIN is enough for.
-      if response.methods.contains(.command), let template = response.killRoute,
-        !CommandTemplate.isClassicReject(template)
-      {
-        keys.append("KILL_ROUTE")
-      }
-      if response.methods.contains(.hostsDeny) { keys.append("KILL_HOSTS_DENY") }
-    }
-    if actions.contains(where: { $0 != .logOnly }), response.killRunCommand != nil { keys.append("KILL_RUN_CMD") }
+    let keys = commandKeys + (writesHostsDeny ? ["KILL_HOSTS_DENY"] : [])
     guard !keys.isEmpty else { return }
     diagnostics.append(
       Diagnostic(
@@ -246,6 +235,7 @@ package struct Plan: Sendable {
       var journal = JournalWriter.Settings(path: journalPath)
       journal.keep = recording.keep
       journal.size = recording.size
+      if recording.consoleListen != nil { journal.readers = PageUser.current.account?.group }
       settings.journal = journal
     }
     return settings

@@ -1,4 +1,5 @@
 import Configuration
+import Confinement
 import Notify
 import Platform
 import Report
@@ -51,6 +52,11 @@ extension Sentry {
       plan.configuration.controlSocket, "--parent", String(Version.processID),
     ]
     if let path = plan.configurationPath { arguments += ["-c", path] }
+    if let account = PageUser.current.account {
+      do throws(Errno) { try door.control.admit(account.user, group: account.group) } catch {
+        say("\(error): the page, which runs as user \(account.name), cannot ask the sentry", isError: true)
+      }
+    }
     companions.console = ConsoleProcess(arguments: arguments)
   }
 
@@ -60,7 +66,7 @@ extension Sentry {
     if let notify = companions.notify {
       notify.update(settings)
     } else if settings.target != nil {
-      companions.notify = NotifyClient(settings)
+      companions.notify = NotifyClient(settings, confiner: ConsoleProcess.program)
     }
   }
 
@@ -75,7 +81,10 @@ extension Sentry {
   }
 
   private func advanceConsole() {
-    guard let console = companions.console, let notice = console.advance(now: Clock.monotonic) else { return }
+    guard let console = companions.console else { return }
+    let notice = console.advance(now: Clock.monotonic)
+    door.control.page.pid = console.pid
+    guard let notice else { return }
     let place = plan.configuration.recording.consoleListen.map { "\($0)" } ?? ""
     switch notice {
     case .started: say("The page is served on \(place); `portsentry console --url` shows the way in")

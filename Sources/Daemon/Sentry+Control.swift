@@ -13,6 +13,7 @@ extension Sentry {
     case .status(let json):
       testHiddenDecoys()
       return ControlReply(json ? statusJSON().text + "\n" : statusText())
+    case .health(let json): return ControlReply(json ? health.json.text + "\n" : health.text)
     case .blocked: return ControlReply(blockedJSON().text + "\n")
     case .pulse: return ControlReply(pulse().text + "\n")
     case .metrics: return ControlReply(Metrics.text(metrics()))

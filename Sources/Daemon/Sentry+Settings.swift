@@ -89,6 +89,9 @@ extension Sentry {
   private func adopt(_ new: Plan) {
     let before = plan
     let next = continued(new)
+    for what in rights.rights.lacks(Rights(next)) {
+      say("\(what) before the sentry is started anew: it has given that right up", isError: true)
+    }
     if next.historySettings != before.historySettings {
       flush()
       scribe.keep(next.history)

@@ -56,6 +56,9 @@ extension Sentry {
             : "for \(Term.text(trial.end - Clock.now)) more, unless: portsentry confirm"
         ))
     }
+    if !unconfined.isEmpty {
+      rows.append(("confinement", "LESS THAN IT SHOULD BE: \(unconfined.joined(separator: "; "))"))
+    }
     let safe = decisions.policy.safe.entries
     for (index, entry) in safe.prefix(24).enumerated() {
       rows.append((index == 0 ? "never blocked" : "", "\(entry.network) (\(entry.reason))"))
@@ -213,6 +216,7 @@ extension Sentry {
         .object(["ends": JSON(Int($0.end.seconds)), "is_over": .bool($0.isOver)])
       } ?? .null,
       "ignored_networks": JSON(ignoring.file.count), "allowed": ignoring.json,
+      "unconfined": .array(unconfined.map(JSON.string)),
       "never_blocked": .array(
         decisions.policy.safe.entries.map {
           .object(["network": .string("\($0.network)"), "reason": .string($0.reason)])

@@ -56,10 +56,11 @@ package final class Sentry {
   var surroundings = Surroundings()
   var ignoring: IgnoreList
   let memory: MemoryKeeper
+  var rights = Rights.InForce()
   var deadlines = Deadlines()
   /// Lines of the log and the history that were lost by now, and when that grew last.
   var linesLost: (count: UInt64, at: Timestamp?) = (0, nil)
-  private let door: Door
+  let door: Door
 
   /// What comes from the sensor.
   struct Intake {
@@ -153,6 +154,8 @@ package final class Sentry {
       CLinux_ignore_signal(SIGPIPE)
       umask(0o022)
       let signals = try openSignals()
+      plan.makeFolders()
+      let rights = Rights(plan).enter()
       let link = try SensorLink()
       let queue = BoundedQueue<Probe>(capacity: 65_536)
       let verdicts = BoundedQueue<Verdict>(capacity: 4096)
@@ -164,6 +167,7 @@ package final class Sentry {
         plan, options, link: link,
         intake: Intake(probes: Owned(queue.makeConsumer()), verdicts: Owned(verdicts.makeConsumer())),
         door: Door(control, signals: signals), deception: try Deception())
+      sentry.rights = rights
       try sensor.start()
       let handover = Handover(sensor)
       thread = try Thread.start(name: "sensor") { handover.take()?.run() }
@@ -197,6 +201,7 @@ package final class Sentry {
     setUpNotify()
     keep(.started(at: started))
     for problem in plan.diagnostics { say("\(problem)", isError: problem.severity == .error) }
+    for fault in rights.faults { say("\(fault): the sentry keeps a right that it could do without", isError: true) }
     lookUpNames()
     refreshSafeList()
     let failed = takeNotices()

@@ -17,12 +17,14 @@ package final class Database {
   }
 
   package let path: String
+  package let access: Access
   private let handle: OpaquePointer
   /// Compiled statements. There are as many as there are literals.
   private var statements: [SQL: Statement] = [:]
 
   package init(_ path: String, _ access: Access) throws(DatabaseError) {
     self.path = path
+    self.access = access
     let mode =
       switch access {
       case .readWrite: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE

@@ -23,12 +23,16 @@ package final class JournalReader {
     if version < Schema.version { throw .older(path: path) }
   }
 
-  /// Whether another file is in its place: whoever stays should open that.
-  package var isReplaced: Bool { Files.stamp(path).map { $0.inode != inode } ?? false }
+  /// Whether another file is in its place, or somebody writes to one that was opened as if nobody did: whoever stays should open it
+  /// anew.
+  package var isReplaced: Bool {
+    if database.access == .unchanging, Files.stamp(path + "-wal") != nil { return true }
+    return Files.stamp(path).map { $0.inode != inode } ?? false
+  }
 
   private static func open(_ path: String) throws(DatabaseError) -> Database {
     do throws(DatabaseError) { return try prepare(Database(path, .readOnly)) } catch {
-      // On a disk that is read-only nothing can be made beside the file. Where nothing lies there, it is whole by itself.
+      // On a disk that is read-only, or for a page that may not write, nothing can be made beside the file. Where nothing lies there, it is whole by itself.
       guard error.kind == .cannotOpen, Files.stamp(path + "-shm") == nil, Files.stamp(path + "-wal") == nil else {
         throw error
       }

@@ -16,6 +16,8 @@ package final class JournalWriter {
     package var keep = Duration.seconds(30 * 86_400)
     /// The largest size of the database in bytes (`JOURNAL_SIZE`), 16 MiB and up. At the limit the oldest detail goes first.
     package var size = 512 << 20
+    /// Who may read it beside its owner: the page's group, where that is another user's.
+    package var readers: gid_t?
 
     package init(path: String) { self.path = path }
   }
@@ -70,7 +72,8 @@ package final class JournalWriter {
         try Files.createFolder(String(settings.path[..<slash]))
       }
       // SQLite would make it readable for everybody. The files beside it get the same mode.
-      _ = try FileDescriptor.open(settings.path, O_RDWR | O_CREAT, mode: 0o600)
+      let file = try FileDescriptor.open(settings.path, O_RDWR | O_CREAT, mode: 0o600)
+      if let group = settings.readers { try Self.admit(group, to: file, besides: settings.path) }
     } catch { throw .system(error) }
     do throws(DatabaseError) { database = try Database(settings.path, .readWrite) } catch { throw .database(error) }
     // Before anything is changed in it.
@@ -92,6 +95,21 @@ package final class JournalWriter {
           (IPAddress(bytes: $0.blob(0)) ?? .unspecified, $0.int(1))
         })
     } catch { throw .database(error) }
+  }
+
+  /// Lets a group read the journal; what a crash has left beside it, too.
+  private static func admit(_ group: gid_t, to file: borrowing FileDescriptor, besides path: String) throws(Errno) {
+    func admit(_ file: borrowing FileDescriptor) throws(Errno) {
+      var info = stat()
+      // Another's is the page's own, or not ours to give.
+      guard unsafe fstat(file.raw, &info) == 0, info.st_uid == geteuid() else { return }
+      try check("fchown", path) { fchown(file.raw, uid_t.max, group) }
+      try check("fchmod", path) { fchmod(file.raw, 0o640) }
+    }
+    try admit(file)
+    for end in ["-wal", "-shm"] {
+      if let other = try? FileDescriptor.open(path + end, O_RDONLY | O_NOFOLLOW) { try admit(other) }
+    }
   }
 
   /// Drops what SQLite holds in memory to be faster next time.

@@ -1,5 +1,6 @@
 import CLinux
 import Configuration
+import Confinement
 import Daemon
 import Database
 import Journal
@@ -14,6 +15,8 @@ package struct PageSettings: Sendable {
   package var controlSocket: String
   package var tokenPath: String
   package var geoIPFiles: [String]
+  /// What `plan` reads.
+  package var configurationFiles: [String]
   package var zone: Zone
   package var host: String
   /// What the configuration says now, for a sentry that watches so; nil: none runs.
@@ -21,13 +24,15 @@ package struct PageSettings: Sendable {
 
   package init(
     listen: ListenAddress, journalPath: String, controlSocket: String, tokenPath: String, geoIPFiles: [String] = [],
-    zone: Zone = .local, host: String, plan: @escaping @Sendable (RunningModes?) -> Plan
+    configurationFiles: [String] = [], zone: Zone = .local, host: String,
+    plan: @escaping @Sendable (RunningModes?) -> Plan
   ) {
     self.listen = listen
     self.journalPath = journalPath
     self.controlSocket = controlSocket
     self.tokenPath = tokenPath
     self.geoIPFiles = geoIPFiles
+    self.configurationFiles = configurationFiles
     self.zone = zone
     self.host = host
     self.plan = plan
@@ -56,10 +61,20 @@ package enum PageRun {
     return secrets
   }
 
+  /// A sentry lets the user of its page read its journal. By hand it is another user only where the journal is that user's anyway.
+  private static func byHand(_ settings: PageSettings) -> PageUser {
+    let user = PageUser.current
+    var info = stat()
+    guard let account = user.account, unsafe stat(settings.journalPath, &info) == 0, info.st_uid != account.user else {
+      return user
+    }
+    return .same(because: "the journal is not \(account.name)'s")
+  }
+
   /// From one look at the sentry's counts to the next. Without followers only seldom, so that whoever comes sees the last minutes.
   private static func pause(_ server: PageServer) -> Int64 { server.followers > 0 ? 1_000_000_000 : 5_000_000_000 }
 
-  /// Serves until the process is ended.
+  /// Serves until the process is ended, confined (`PageConfinement`).
   ///
   /// - Parameter parent: the sentry that started it, with which it ends; nil when it runs by itself.
   /// - Parameter announce: gets a link that lets in once, as soon as the address is ours.
@@ -72,6 +87,10 @@ package enum PageRun {
     let server = try PageServer(settings.listen)
     let site = Site(settings, secrets)
     announce?(secrets, site.issueTicket())
+    // Files of the zone are read at the first time that is told.
+    _ = settings.zone.clock(Clock.now)
+    try PageConfinement.enter(settings, as: parent == nil ? byHand(settings) : .current)
+    // A change of user takes this back.
     if let parent { CLinux_end_with_parent(); if getppid() != parent { return } }
     var lastBeat: Int64 = 0
     while true {

@@ -123,6 +123,15 @@ package final class ChildProcess {
     return list
   }()
 
+  /// Becomes another program, with our environment and descriptors.
+  ///
+  /// - Parameter arguments: the first is what it is called.
+  /// - Returns: why not.
+  package static func become(_ program: String, _ arguments: [String]) -> Errno {
+    _ = unsafe withCStrings(arguments) { unsafe execv(program, $0) }
+    return Errno.last("execve", program)
+  }
+
   /// Readable once the child has ended.
   package var pidfd: Int32 { pidFile.raw }
 

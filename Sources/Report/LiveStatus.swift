@@ -98,6 +98,8 @@ package struct LiveStatus: Sendable, Decodable {
   /// What `portsentry allow` named.
   package var allowed: [Allowed]?
   package var never_blocked: [Safe]?
+  /// Why its processes have rights that they could do without.
+  package var unconfined: [String]?
 
   /// Of which nothing is known yet.
   package init() {}

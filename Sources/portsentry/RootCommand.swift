@@ -33,6 +33,11 @@ struct PortSentry: ParsableCommand {
   /// Synchronous on purpose: sockets and threads are made in this order, before any task could be.
   static func main() {
     var arguments = Array(CommandLine.arguments.dropFirst())
+    // What the sentry calls itself when it sends a message; no word for people.
+    if let program = CommandLine.arguments.first, program.isSameBytes(as: ConfinedClient.role) {
+      Console.error("portsentry: \(ConfinedClient.become(arguments))")
+      Self.exit(withError: ExitCode(1))
+    }
     // 2.x's -V, in the form it prints at each start.
     if arguments == ["-V"] || arguments == ["--version"] {
       print("Portsentry \(Version.text)")

@@ -9,6 +9,7 @@ import Testing
     "Written and read again",
     arguments: [
       (.status(json: false), "status"), (.status(json: true), "status\tjson"),
+      (.health(json: false), "health"), (.health(json: true), "health\tjson"),
       (.blocked, "blocked\tjson"), (.pulse, "pulse"), (.metrics, "metrics"),
       (.block(target: "203.0.113.7", seconds: nil, reason: ""), "block\t203.0.113.7\t-\t"),
       (

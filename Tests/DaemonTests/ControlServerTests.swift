@@ -132,4 +132,99 @@ import Testing
       #expect(try Self.ask(server, path, text).utf8.count == text.utf8.count + 2)
     }
   }
+
+  /// What one request gets, and whether the sentry heard of it.
+  private static func say(_ server: ControlServer, _ path: String, _ line: String) throws -> (String, isHeard: Bool) {
+    let client = try client(path)
+    try client.writeAll(Array((line + "\n").utf8))
+    var answer: [UInt8] = []
+    var isHeard = false
+    for _ in 0..<400 {
+      _ = Poll.readable([server.descriptor], milliseconds: 5)
+      server.serve { _ in
+        isHeard = true
+        return ControlReply("fine\n")
+      }
+      while !Poll.readable([client.raw], milliseconds: 0).isEmpty {
+        let part = try client.read(upTo: 1 << 20)
+        if part.isEmpty { return (String(decoding: answer, as: UTF8.self), isHeard) }
+        answer += part
+      }
+    }
+    return ("no answer", isHeard)
+  }
+
+  @Test func `The page has the words of its forms, and no others`() throws {
+    try inFolder { folder in
+      let path = folder + "/control"
+      let server = try ControlServer(path: path)
+      server.page.pid = getpid()
+      for line in [
+        "status\tjson", "pulse", "metrics", "blocked\tjson", "why\t192.0.2.1\tjson", "block\t192.0.2.1\t-\tx",
+        "unblock\t192.0.2.1", "allow\t192.0.2.1\t-", "allow-end\t192.0.2.1",
+      ] {
+        #expect(try Self.say(server, path, line) == ("0\nfine\n", true), "\(line)")
+      }
+      for line in ["unblock-all", "confirm", "watch\tstcp", "login"] {
+        let (answer, isHeard) = try Self.say(server, path, line)
+        #expect(answer.hasPrefix("77\n") && !isHeard, "\(line): \(answer)")
+      }
+      server.page.pid = nil
+      #expect(try Self.say(server, path, "confirm") == ("0\nfine\n", true))
+    }
+  }
+
+  @Test("A hostile page: random bytes and whole words by the thousand move nothing that is not the page's")
+  func hostilePage() throws {
+    try inFolder { folder in
+      let path = folder + "/control"
+      let server = try ControlServer(path: path)
+      server.page.pid = getpid()
+      var random = SeededGenerator(seed: 9)
+      let words = [
+        "unblock-all", "confirm", "watch\tstcp", "login", "unblock-all\t", "status\tjson", "block\t1.2.3.4\t0\tx",
+        "allow\t::/0\t-", "pulse", "\u{0}", "watch\t",
+      ]
+      for turn in 0..<2_000 {
+        let line =
+          turn % 2 == 0
+          ? words.randomElement(using: &random)!
+          : String(decoding: random.bytes(Int.random(in: 0...60, using: &random)), as: UTF8.self)
+        let client = try Self.client(path)
+        _ = try? client.writeAll(Array((line + "\n").utf8))
+        _ = Poll.readable([server.descriptor], milliseconds: 5)
+        for _ in 0..<3 {
+          server.serve { message in
+            #expect(message.isForPage, "\(message)")
+            return ControlReply("fine\n")
+          }
+        }
+      }
+    }
+  }
+
+  @Test(.enabled(if: geteuid() == 0))
+  func `Another user than the page's is not heard, though his group may connect`() throws {
+    try inFolder { folder in
+      let path = folder + "/control"
+      let server = try ControlServer(path: path)
+      try server.admit(64_998, group: 64_998)
+      shell("chmod 755 '\(folder)'")
+      for (user, expected) in [(64_998, "0"), (64_997, "")] {
+        let script =
+          "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect('\(path)'); s.sendall(b'pulse\\n'); print(s.recv(99).decode()[:1])"
+        let child = try ChildProcess(
+          "/usr/bin/setpriv",
+          ["setpriv", "--reuid", "\(user)", "--regid", "64998", "--clear-groups", "python3", "-c", script])
+        let start = Clock.monotonic
+        while child.reap() == nil, Clock.monotonic - start < 20_000_000_000 {
+          _ = Poll.readable([server.descriptor], milliseconds: 20)
+          server.serve { _ in ControlReply("fine\n") }
+        }
+        while !child.outputEnded { child.readOutput() }
+        let answer = child.outputText.split(separator: "\n").last.map(String.init) ?? ""
+        #expect(expected == "0" ? answer == "0" : answer != "0", "\(user): \(child.outputText)")
+      }
+    }
+  }
 }

@@ -99,7 +99,7 @@ def agree(lab):
         L.check(value, "%s is empty" % where)
         fits(value, kind, where)
         count += 1
-    for words, kind in (("status", "status"), ("sources", "list of source"), ("sources --port 23", "list of source"), ("top sources", "list of source"),
+    for words, kind in (("status", "status"), ("status --health", "health"), ("sources", "list of source"), ("sources --port 23", "list of source"), ("top sources", "list of source"),
                         ("top ports", "list of port"), ("top ports --since 7d", "list of port"), ("top tools", "list of tool"), ("top networks", "list of network"),
                         ("blocked", "list of block"), ("blocked --since 1h", "list of past block"), ("events", "list of event"), ("report", "report")):
         hold(sentry.ask(*words.split()), kind, words)

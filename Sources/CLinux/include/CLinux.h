@@ -37,6 +37,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/auxv.h>
 #include <sys/types.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -196,6 +197,18 @@ static inline uint32_t CLinux_audit_arch(void) {
   return 0;
 #endif
 }
+// Who is at the other end of a Unix socket: of C, struct ucred is only there with GNU's extensions.
+struct CLinux_peer {
+  pid_t pid;
+  uid_t user;
+  gid_t group;
+};
+static inline int CLinux_peer_of(int fd, struct CLinux_peer *peer) {
+  socklen_t length = sizeof *peer;
+  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &length);
+}
+// Whether another program (ld.so) loaded this one, as it does where libraries are shared.
+static inline int CLinux_is_dynamic(void) { return getauxval(AT_BASE) != 0; }
 // The number of a system call here, by its name; -1 where this architecture has none.
 int CLinux_system_call(const char *name);
 

@@ -53,6 +53,7 @@ package enum StatusText {
     case "interfaces": live.seesNothing ? .bad : .plain
     case "deception":
       live.deception?.state == "failed" || live.deception?.hidden?.isEmpty == false ? .warning : .plain
+    case "confinement": .warning
     case "trial": live.trial?.is_over == true ? .warning : .plain
     case "lost": live.losses.isEmpty ? .plain : .warning
     case "blocks": live.blocks?.enforced == false ? .bad : .plain
@@ -105,6 +106,9 @@ package enum StatusText {
             + " \(Units.plural(Int(clamping: live.deception?.connections ?? 0), "connection")) to decoys,"
             + " \(Units.plural(origin.suspects ?? 0, "suspect"))"
         ))
+    }
+    if let reasons = live.unconfined, !reasons.isEmpty {
+      rows.append(("confinement", "LESS THAN IT SHOULD BE: " + SafeText.line(reasons.joined(separator: "; "))))
     }
     return rows
   }

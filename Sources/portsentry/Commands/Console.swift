@@ -54,7 +54,11 @@ struct ServePage: ParsableCommand {
     let settings = PageSettings(
       listen: address, journalPath: journalPath,
       controlSocket: controlOptions.controlSocket ?? plan.configuration.controlSocket, tokenPath: tokenPath,
-      geoIPFiles: plan.configuration.recording.geoIPFiles, zone: utc ? .utc : .local, host: Host.name,
+      geoIPFiles: plan.configuration.recording.geoIPFiles,
+      configurationFiles: [
+        controlOptions.configuration ?? RunOptions.defaultConfigurationPath, RunOptions().defaultsPath,
+        plan.configuration.ignoreFile,
+      ].compactMap(\.self), zone: utc ? .utc : .local, host: Host.name,
       plan: { running in
         var options = RunOptions()
         options.running = running

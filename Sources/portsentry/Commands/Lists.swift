@@ -21,13 +21,16 @@ struct Status: ParsableCommand {
   @OptionGroup var options: JournalOptions
   @Flag(help: "Print one line for Nagios or Icinga, and end with the state it names.")
   var nagios = false
+  @Flag(help: "List the processes of the running sentry: their users and what they may do.")
+  var health = false
 
   func validate() throws {
-    if nagios, options.json { throw ValidationError("Use either --nagios or --json.") }
+    if nagios, options.json || health { throw ValidationError("Use --nagios alone.") }
   }
 
   func run() throws {
     if nagios { return try answerNagios() }
+    if health { return try options.access.control.ask(.health(json: options.json)) }
     if options.json { return try options.access.control.ask(.status(json: true)) }
     let plan = options.plan
     let now = Clock.now
