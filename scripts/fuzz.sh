@@ -42,7 +42,8 @@ fuzz() {
     *) learnt=$out/learnt/$target; mkdir -p "$learnt"; extent="-max_total_time=$seconds" ;;
   esac
   log=$out/$target.log
-  if SWIFT_BACKTRACE=enable=no FUZZ_TARGET=$target "$out/fuzz" $extent -rss_limit_mb=1024 -timeout=10 -max_len=4096 \
+  # A timeout is of the clock on the wall: on a busy machine a run of milliseconds may stand still for many seconds.
+  if SWIFT_BACKTRACE=enable=no FUZZ_TARGET=$target "$out/fuzz" $extent -rss_limit_mb=1024 -timeout=100 -max_len=4096 \
     -artifact_prefix="$out/findings/$target-" -print_final_stats=1 "$learnt" "Fuzz/corpus/$target" > "$log" 2>&1
   then
     echo "fuzz $target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") executions, nothing found" > "$out/$target.said"
