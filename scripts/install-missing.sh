@@ -42,6 +42,7 @@ need make make
 need git git
 need /usr/include/zlib.h zlib1g-dev
 need /usr/include/sqlite3.h libsqlite3-dev
+need /usr/include/openssl/ssl.h libssl-dev
 if [ "${1:-build}" = test ] || [ "${1:-build}" = neighbours ]; then
   need ip iproute2
   need nmap nmap
