@@ -39,7 +39,7 @@ let package = Package(
     module("Capture", ["CLinux", "CZlib", "Platform", "Wire"]),
     module("Host", ["CLinux", "Platform", "Wire", "Capture", "Detection"]),
     module("Response", ["CLinux", "Wire", "Detection", "Platform"]),
-    module("Fleet", ["Wire"]),
+    module("Fleet", ["Memory", "Wire"]),
     module("Signing", ["COpenSSL", "Fleet"]),
     module("EventLog", ["Wire", "Detection", "Response", "Platform"]),
     module("Database", ["CSQLite"]),
