@@ -17,10 +17,13 @@ extension FleetLedger {
     {
       return .banned(second)
     }
-    let recent = sightings.filter { isRecent($0, at: now) }.map(\.second).sorted(by: >)
+    var latest: [UInt16: UInt32] = [:]
+    for sighting in sightings where isRecent(sighting, at: now) {
+      latest[sighting.slot] = max(latest[sighting.slot] ?? 0, sighting.second)
+    }
     // Of several it lasts as long as there are two.
-    guard let last = recent.prefix(2).last else { return .none }
-    return .watched(count: recent.count, until: Timestamp(seconds: Int64(last)) + FleetSettings.window)
+    guard let last = latest.values.sorted(by: >).prefix(2).last else { return .none }
+    return .watched(count: latest.count, until: Timestamp(seconds: Int64(last)) + FleetSettings.window)
   }
 
   private func isRecent(_ sighting: Sighting, at now: Timestamp) -> Bool {
@@ -45,13 +48,7 @@ extension FleetLedger {
   mutating func add(_ sightings: [Sighting], of address: IPAddress, at now: Timestamp) {
     guard let place = store.place(of: address) ?? store.insert(address) else { return refuse(.full, of: nil) }
     var all = store.sightings(of: place)
-    for sighting in sightings {
-      if let index = all.firstIndex(where: { $0.slot == sighting.slot }) {
-        all[index].second = max(all[index].second, sighting.second)
-      } else {
-        all.append(sighting)
-      }
-    }
+    for sighting in sightings where !all.contains(sighting) { all.append(sighting) }
     account(place, -1)
     store.set(quorum(of: address).kept(all, width: store.width, zone: roster.zone), of: place)
     rise(place, at: now)
@@ -170,7 +167,7 @@ extension FleetLedger {
     case .watched(let count, let until):
       guard said > 1 || count < sightings.count else { return true }
       account(place, -1)
-      let recent = sightings.filter { isRecent($0, at: now) }
+      let recent = Quorum.newest(sightings.filter { isRecent($0, at: now) })
       store.set(recent, of: place)
       store.say(0, of: place)
       if watchRefusal(recent) != nil {

@@ -47,9 +47,10 @@ package struct FleetLedger<Crypto: Verifier>: ~Copyable {
     self.verifier = verifier
     roster = Roster(of: fleet, in: settings.zone)
     hash = SpreadHash(secret.0, secret.1)
-    // One more than the quorum, so that not every revocation has to ask the coordinators.
+    // The last quorum, and what is on the way to the next.
     store = WitnessStore(
-      capacity: min(settings.maximum, FleetSettings.mostBans) + FleetSettings.mostWatches, width: settings.quorum + 1,
+      capacity: min(settings.maximum, FleetSettings.mostBans) + FleetSettings.mostWatches,
+      width: 2 * settings.quorum - 1,
       hash: hash)
   }
 
@@ -142,7 +143,7 @@ package struct FleetLedger<Crypto: Verifier>: ~Copyable {
       if body.address.isBoundToZone, roster.member(at: slot).body.zone != settings.zone { throw .otherZone }
       if orders.overrules(body.address, at: body.time) != nil { throw .overruled }
       // A replay costs no signature.
-      if knows(sighting, of: body.address), body.kind.accuses { return nil }
+      if body.kind.accuses, knows(sighting, of: body.address, alone: oldest <= FleetSettings.window) { return nil }
     }
     guard testimony.isSigned(by: roster.member(at: slot).body.key, in: fleet, verifier) else { throw .badSignature }
     let skew = body.time - now
@@ -162,9 +163,12 @@ package struct FleetLedger<Crypto: Verifier>: ~Copyable {
     }
   }
 
-  private func knows(_ sighting: Sighting, of address: IPAddress) -> Bool {
+  /// - Parameter alone: what is older than another of the same node adds nothing, unless it is part of a quorum.
+  private func knows(_ sighting: Sighting, of address: IPAddress, alone: Bool) -> Bool {
     guard let place = store.place(of: address) else { return false }
-    return store.sightings(of: place).contains { $0.slot == sighting.slot && $0.second >= sighting.second }
+    return store.sightings(of: place).contains {
+      $0 == sighting || alone && $0.slot == sighting.slot && $0.second > sighting.second
+    }
   }
 
   private mutating func alarm(_ address: IPAddress, _ member: NodeNumber, by node: NodeNumber, at now: Timestamp) {

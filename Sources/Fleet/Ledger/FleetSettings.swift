@@ -68,8 +68,10 @@ package enum Refusal: Int, Error, Sendable, CaseIterable {
   case notOperator
   /// No more members, orders or retractions are kept.
   case noRoom
-  /// The clock of its node is far off, or it writes too much: not passed on.
+  /// Its node writes more than a coordinator reads.
   case tooFast
+  /// It stands in the stream of another node.
+  case foreignStream
 
   package var name: String {
     switch self {
@@ -90,6 +92,7 @@ package enum Refusal: Int, Error, Sendable, CaseIterable {
     case .notOperator: "not-operator"
     case .noRoom: "no-room"
     case .tooFast: "too-fast"
+    case .foreignStream: "foreign-stream"
     }
   }
 }

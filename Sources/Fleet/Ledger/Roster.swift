@@ -51,9 +51,18 @@ package struct Roster: Sendable {
     let body = members[Int(slot)].body
     guard body.role == role else { throw role == .node ? .unknownNode : .notOperator }
     if isRevoked(slot: slot) { throw .revoked }
-    // In whole seconds, as the tables keep time.
-    guard time.seconds >= body.from.seconds, time.seconds <= body.until.seconds else { throw .outsideCertificate }
+    guard Self.covers(body, time) else { throw .outsideCertificate }
     return slot
+  }
+
+  /// Whether the member's certificate speaks for a record of that moment.
+  func speaks(_ slot: UInt16, at time: Timestamp) -> Bool {
+    !isRevoked(slot: slot) && Self.covers(members[Int(slot)].body, time)
+  }
+
+  /// In whole seconds, as the tables keep time.
+  private static func covers(_ body: Certificate.Body, _ time: Timestamp) -> Bool {
+    time.seconds >= body.from.seconds && time.seconds <= body.until.seconds
   }
 
   /// The member who is at an address.

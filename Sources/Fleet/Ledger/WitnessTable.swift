@@ -45,7 +45,7 @@ struct Sighting: Equatable {
   var second: UInt32
 }
 
-/// Sightings by address: 36 bytes for each IPv4 address with four places, the index included. Rows are dense, so that memory is what is in
+/// Sightings by address: 43 bytes for each IPv4 address with five places, the index included. Rows are dense, so that memory is what is in
 /// use; a row that goes leaves its place to the last one.
 struct WitnessTable<Key: WitnessKey>: ~Copyable {
   /// How many sightings a row keeps.
