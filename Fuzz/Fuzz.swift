@@ -20,6 +20,8 @@ private let targets: [String: @Sendable ([UInt8]) -> Void] = [
   "memory": fuzzMemory,
   "http-request": fuzzHTTPRequest,
   "geo-database": fuzzGeoDatabase,
+  "fleet-records": fuzzFleetRecords,
+  "fleet-ledger": fuzzFleetLedger,
 ]
 
 private let target: @Sendable ([UInt8]) -> Void = {

@@ -10,7 +10,7 @@ package struct PublicKey: Hashable, Sendable, BitwiseCopyable {
     self.bytes = SIMD32(bytes)
   }
 
-  package var array: [UInt8] { (0..<32).map { bytes[$0] } }
+  package var array: [UInt8] { unsafe withUnsafeBytes(of: bytes) { unsafe Array($0) } }
 }
 
 /// An Ed25519 signature.
@@ -25,7 +25,7 @@ package struct Signature: Hashable, Sendable, BitwiseCopyable {
     self.bytes = SIMD64(bytes)
   }
 
-  package var array: [UInt8] { (0..<64).map { bytes[$0] } }
+  package var array: [UInt8] { unsafe withUnsafeBytes(of: bytes) { unsafe Array($0) } }
 }
 
 /// A SHA-256.
@@ -34,7 +34,7 @@ package struct Digest: Hashable, Sendable, BitwiseCopyable {
 
   package init(_ bytes: SIMD32<UInt8>) { self.bytes = bytes }
 
-  package var array: [UInt8] { (0..<32).map { bytes[$0] } }
+  package var array: [UInt8] { unsafe withUnsafeBytes(of: bytes) { unsafe Array($0) } }
 }
 
 /// What the fleet needs of cryptography beside a private key. `Signing` has it from OpenSSL; simulations have a cheaper one.

@@ -30,8 +30,7 @@ struct PlainKey: Signer {
 
   static func signature(of message: [UInt8], by key: PublicKey) -> Signature {
     var hash: UInt64 = 0x9e37_79b9_7f4a_7c15
-    for index in 0..<32 { hash = (hash ^ UInt64(key.bytes[index])) &* 0x100_0000_01b3 }
-    for byte in message { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    for byte in key.array + message { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
     var signature = SIMD64<UInt8>()
     for index in 0..<8 { signature[index] = UInt8(truncatingIfNeeded: hash >> (8 * UInt64(index))) }
     return Signature(signature)
@@ -137,4 +136,10 @@ extension [FleetChange] {
       if case .banByOrder(let network, _, _, _) = $0 { network } else { nil }
     }
   }
+}
+
+/// What cannot be copied, in an array.
+final class Held<Value: ~Copyable> {
+  var value: Value
+  init(_ value: consuming Value) { self.value = value }
 }

@@ -30,8 +30,10 @@ extension FleetLedger {
     switch body.verb {
     case .ban: try ban(order, at: now)
     case .unban:
-      overrule(body.network, by: body.issuer, at: now)
+      // First, as it ends all there is; what was seen since is said after it.
       changes.append(.unban(body.network, operator: body.issuer))
+      overrule(body.network, by: body.issuer, at: now)
+      repeatBans(in: body.network, at: now)
     case .allow:
       overrule(body.network, by: body.issuer, at: now)
       let end = OrderBook.end(order)

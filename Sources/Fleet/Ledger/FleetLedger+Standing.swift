@@ -219,6 +219,21 @@ extension FleetLedger {
     sayBan(network.address, store.sightings(of: place), store.said(of: place))
   }
 
+  /// What stands in a network although an operator let all of it in: it has been seen since, or ordered since.
+  mutating func repeatBans(in network: IPNetwork, at now: Timestamp) {
+    if network.isHost {
+      repeatBan(of: network)
+    } else {
+      for number in 0..<store.count {
+        let address = store.address(of: store.place(at: number))
+        if network.contains(address) { repeatBan(of: IPNetwork(address)) }
+      }
+    }
+    for network in ordered.sorted().filter({ network.contains($0) }) {
+      if let order = orders.ban(of: network), orders.stands(order, at: now) { sayOrder(order) }
+    }
+  }
+
   // MARK: Asking
 
   /// What is known of an address; nil for nothing.

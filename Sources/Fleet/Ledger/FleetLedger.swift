@@ -204,7 +204,7 @@ package struct FleetLedger<Crypto: Verifier>: ~Copyable {
 
   /// When a ban ends whose quorum was complete in a second: earlier by up to a tenth of the time, the same for an address at all times, so
   /// that a renewed ban never ends before the former would have.
-  func end(of address: IPAddress, completeAt second: UInt32) -> Timestamp {
+  package func end(of address: IPAddress, completeAt second: UInt32) -> Timestamp {
     let spread = UInt64(max(settings.time.wholeNanoseconds / 10, 1))
     let earlier = Duration.nanoseconds(Int64(hash(address, 2) % spread))
     return Timestamp(seconds: Int64(second)) + (settings.time - earlier)

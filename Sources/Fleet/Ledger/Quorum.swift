@@ -26,7 +26,7 @@ struct Quorum: Equatable {
     guard let second = complete(sorted, zone: zone) else { return chosen(Self.newest(sorted), width, zone) }
     let within = Self.newest(sorted.drop { $0.second > second }.prefix { Self.isWithin($0, second) })
     let quorum = chosen(within, nodes, zone)
-    let newer = Self.newest(sorted.prefix { $0.second > second })
+    let newer = chosen(Self.newest(sorted.prefix { $0.second > second }), max(width - quorum.count, 0), zone)
     let spare = within.filter { !quorum.contains($0) }
     return Self.sorted(Array((quorum + newer + spare).prefix(width)))
   }
@@ -47,7 +47,9 @@ struct Quorum: Equatable {
   /// The newest of each node.
   static func newest(_ sightings: some Sequence<Sighting>) -> [Sighting] {
     var result: [Sighting] = []
-    for sighting in sorted(Array(sightings)) where !result.contains(where: { $0.slot == sighting.slot }) { result.append(sighting) }
+    for sighting in sorted(Array(sightings)) where !result.contains(where: { $0.slot == sighting.slot }) {
+      result.append(sighting)
+    }
     return result
   }
 

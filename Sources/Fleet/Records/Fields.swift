@@ -89,17 +89,14 @@ struct FieldReader: ~Escapable {
   }
 
   mutating func publicKey() -> PublicKey {
-    var key = SIMD32<UInt8>()
-    for index in 0..<32 { key[index] = bytes.u8(at: index) }
-    drop(32)
-    return PublicKey(key)
+    defer { drop(32) }
+    // The span checks its bounds.
+    return PublicKey(unsafe bytes.unsafeLoadUnaligned(as: SIMD32<UInt8>.self))
   }
 
   mutating func signature() -> Signature {
-    var signature = SIMD64<UInt8>()
-    for index in 0..<64 { signature[index] = bytes.u8(at: index) }
-    drop(64)
-    return Signature(signature)
+    defer { drop(64) }
+    return Signature(unsafe bytes.unsafeLoadUnaligned(as: SIMD64<UInt8>.self))
   }
 
   /// A part of what is left, to be read by itself.
