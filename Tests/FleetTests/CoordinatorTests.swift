@@ -55,6 +55,24 @@ import Wire
     #expect(Set(proofs[1].testimonies.map(\.body.node)) == [2, 3, 4])
   }
 
+  /// A witness that sees the source again takes the ban from nobody who joins late.
+  @Test func seeingItAgainUndoesNothing() {
+    var coordinator = stage.coordinator { $0.time = .seconds(7 * 86_400) }
+    func say(_ node: NodeNumber, _ hours: Int64, _ kind: Testimony.Kind = .contact) -> UInt32 {
+      let time = now + .seconds(3600 * hours)
+      coordinator.take(stage.testimony(kind, by: node, of: stranger(1), at: time), from: node, at: time)
+      for _ in 0..<3 { coordinator.tick(at: time) }
+      return coordinator.snapshot(epoch: 1, generation: 1, position: .start, at: time) { _, bytes in
+        let proofs = (try? Snapshot.Chunk(bytes))?.proofs ?? []
+        #expect(proofs.allSatisfy { $0.testimonies.count == 3 })
+      }.proofs
+    }
+    #expect(say(1, 0) == 0 && say(2, 12) == 0 && say(3, 20) == 1)
+    #expect(say(1, 37) == 1 && say(1, 60) == 1 && say(4, 61) == 1)
+    // What it takes back it has not said at any time.
+    #expect(say(1, 62, .retraction) == 0)
+  }
+
   /// Another coordinator was first: nothing goes out twice.
   @Test func twoCoordinatorsSayItOnce() throws {
     var first = stage.coordinator()

@@ -20,7 +20,7 @@ extension Coordinator {
     let key = TestimonyStore.Key(
       address: body.address, zone: body.address.isBoundToZone ? roster.zone(slot) : 0)
     let source = store.source(of: key)
-    let former = source.flatMap { source in store.places(of: source).first { store.owner(of: $0) == slot } }
+    let former = source.flatMap { newest(by: slot, of: $0) }
     if let former, time(of: former) >= body.time { return }
     guard testimony.isSigned(by: roster.member(at: slot).body.key, in: fleet, verifier) else { throw .badSignature }
     note(body, slot, at: now)
@@ -40,6 +40,14 @@ extension Coordinator {
     at now: Timestamp
   ) throws(Refusal) -> Int {
     if let known, let former {
+      if testimony.body.kind == .retraction {
+        forget(of: known) { place, coordinator in place != former && coordinator.store.owner(of: place) == slot }
+      } else if undoes(testimony, at: former, of: known), store.places(of: known).count < Self.mostWitnesses,
+        store.add(testimony, from: slot, to: known)
+      {
+        health[Int(slot)].held += 1
+        return known
+      }
       store.write(testimony, from: slot, at: former)
       return known
     }
@@ -52,6 +60,20 @@ extension Coordinator {
     guard store.add(testimony, from: slot, to: source) else { throw .noRoom }
     health[Int(slot)].held += 1
     return source
+  }
+
+  private func newest(by slot: UInt16, of source: Int) -> Int? {
+    store.places(of: source).filter { store.owner(of: $0) == slot }.max { time(of: $0) < time(of: $1) }
+  }
+
+  /// Whether a node's newer word in the place of its older one would undo the quorum there is: then both are kept.
+  private func undoes(_ testimony: Testimony, at former: Int, of source: Int) -> Bool {
+    let quorum = quorum(of: source)
+    let sightings = sightings(of: source)
+    guard quorum.complete(sightings.map(\.sighting), zone: roster.zone) != nil else { return false }
+    let second = UInt32(clamping: testimony.body.time.seconds)
+    let replaced = sightings.map { $0.place == former ? Sighting(slot: $0.sighting.slot, second: second) : $0.sighting }
+    return quorum.complete(replaced, zone: roster.zone) == nil
   }
 
   /// Forgets an address that one node alone speaks of, of the node that has most; whoever has more than his share gets no room.
@@ -119,7 +141,7 @@ extension Coordinator {
 
   // MARK: The quorum
 
-  /// What was said of an address, one sighting for each node that does not take it back.
+  /// What was said of an address, and not taken back.
   private func sightings(of source: Int) -> [(place: Int, sighting: Sighting)] {
     store.places(of: source).compactMap { place in
       let slot = store.owner(of: place)
@@ -147,7 +169,7 @@ extension Coordinator {
     }
     let kept = quorum.kept(within, width: settings.quorum, zone: roster.zone)
     return kept.compactMap { sighting in
-      guard let place = sightings.first(where: { $0.sighting.slot == sighting.slot })?.place else { return nil }
+      guard let place = sightings.first(where: { $0.sighting == sighting })?.place else { return nil }
       return store.testimony(
         at: place, of: store.address(of: source), by: roster.member(at: sighting.slot).body.number)
     }
