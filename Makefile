@@ -6,7 +6,7 @@ RELEASE = swift build -c release -Xswiftc -static-executable -Xswiftc -use-ld=ll
 CAPTURES = ../shared/captures
 
 .PHONY: run test test-quick attack build tools demo coverage neighbours score curve trials screenshots sanitize fuzz lint format install uninstall deb tarball image package-test clean
-.PHONY: bench bench-replay bench-journal bench-innocents bench-learned bench-after-ban bench-legitimate bench-kills bench-syn-flood bench-path bench-day
+.PHONY: fleet-demo fleet-test bench bench-replay bench-journal bench-innocents bench-learned bench-after-ban bench-legitimate bench-kills bench-syn-flood bench-path bench-day
 
 run: build ## watch this host now, log only
 	@sh scripts/run.sh
@@ -64,6 +64,12 @@ bench-syn-flood: dependencies-test build ## a minute of SYN flood against decoys
 attack: dependencies-test build ## what somebody may try against the sentry itself: the table of docs/attacks.md, each row tried
 	python3 Tests/System/run.py --binary .build/release/portsentry $$(python3 Tests/System/attack.py --names)
 	python3 Tests/System/attack.py --table > docs/attacks.md
+
+fleet-demo: dependencies-fleet build ## five hosts and a real Redis: a sweep, the ban on all, the unban on all
+	@python3 Tests/System/fleet_demo.py --binary .build/release/portsentry
+
+fleet-test: dependencies-fleet build ## what the fleet promises, measured: a hundred hosts, liars, an engine killed and emptied; takes a quarter of an hour
+	PORTSENTRY_BENCH=1 python3 Tests/System/run.py --binary .build/release/portsentry fleet.
 
 neighbours: dependencies-neighbours build ## among real software, honest clients and scanners: docs/neighbours.md (PORTSENTRY2=PATH: beside 2.x too)
 	python3 Tests/System/neighbours.py --binary .build/release/portsentry

@@ -28,8 +28,8 @@ let package = Package(
   targets: [
     .target(name: "CLinux"),
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
-    .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     module("Wire"),
     module("Memory", ["CLinux"]),
     module("Platform", ["CLinux", "Wire"]),
@@ -46,12 +46,13 @@ let package = Package(
     module("Journal", ["CLinux", "Wire", "Platform", "Detection", "Response", "Database"]),
     module("GeoIP", ["Wire"]),
     module("Report", ["Wire", "Platform", "GeoIP", "Detection", "Response", "EventLog", "Database", "Journal"]),
+    module("Carrier", ["CLinux", "Wire", "Platform", "Confinement", "Fleet", "Signing"]),
     module("Configuration", ["Wire", "Detection", "Response", "Platform", "Notify"]),
     module(
       "Daemon",
       [
         "CLinux", "Wire", "Platform", "Capture", "Detection", "Host", "Response", "EventLog", "Database",
-        "Journal", "Report", "Configuration", "Confinement", "Notify",
+        "Journal", "Report", "Configuration", "Confinement", "Notify", "Carrier", "Fleet", "Signing",
       ]),
     module(
       "Page",
@@ -64,8 +65,9 @@ let package = Package(
     .executableTarget(
       name: "portsentry",
       dependencies: [
-        "Capture", "Daemon", "Configuration", "Database", "Detection", "EventLog", "GeoIP", "Journal", "Notify", "Page",
-        "Platform", "Report", "Response", "Watch", "Wire",
+        "Capture", "Carrier", "Daemon", "Configuration", "Database", "Detection", "EventLog", "Fleet", "GeoIP",
+        "Journal",
+        "Notify", "Page", "Platform", "Report", "Response", "Signing", "Watch", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),
@@ -108,6 +110,7 @@ let package = Package(
         "Detection", "Platform",
       ]),
     tests("WatchTests", ["Watch", "Report", "Journal", "Wire", "Detection", "Platform"]),
+    tests("CarrierTests", ["Carrier", "Fleet", "Signing", "Platform", "Wire"]),
     tests("ConfigurationTests", ["Configuration", "Notify", "Response", "Wire", "Detection", "Platform"]),
     tests("DocumentationTests", ["Configuration", "EventLog", "Platform", "Wire", "Detection"]),
     tests(

@@ -22,6 +22,7 @@ private let targets: [String: @Sendable ([UInt8]) -> Void] = [
   "geo-database": fuzzGeoDatabase,
   "fleet-records": fuzzFleetRecords,
   "fleet-ledger": fuzzFleetLedger,
+  "engine-reply": fuzzEngineReply,
 ]
 
 private let target: @Sendable ([UInt8]) -> Void = {

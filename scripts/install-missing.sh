@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing on Debian and its kin: `install-missing.sh build`, `test`, `neighbours`, `package` or `screenshots`.
+# Installs what is missing on Debian and its kin: `install-missing.sh build`, `test`, `neighbours`, `fleet`, `package` or `screenshots`.
 # Does nothing, and asks for no right, when all is there.
 set -eu
 cd "$(dirname "$0")/.."
@@ -81,6 +81,13 @@ if [ "${1:-build}" = test ]; then
   need /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
   need faketime faketime
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
+fi
+if [ "${1:-build}" = test ] || [ "${1:-build}" = fleet ]; then
+  need redis-server redis-server
+  need redis-cli redis-tools
+  need ip iproute2
+  need nft nftables
+  need python3 python3
 fi
 if [ "${1:-build}" = package ]; then
   need debootstrap debootstrap

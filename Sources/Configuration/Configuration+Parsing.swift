@@ -218,6 +218,11 @@ struct ConfigurationReader {
         .error, settings[.consoleListen]?.line ?? 0,
         "CONSOLE_LISTEN serves a page about the journal, and JOURNAL=\"0\" keeps none: set JOURNAL=\"1\"")
     }
+    if configuration.fleet.zones > configuration.fleet.quorum {
+      diagnostics.add(
+        .error, settings[.fleetZones]?.line ?? settings[.fleetQuorum]?.line ?? 0,
+        "FLEET_ZONES asks for more zones than FLEET_QUORUM for hosts: each host is of one zone")
+    }
   }
 
   /// The methods that the keys of the predecessors ask for where BLOCK_METHOD names none.

@@ -56,8 +56,28 @@ package struct Configuration: Sendable, Equatable {
   /// Where the command line finds the running sentry; absolute, at most 107 bytes.
   package var controlSocket = Configuration.defaultControlSocket
   package var recording = Recording()
+  package var fleet = Fleet()
 
   package init() {}
+
+  /// Of many hosts that tell each other what they saw.
+  package struct Fleet: Sendable, Equatable {
+    /// The file of `portsentry fleet enrol` (`FLEET`); nil: this host is of none.
+    package var file: String? = Configuration.defaultFleetFile
+    /// Somebody has named the file: that it is not there is a fault.
+    package var isNamed = false
+    /// How many hosts must have seen a source before it is banned here (`FLEET_QUORUM`), 2...8. More is safer against hosts that were
+    /// broken into, and slower.
+    package var quorum = 3
+    /// In how many zones they must be (`FLEET_ZONES`), 1...8, never more than the quorum.
+    package var zones = 1
+    /// How long a ban lasts after its last witness (`FLEET_TIME`), a minute to a year.
+    package var time = Duration.seconds(86_400)
+    /// The largest number of bans of the fleet (`FLEET_MAX`). `BLOCK_MAX` holds beside it.
+    package var most = 100_000
+
+    package init() {}
+  }
 
   /// What is kept of what was seen, where it is shown, and who is told.
   package struct Recording: Sendable, Equatable {
@@ -85,6 +105,8 @@ package struct Configuration: Sendable, Equatable {
   package static let defaultHistoryFile = "/var/lib/portsentry/portsentry.history"
   package static let defaultBlockedFile = "/var/lib/portsentry/portsentry.blocked"
   package static let defaultStateDirectory = "/var/lib/portsentry"
+  /// Where there is no such file, there is no fleet.
+  package static let defaultFleetFile = "/etc/portsentry/fleet.node"
   package static let defaultControlSocket = "/run/portsentry/control.sock"
 
   /// What holds when there is no configuration file at all: everything is watched for, nothing is done.

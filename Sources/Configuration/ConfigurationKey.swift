@@ -55,6 +55,11 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
   case notify = "NOTIFY"
   case notifyEvents = "NOTIFY_EVENTS"
   case notifyPerHour = "NOTIFY_PER_HOUR"
+  case fleet = "FLEET"
+  case fleetQuorum = "FLEET_QUORUM"
+  case fleetZones = "FLEET_ZONES"
+  case fleetTime = "FLEET_TIME"
+  case fleetMax = "FLEET_MAX"
 
   /// What the manual, the example file and messages say of a key.
   package struct Facts: Sendable {

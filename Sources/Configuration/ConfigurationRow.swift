@@ -214,5 +214,22 @@ struct ConfigurationRow: Sendable {
       $0.configuration.recording.notify.perHour =
         $0.number($1, $2, in: 1...1000) ?? $0.configuration.recording.notify.perHour
     },
+    ConfigurationRow(.fleet, .ours, Configuration.defaultFleetFile, "file by which this host is of a fleet") {
+      $0.configuration.fleet.file = $2.isEmpty ? nil : $0.absolutePath($1, $2)
+      $0.configuration.fleet.isNamed = $0.configuration.fleet.file != nil
+    },
+    ConfigurationRow(.fleetQuorum, .ours, "3", "how many hosts of the fleet must have seen a source to ban it here") {
+      $0.configuration.fleet.quorum = $0.number($1, $2, in: 2...8) ?? $0.configuration.fleet.quorum
+    },
+    ConfigurationRow(.fleetZones, .ours, "1", "in how many zones these hosts must be") {
+      $0.configuration.fleet.zones = $0.number($1, $2, in: 1...8) ?? $0.configuration.fleet.zones
+    },
+    ConfigurationRow(.fleetTime, .ours, "24h", "how long a ban of the fleet lasts") {
+      $0.configuration.fleet.time =
+        $0.time($1, $2, in: 60...31_536_000, "from 1m to 365d, as 12h or 7d") ?? $0.configuration.fleet.time
+    },
+    ConfigurationRow(.fleetMax, .ours, "100000", "the largest number of bans of the fleet in force here") {
+      $0.configuration.fleet.most = $0.number($1, $2, in: 1...1_000_000) ?? $0.configuration.fleet.most
+    },
   ]
 }

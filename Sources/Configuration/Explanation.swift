@@ -183,6 +183,12 @@ package enum Explanation {
       lines.append(
         "Notifications: by \(target.summary), of \(kinds); at most \(recording.notify.perHour) messages an hour.")
     }
+    if let file = c.fleet.file, c.fleet.isNamed {
+      let zones = c.fleet.zones == 1 ? "" : " in \(c.fleet.zones) zones"
+      lines.append(
+        "Fleet: by \(quoted(file)) this host tells others who connects to its decoys, and bans for \(words(c.fleet.time)) whom"
+          + " \(c.fleet.quorum) hosts\(zones) have seen; at most \(c.fleet.most) at a time.")
+    }
     return lines
   }
 

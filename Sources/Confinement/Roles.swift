@@ -66,4 +66,7 @@ extension SystemCalls {
   package static let client = SystemCalls(
     steady + reading + sockets + names("execve clone clone3 wait4 setsid alarm setitimer sched_setaffinity capget"),
     otherwise: .refuse, families: [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK])
+
+  /// The fleet's carrier: connects, and no more. It opens no file and starts no program.
+  package static let carrier = SystemCalls(steady + sockets, otherwise: .kill)
 }

@@ -12,6 +12,8 @@ final class DecoyLink: Sendable {
     var banner: String?
     /// DECOY_TARPIT.
     var holds = false
+    /// Whether anybody wants to know who speaks as a browser.
+    var hears = false
   }
 
   struct Statistics: Sendable, Equatable {
@@ -65,6 +67,8 @@ struct Decoy: ~Copyable, @unchecked Sendable {
     let serial: UInt64
     /// The client's first words are waited for.
     var awaits: Bool
+    /// Nobody has looked yet whether they are a browser's.
+    var isUnheard: Bool
   }
 
   static let capacity = 2_048
@@ -82,6 +86,8 @@ struct Decoy: ~Copyable, @unchecked Sendable {
   private let yield: PortYield?
   let yieldFailure: Errno?
   private let contacts: BoundedQueue<Contact>.Producer
+  /// Sources that spoke as browsers.
+  private let browsers: BoundedQueue<IPAddress>.Producer
   private let link: DecoyLink
   private let sentry: SensorLink
   private var settings = DecoyLink.Settings()
@@ -98,7 +104,8 @@ struct Decoy: ~Copyable, @unchecked Sendable {
   ///
   /// - Throws: where neither family can be listened on: no right (`EPERM`; it takes CAP_NET_ADMIN).
   static func open(
-    contacts: consuming BoundedQueue<Contact>.Producer, link: DecoyLink, sentry: SensorLink
+    contacts: consuming BoundedQueue<Contact>.Producer, browsers: consuming BoundedQueue<IPAddress>.Producer,
+    link: DecoyLink, sentry: SensorLink
   ) throws(Errno) -> Decoy {
     let epoll = FileDescriptor(owning: try check("epoll_create1") { epoll_create1(Int32(CLinux_EPOLL_CLOEXEC)) })
     var listeners: [Int32] = []
@@ -135,14 +142,15 @@ struct Decoy: ~Copyable, @unchecked Sendable {
     return Decoy(
       yield: yield, yieldFailure: yieldFailure,
       group: DecoyGroup(epoll: epoll.raw, doors: groups, listeners: listeners),
-      epoll: epoll, anchors: anchors, v4: doors[0], v6: doors[1], contacts: contacts, link: link,
+      epoll: epoll, anchors: anchors, v4: doors[0], v6: doors[1], contacts: contacts, browsers: browsers, link: link,
       sentry: sentry)
   }
 
   private init(
     yield: consuming PortYield?, yieldFailure: Errno?, group: DecoyGroup, epoll: consuming FileDescriptor,
     anchors: [Int32], v4: NFTablesTrap.Door?, v6: NFTablesTrap.Door?,
-    contacts: consuming BoundedQueue<Contact>.Producer, link: DecoyLink, sentry: SensorLink
+    contacts: consuming BoundedQueue<Contact>.Producer, browsers: consuming BoundedQueue<IPAddress>.Producer,
+    link: DecoyLink, sentry: SensorLink
   ) {
     self.yield = yield
     self.yieldFailure = yieldFailure
@@ -152,6 +160,7 @@ struct Decoy: ~Copyable, @unchecked Sendable {
     self.v4 = v4
     self.v6 = v6
     self.contacts = contacts
+    self.browsers = browsers
     self.link = link
     self.sentry = sentry
   }
@@ -316,14 +325,16 @@ struct Decoy: ~Copyable, @unchecked Sendable {
     if held.count >= Self.capacity { _ = displaceOldest() }
     // A tarpit listens for the end alone. EPOLLHUP and EPOLLERR always come.
     let awaits = opening == nil && !settings.holds
-    let interest = EPOLLRDHUP.rawValue | (settings.holds ? 0 : EPOLLIN.rawValue)
+    let interest = EPOLLRDHUP.rawValue | (settings.holds && !settings.hears ? 0 : EPOLLIN.rawValue)
     guard (try? Self.watch(epoll.raw, fd, interest)) != nil else {
       close(fd)
       return
     }
     serial &+= 1
     let time: Int64 = settings.holds ? 3_600_000_000_000 : 60_000_000_000
-    held[fd] = Held(source: owner, port: port, deadline: Clock.monotonic + time, serial: serial, awaits: awaits)
+    held[fd] = Held(
+      source: owner, port: port, deadline: Clock.monotonic + time, serial: serial, awaits: awaits,
+      isUnheard: settings.hears)
     order.append((fd, serial))
     if order.count - first > 4 * Self.capacity {
       order = order[first...].filter { held[$0.fd]?.serial == $0.serial }; first = 0
@@ -341,6 +352,11 @@ struct Decoy: ~Copyable, @unchecked Sendable {
   private mutating func serve(_ fd: Int32, _ happened: UInt32) {
     guard let connection = held[fd] else { return }
     guard happened & EPOLLIN.rawValue != 0 else { return letGo(fd) }
+    if connection.isUnheard {
+      hear(fd)
+      // In a tarpit nothing is taken.
+      if settings.holds { return attend(fd, to: EPOLLRDHUP.rawValue) }
+    }
     let count: Int
     if connection.awaits {
       var request = [UInt8](repeating: 0, count: 512)
@@ -367,6 +383,23 @@ struct Decoy: ~Copyable, @unchecked Sendable {
       if count > 0 { sink.spend(count) }
     }
     if count == 0 || count < 0 && ![EAGAIN, EINTR].contains(CLinux_errno()) { letGo(fd) }
+  }
+
+  /// Looks at a client's first words, and leaves them where they are.
+  private mutating func hear(_ fd: Int32) {
+    held[fd]!.isUnheard = false
+    var words = [UInt8](repeating: 0, count: BrowserWord.most)
+    let count = unsafe words.withUnsafeMutableBytes {
+      unsafe recv(fd, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT | MSG_PEEK))
+    }
+    guard count > 0, BrowserWord.isBrowsers(words[..<count]) else { return }
+    var peer = sockaddr_in6()
+    var length = socklen_t(MemoryLayout<sockaddr_in6>.size)
+    guard unsafe CLinux_getpeername(fd, &peer, &length) == 0, let source = SocketAddress.endpoint(peer)?.address else {
+      return
+    }
+    browsers.push(source)
+    sentry.toSentry.signal()
   }
 
   /// The next second has begun for those who waited for it.

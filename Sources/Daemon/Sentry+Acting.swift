@@ -47,6 +47,7 @@ extension Sentry {
     case .met(let contact): visibility.sight.touch(from: contact.source, isAnswered: true)
     case .proven(let source, let origin):
       keep(.proven(source, origin.proof, port: origin.port, at: origin.time))
+      tellFleet(source, origin)
     case .keepVerdict(let verdict): keep(.verdict(verdict))
     case .sayVerdict(let verdict): scribe.say(verdict)
     case .commandEnded(let command, let outcome, let job): say(command, outcome, job)
@@ -56,6 +57,7 @@ extension Sentry {
       ledger.blocks.add(block)
       keep(.blocked(block.record, repeats: repeats))
       deception.link.drop(block.network)
+      tellFleet(block)
     case .offender(let line): ledger.offenders.add(line)
     case .prolonged(let block): ledger.blocks.add(block)
     case .release(let records, let reason): lift(records, reason)
@@ -63,6 +65,7 @@ extension Sentry {
     case .awaitProof(let source): try? deception.gate?.value.want(source)
     case .openGate(let source): openGate(source)
     case .gateChanged: refreshGate()
+    case .fleetRefused(let network, let reason): fleetRefused(network, reason)
     case .refused, .spared, .unproven, .furtherUnproven, .notWidened, .couldNotBlock, .trialOver: sayWhyNot(action)
     case .attempt, .answer: break
     }
@@ -70,6 +73,7 @@ extension Sentry {
 
   /// Lifts blocks whose end was decided.
   private func lift(_ records: [Block.Record], _ reason: ReleaseReason) {
+    takeBackFromFleet(records, reason)
     let lifted = blocker.lift(records)
     if let (reason, count) = lifted.setsFailed {
       say("nftables: \(reason); \(count) hosts may stay blocked until their time is over", isError: true)

@@ -17,6 +17,9 @@ struct Deception {
   let link: DecoyLink
   let queue = BoundedQueue<Contact>(capacity: 8_192)
   let contacts: Owned<BoundedQueue<Contact>.Consumer>
+  let browserQueue = BoundedQueue<IPAddress>(capacity: 1_024)
+  /// Who spoke to a decoy as a browser does; asked for by a fleet.
+  let browsers: Owned<BoundedQueue<IPAddress>.Consumer>
   var thread: Owned<Thread?> = Owned(nil)
   /// What the rules lie about at this moment.
   var trap: NFTablesTrap?
@@ -39,6 +42,7 @@ struct Deception {
   init() throws(Errno) {
     link = try DecoyLink()
     contacts = Owned(queue.makeConsumer())
+    browsers = Owned(browserQueue.makeConsumer())
   }
 }
 
@@ -51,7 +55,8 @@ extension Sentry {
       return
     }
     let settings = DecoyLink.Settings(
-      banner: plan.configuration.portBanner, holds: plan.configuration.decoyTarpit)
+      banner: plan.configuration.portBanner, holds: plan.configuration.decoyTarpit,
+      hears: companions.fleet != nil)
     deception.link.update { $0.settings = settings }
     openDecoy()
     guard let doors = deception.doors else {
@@ -137,7 +142,9 @@ extension Sentry {
     guard deception.doors == nil, deception.decoyFailure == nil else { return }
     do throws(Errno) {
       FileLimit.raise(to: UInt(Decoy.capacity + 2 * DecoyQueue.most + 2_048))
-      let decoy = try Decoy.open(contacts: deception.queue.makeProducer(), link: deception.link, sentry: link)
+      let decoy = try Decoy.open(
+        contacts: deception.queue.makeProducer(), browsers: deception.browserQueue.makeProducer(), link: deception.link,
+        sentry: link)
       deception.doors = (decoy.v4, decoy.v6)
       deception.group = decoy.group
       if let failure = decoy.yieldFailure {

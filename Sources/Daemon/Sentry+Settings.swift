@@ -99,6 +99,7 @@ extension Sentry {
     plan = next
     setUpRecorder()
     setUpNotify()
+    setUpFleet()
     if plan.configuration.recording.consoleListen != before.configuration.recording.consoleListen { setUpConsole() }
     applyPlan()
     blocker.reconfigure(plan.configuration.response)

@@ -47,6 +47,7 @@ extension Sentry {
       ("ignored", "\(ignoring.file.count) networks of the ignore file"),
     ]
     rows += allowedRows
+    rows += fleetRows
     if let trial = decisions.trial {
       rows.append(
         (
@@ -215,7 +216,7 @@ extension Sentry {
       "trial": decisions.trial.map {
         .object(["ends": JSON(Int($0.end.seconds)), "is_over": .bool($0.isOver)])
       } ?? .null,
-      "ignored_networks": JSON(ignoring.file.count), "allowed": ignoring.json,
+      "ignored_networks": JSON(ignoring.file.count), "allowed": ignoring.json, "fleet": fleetJSON,
       "unconfined": .array(unconfined.map(JSON.string)),
       "never_blocked": .array(
         decisions.policy.safe.entries.map {
@@ -242,8 +243,8 @@ extension Sentry {
           "since": JSON(Int(block.record.since.seconds)),
           "until": block.until.map { JSON(Int($0.seconds)) } ?? .null,
           "methods": .array(block.methods.map { .string($0.rawValue) }),
-          "port": block.record.isByHand ? .null : JSON(Int(block.record.port)),
-          "protocol": block.record.isByHand ? .null : .string(block.record.transport.name),
+          "port": block.record.isWithoutProbe ? .null : JSON(Int(block.record.port)),
+          "protocol": block.record.isWithoutProbe ? .null : .string(block.record.transport.name),
           "mode": .string(block.record.modeName),
           "reason": .string(block.record.reason),
         ])

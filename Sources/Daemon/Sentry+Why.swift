@@ -62,6 +62,15 @@ extension Sentry {
             "\(technique.name) to \(transport.name) port \(port), a watched port that nothing serves; \(which) (SCAN_TRIGGER)"
           ))
         rows.append(("verdict", "a scan, by the classic rule"))
+      case .fleet(let witnesses):
+        for (index, witness) in witnesses.enumerated() {
+          rows.append(
+            (
+              index == 0 ? "evidence" : "",
+              "\(witness.name) saw it at a decoy of its own, \(LocalTime.short(witness.time))"
+            ))
+        }
+        rows.append(("verdict", witnesses.isEmpty ? "an operator of the fleet bans it" : "a scanner, by the fleet"))
       case .verdict(_, _, let evidence, let score, let threshold):
         for (index, reason) in evidence.enumerated() {
           rows.append(
@@ -94,6 +103,9 @@ extension Sentry {
 
   private func originText(_ account: Account) -> String {
     guard let origin = account.origin else {
+      if case .fleet(let witnesses)? = account.grounds?.accusation, !witnesses.isEmpty {
+        return "proven to others: it completed TCP handshakes with their decoys"
+      }
       return account.entry == nil && account.block == nil
         ? "nothing to prove"
         : "unproven: anybody can write this address on a packet"
@@ -141,6 +153,18 @@ extension Sentry {
             .object([
               "rule": "classic", "technique": .string(technique.name), "protocol": .string(transport.name),
               "port": JSON(Int(port)), "scan_trigger": JSON(trigger), "holds": .bool(grounds.accusation.holds),
+            ])
+          ))
+      case .fleet(let witnesses):
+        members.append(
+          (
+            "verdict",
+            .object([
+              "rule": "fleet", "holds": .bool(grounds.accusation.holds),
+              "witnesses": .array(
+                witnesses.map {
+                  .object(["host": .string($0.name), "time": .time($0.time)])
+                }),
             ])
           ))
       case .verdict(let kind, let tool, let evidence, let score, let threshold):

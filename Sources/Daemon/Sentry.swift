@@ -199,6 +199,7 @@ package final class Sentry {
     say(.starting(version: dialect == .classic ? "1.2" : version, in: dialect))
     setUpRecorder()
     setUpNotify()
+    setUpFleet()
     keep(.started(at: started))
     for problem in plan.diagnostics { say("\(problem)", isError: problem.severity == .error) }
     for fault in rights.faults { say("\(fault): the sentry keeps a right that it could do without", isError: true) }

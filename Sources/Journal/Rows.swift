@@ -139,7 +139,10 @@ package struct PastBlock: Sendable, Equatable {
     package var transport: TransportProtocol
     package var mode: String
     package var reason: String
-    package var isByHand: Bool { mode.isSameBytes(as: Block.Record.operatorMode) }
+    /// By hand, or by the fleet: no probe led to it.
+    package var isWithoutProbe: Bool {
+      mode.isSameBytes(as: Block.Record.operatorMode) || mode.isSameBytes(as: Block.Record.fleetMode)
+    }
 
     package init(
       network: IPNetwork, since: Timestamp, until: Timestamp?, methods: String, port: UInt16,

@@ -42,8 +42,17 @@ package final class ChildProcess {
   /// - Parameters:
   ///   - arguments: the first is what it is called.
   ///   - input: its standard input, at most what a pipe holds (64 KiB, `EMSGSIZE`); nil: /dev/null.
-  package init(_ program: String, _ arguments: [String], input: [UInt8]? = nil) throws(Errno) {
-    let source = try input.map { (bytes) throws(Errno) in try Self.pipe(holding: bytes) }
+  package convenience init(_ program: String, _ arguments: [String], input: [UInt8]? = nil) throws(Errno) {
+    try self.init(program, arguments, source: try input.map { (bytes) throws(Errno) in try Self.pipe(holding: bytes) })
+  }
+
+  /// Starts a program whose standard input is a socket of ours, by which we talk with it.
+  package convenience init(_ program: String, _ arguments: [String], socket: Int32) throws(Errno) {
+    let copy = FileDescriptor(owning: try check("fcntl") { CLinux_fcntl_int(socket, F_DUPFD_CLOEXEC, 3) })
+    try self.init(program, arguments, source: Owned(copy))
+  }
+
+  private init(_ program: String, _ arguments: [String], source: Owned<FileDescriptor>?) throws(Errno) {
     var ends: [Int32] = [-1, -1]
     try check("pipe2") { unsafe pipe2(&ends, O_CLOEXEC) }
     let reader = FileDescriptor(owning: ends[0])

@@ -125,6 +125,13 @@ package enum Files {
     return names.sorted()
   }
 
+  /// Whether a file that holds a secret can be read or changed by others than its owner.
+  package static func isOpenToOthers(_ path: String) throws(Errno) -> Bool {
+    var info = stat()
+    try check("stat", path) { unsafe stat(path, &info) }
+    return info.st_mode & 0o077 != 0
+  }
+
   /// Flags to add to the end of a file that is there.
   package static var appending: Int32 { O_WRONLY | O_APPEND | O_NOFOLLOW }
 

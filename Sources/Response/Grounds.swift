@@ -10,7 +10,24 @@ package struct Grounds: Equatable, Sendable {
     case touch(Technique, TransportProtocol, port: UInt16, trigger: Int)
     /// The native rule: the weights of the evidence passed the threshold. Thousandths of a nat.
     case verdict(ScanKind, Tool, [Evidence], score: Int32, threshold: Int32)
+    /// Hosts of the fleet saw it at their decoys, each by itself; none for an operator's order to the whole fleet.
+    case fleet([Witness])
   }
+
+  /// A host of the fleet that saw a source.
+  package struct Witness: Equatable, Sendable {
+    /// Letters, digits, `.`, `_` and `-`.
+    package var name: String
+    package var time: Timestamp
+
+    package init(_ name: String, at time: Timestamp) {
+      self.name = name
+      self.time = time
+    }
+  }
+
+  /// More are not kept with a block.
+  package static let mostWitnesses = 8
 
   /// Why the address is taken for the true one.
   package struct ProofOfOrigin: Equatable, Sendable {
@@ -47,7 +64,7 @@ extension Grounds.Accusation {
   /// A verdict keeps its first sixteen reasons, among them all by which it passed the threshold.
   package var holds: Bool {
     switch self {
-    case .touch: true
+    case .touch, .fleet: true
     case .verdict(_, _, let evidence, _, let threshold): Self.sum(evidence) >= Int(threshold)
     }
   }
@@ -58,6 +75,7 @@ extension Grounds.Accusation {
     case .touch(_, let transport, _, _): transport
     case .verdict(_, _, let evidence, _, _):
       !evidence.isEmpty && evidence.allSatisfy { $0.technique == .udp } ? .udp : .tcp
+    case .fleet: .tcp
     }
   }
 
@@ -74,6 +92,10 @@ extension Grounds.Accusation {
       let how = techniques.techniques.map(\.name).joined(separator: ", ")
       let whose = tool.family == .unknown ? "" : " by \(tool.name)"
       return "\(kind.name) scan\(whose)\(how.isEmpty ? "" : " (\(how))")"
+    case .fleet(let witnesses):
+      if witnesses.isEmpty { return "an operator's order to the fleet" }
+      let names = witnesses.map(\.name).joined(separator: ", ")
+      return "\(witnesses.count) \(witnesses.count == 1 ? "host" : "hosts") of the fleet saw it: \(names)"
     }
   }
 }
@@ -90,8 +112,8 @@ extension Grounds: CustomStringConvertible {
 extension Grounds {
   /// The form in which it is kept beside a block: words parted by blanks.
   ///
-  /// `classic syn TCP 594 1` or `native vertical nmap 5544 4595 unused-port,syn,23,1386 …`, then `origin decoy 594
-  /// NANOSECONDS` where it is proven.
+  /// `classic syn TCP 594 1` or `native vertical nmap 5544 4595 unused-port,syn,23,1386 …` or `fleet web1,NANOSECONDS …`, then
+  /// `origin decoy 594 NANOSECONDS` where it is proven.
   package var line: String {
     var words: [String]
     switch accusation {
@@ -100,6 +122,8 @@ extension Grounds {
     case .verdict(let kind, let tool, let evidence, let score, let threshold):
       words = ["native", kind.name, tool.name, "\(score)", "\(threshold)"]
       words += evidence.map { "\(Self.word($0.kind)),\($0.technique.name),\($0.port),\($0.weight)" }
+    case .fleet(let witnesses):
+      words = [Self.fleetWord] + witnesses.map { "\($0.name),\($0.time.nanoseconds)" }
     }
     if let origin { words += ["origin", origin.proof.name, "\(origin.port)", "\(origin.time.nanoseconds)"] }
     return words.joined(separator: " ")
@@ -128,6 +152,14 @@ extension Grounds {
         if evidence.count < Verdict.evidenceCapacity { evidence.append(reason) }
       }
       accusation = .verdict(kind, tool, evidence, score: score, threshold: threshold)
+    case Substring(Self.fleetWord):
+      var witnesses: [Witness] = []
+      while let word = words.first, word != "origin" {
+        words.removeFirst()
+        guard let witness = Self.witness(word) else { return nil }
+        if witnesses.count < Self.mostWitnesses { witnesses.append(witness) }
+      }
+      accusation = .fleet(witnesses)
     default: return nil
     }
     guard let word = next() else {
@@ -138,6 +170,15 @@ extension Grounds {
       let port = next().flatMap({ UInt16($0) }), let time = next().flatMap({ Int64($0) }), words.isEmpty
     else { return nil }
     origin = ProofOfOrigin(proof, port: port, at: Timestamp(nanoseconds: time))
+  }
+
+  /// The first word of what the fleet says.
+  static let fleetWord = "fleet"
+
+  private static func witness(_ word: Substring) -> Witness? {
+    let parts = word.splitBytes(",", omittingEmptySubsequences: false)
+    guard parts.count == 2, !parts[0].isEmpty, let time = Int64(parts[1]) else { return nil }
+    return Witness(String(parts[0]), at: Timestamp(nanoseconds: time))
   }
 
   private static func word(_ kind: Evidence.Kind) -> String {

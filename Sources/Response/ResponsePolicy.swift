@@ -130,6 +130,22 @@ package struct ResponsePolicy: Sendable {
       ))
   }
 
+  /// A block because hosts of the fleet saw a source, or because an operator of the fleet says so: the safe list and the ignore file
+  /// hold for it, and so does `BLOCK_MAX`; `BLOCK_RATE` does not. How many there may be is for whoever believes the fleet to say.
+  package func fleet(
+    _ network: IPNetwork, until: Timestamp, _ witnesses: [Grounds.Witness], inForce: BlockBudget, now: Timestamp
+  ) throws(Refusal) -> Block {
+    try check(network)
+    try checkRoom(.order, inForce)
+    let grounds = Grounds(.fleet(witnesses), nil)
+    return Block(
+      Block.Record(
+        network: network, since: now, until: until,
+        methods: settings.methods.filter { $0 == .nftables || $0 == .route },
+        port: 0, transport: .tcp, modeName: Block.Record.fleetMode, reason: "\(grounds)",
+        evidence: grounds.line))
+  }
+
   /// A block that was in force before a restart; nil when it must not be any more.
   package func restore(_ record: Block.Record, now: Timestamp) -> Block? {
     if let until = record.until, until <= now { return nil }
@@ -178,6 +194,13 @@ package struct Block: Sendable, Equatable {
     package static let operatorMode = "operator"
     package var isByHand: Bool { modeName.isSameBytes(as: Self.operatorMode) }
 
+    /// `modeName` of what the fleet says.
+    package static let fleetMode = "fleet"
+    /// Whether it rests on what others saw.
+    package var isFleets: Bool { modeName.isSameBytes(as: Self.fleetMode) }
+    /// By hand, or by the fleet: no probe led to it.
+    package var isWithoutProbe: Bool { isByHand || isFleets }
+
     package var grounds: Grounds? { Grounds(line: evidence) }
 
     /// Whether its source had shown that it is where it says (`grounds.origin`), without reading all of the evidence: a hundred
@@ -185,7 +208,9 @@ package struct Block: Sendable, Equatable {
     package var isProven: Bool { evidence.containsBytes(" origin ") }
 
     /// What it uses up.
-    var source: BlockBudget.Source { evidence.isEmpty ? .order : BlockBudget.Source(network, isProven: isProven) }
+    var source: BlockBudget.Source {
+      evidence.isEmpty || isFleets ? .order : BlockBudget.Source(network, isProven: isProven)
+    }
 
     package init(
       network: IPNetwork, since: Timestamp, until: Timestamp?, methods: [BlockMethod], port: UInt16,

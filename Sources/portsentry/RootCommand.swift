@@ -26,6 +26,7 @@ struct PortSentry: ParsableCommand {
         name: "History",
         subcommands: [Sources.self, Top.self, Show.self, Why.self, Events.self, MakeReport.self, ExportSources.self]),
       CommandGroup(name: "Blocking", subcommands: [Blocked.self, Block.self, Unblock.self, Allow.self]),
+      CommandGroup(name: "Fleet", subcommands: [RunFleet.self]),
       CommandGroup(name: "File", subcommands: [Replay.self, Migrate.self, KeepJournal.self]),
     ],
     defaultSubcommand: Run.self)

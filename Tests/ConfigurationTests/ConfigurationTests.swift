@@ -527,6 +527,21 @@ struct Row: CustomTestStringConvertible, Sendable {
     Row(
       "never", #"NOTIFY_PER_HOUR="0""#, says: ["c:5: error: NOTIFY_PER_HOUR must be a number from 1 to 1000, not '0'"]
     ) { $0.recording.notify.perHour == 12 },
+    Row("a fleet where there is its file", "") { $0.fleet.file == "/etc/portsentry/fleet.node" && !$0.fleet.isNamed },
+    Row("no fleet", #"FLEET="""#) { $0.fleet.file == nil && !$0.fleet.isNamed },
+    Row("a relative fleet", #"FLEET="f""#, says: ["c:5: error: FLEET must begin with /"]) { !$0.fleet.isNamed },
+    Row(
+      "a fleet", "FLEET=\"/etc/f\"\nFLEET_QUORUM=\"4\"\nFLEET_ZONES=\"2\"\nFLEET_TIME=\"7d\"\nFLEET_MAX=\"5\""
+    ) {
+      $0.fleet.file == "/etc/f" && $0.fleet.isNamed && $0.fleet.quorum == 4 && $0.fleet.zones == 2
+        && $0.fleet.time == .seconds(604_800) && $0.fleet.most == 5
+    },
+    Row("one witness", #"FLEET_QUORUM="1""#, says: ["c:5: error: FLEET_QUORUM must be a number from 2 to 8, not '1'"]) {
+      $0.fleet.quorum == 3
+    },
+    Row("more zones than witnesses", #"FLEET_ZONES="4""#, says: ["c:5: error: FLEET_ZONES asks for more zones"]) { _ in
+      true
+    },
     Row("a page in a socket", #"CONSOLE_LISTEN="/run/p""#) { $0.recording.consoleListen == .unix("/run/p") },
     Row(
       "a page for everybody", #"CONSOLE_LISTEN="0.0.0.0:80""#,

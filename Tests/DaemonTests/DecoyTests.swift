@@ -17,7 +17,9 @@ struct DecoyTests {
       let queue = BoundedQueue<Contact>(capacity: 16)
       let link = try DecoyLink()
       try body(
-        try Decoy.open(contacts: queue.makeProducer(), link: link, sentry: try SensorLink()), link, queue.makeConsumer()
+        try Decoy.open(
+          contacts: queue.makeProducer(), browsers: BoundedQueue<IPAddress>(capacity: 8).makeProducer(), link: link,
+          sentry: try SensorLink()), link, queue.makeConsumer()
       )
     }
   }

@@ -158,7 +158,8 @@ import Wire
     let command = try described.get()
     // The parser's own `help` also takes `-help`, which is nobody's business.
     let subcommands = (command.subcommands ?? []).filter { $0.commandName != "help" }
-    return Set(command.options + subcommands.flatMap(\.options) + ["-V"])
+    func all(_ command: Command) -> [String] { command.options + (command.subcommands ?? []).flatMap(all) }
+    return Set(command.options + subcommands.flatMap(all) + ["-V"])
   }
 
   /// What stands after `Fl` in an mdoc(7) text, up to the next macro.

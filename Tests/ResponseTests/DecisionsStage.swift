@@ -133,6 +133,7 @@ struct Stage {
     case .sayVerdict(let verdict): "says the verdict on \(Cast.name(verdict.source))"
     case .refused(let probe, let why): "refuses \(Cast.name(probe.source)): \(why)"
     case .spared(let source, _): "spares \(Cast.name(source))"
+    case .fleetRefused(let network, let why): "spares \(Cast.name(network)) of the fleet's: \(why)"
     case .unproven(let source): "says that \(Cast.name(source)) is unproven"
     case .furtherUnproven(let count): "says that \(count) further are"
     case .notWidened(let prefix, let members, let why): "leaves \(Cast.name(prefix)) to its \(members): \(why)"
@@ -199,12 +200,19 @@ struct Stage {
     case "is ignored": play(.ignored(IPNetworkSet([Cast.network(words[0])])))
     case "is the gateway": play(.safe(SafeNetworks([(Cast.network(words[0]), "the gateway")])))
     case "trial is confirmed": play(.confirmTrial)
+    case "is banned by the fleet": play(.fleet(.ban(Cast.network(words[0]), until: now + .seconds(86_400), witnesses)))
+    case "is banned by the fleet until earlier":
+      play(.fleet(.ban(Cast.network(words[0]), until: now + .seconds(3_600), witnesses)))
+    case "is dropped by the fleet": play(.fleet(.end(Cast.network(words[0]))))
+    case "is let in by the fleet": play(.fleet(.letIn(Cast.network(words[0]))))
     case "is struck out of tcp": play(.listed([], .tcp))
     case "to X3 meet decoys": for name in ["X1", "X2", "X3"] { meet(Cast.address(name[...]), 23) }
     case "to X4 meet decoys": for name in ["X1", "X2", "X3", "X4"] { meet(Cast.address(name[...]), 23) }
     default: touch(Cast.address(words[0]), Array(words.dropFirst()))
     }
   }
+
+  private var witnesses: [Grounds.Witness] { ["web1", "web2", "web3"].map { Grounds.Witness($0, at: now) } }
 
   private mutating func pass(_ seconds: Int64) {
     now = now + .seconds(seconds)

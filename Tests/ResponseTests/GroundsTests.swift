@@ -25,6 +25,11 @@ func verdict(weights: [Int16], threshold: Int32 = 4_595) -> Verdict {
       Grounds(.touch(.syn, .tcp, port: 594, trigger: 1), origin),
       "classic syn TCP 594 1 origin decoy 594 1700000003000000000", "syn to TCP port 594; proven by decoy port 594"
     ),
+    (
+      Grounds(.fleet([Grounds.Witness("web1", at: time(0)), Grounds.Witness("web-2.a", at: time(9))]), nil),
+      "fleet web1,1700000000000000000 web-2.a,1700000009000000000", "2 hosts of the fleet saw it: web1, web-2.a"
+    ),
+    (Grounds(.fleet([]), nil), "fleet", "an operator's order to the fleet"),
     (Grounds(.touch(.udp, .udp, port: 69, trigger: 3), nil), "classic udp UDP 69 3", "udp to UDP port 69"),
     (
       Grounds(
@@ -48,7 +53,7 @@ func verdict(weights: [Int16], threshold: Int32 = 4_595) -> Verdict {
     "", "classic", "classic syn TCP 594", "classic syn TCP 99999 1", "classic lie TCP 1 1", "native vertical nmap 1",
     "native vertical nmap 1 2 unused-port,syn,20", "native vertical nmap 1 2 unused-port,syn,20,99999",
     "classic syn TCP 594 1 origin", "classic syn TCP 594 1 origin decoy 594 1 more", "classic syn TCP 594 1 what",
-    "sideways syn TCP 594 1",
+    "sideways syn TCP 594 1", "fleet web1", "fleet ,5", "fleet web1,x", "fleet web1,5,6",
   ])
   func `What is not grounds is not read`(_ line: String) { #expect(Grounds(line: line) == nil) }
 

@@ -104,6 +104,7 @@ static inline ssize_t CLinux_recvfrom(int fd, void *bytes, size_t count, int fla
   return recvfrom(fd, bytes, count, flags, (struct sockaddr *)address, length);
 }
 static inline int CLinux_getsockname(int fd, void *address, socklen_t *length) { return getsockname(fd, (struct sockaddr *)address, length); }
+static inline int CLinux_getpeername(int fd, void *address, socklen_t *length) { return getpeername(fd, (struct sockaddr *)address, length); }
 
 // Swift marks fork(2) unavailable; we call it once, before there is any thread.
 static inline pid_t CLinux_fork(void) { return fork(); }

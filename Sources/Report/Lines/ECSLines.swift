@@ -118,9 +118,9 @@ package struct ECSLines: Sendable {
           ("event.reason", .string(record.reason)), source(record.network),
         ]
           // Whoever is blocked by hand touched nothing.
-          + (record.isByHand ? [] : [("destination", .object(["port": JSON(record.port)]))])
+          + (record.isWithoutProbe ? [] : [("destination", .object(["port": JSON(record.port)]))])
           + [
-            network(record.network.address, record.isByHand ? nil : record.transport.name.lowercased()),
+            network(record.network.address, record.isWithoutProbe ? nil : record.transport.name.lowercased()),
             (
               "portsentry",
               .object([

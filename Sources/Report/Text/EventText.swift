@@ -115,13 +115,14 @@ package enum EventText {
 
   package static func json(_ block: PastBlock) -> JSON {
     let record = block.record
-    let isByHand = record.isByHand
+    let isWithoutProbe = record.isWithoutProbe
     return .object([
       "network": .string("\(record.network)"), "since": JSON(record.since.seconds),
       "until": record.until.map { JSON($0.seconds) } ?? .null,
       "methods": .array(record.methods.splitBytes(",").map { .string(String($0)) }),
-      // Whoever is blocked by hand touched nothing.
-      "port": isByHand ? .null : JSON(record.port), "protocol": isByHand ? .null : .string(record.transport.name),
+      // Whoever is blocked by hand, or by the fleet, touched nothing here.
+      "port": isWithoutProbe ? .null : JSON(record.port),
+      "protocol": isWithoutProbe ? .null : .string(record.transport.name),
       "mode": .string(record.mode), "reason": .string(record.reason),
       "repeats": JSON(block.repeats), "ended": block.ended.map { JSON($0.seconds) } ?? .null,
       "because": JSON(block.because), "went_on": .bool(block.wentOn), "came_back": .bool(block.cameBack),

@@ -140,6 +140,7 @@ package struct Decisions {
     case .narrowed:
       let blocks = table.unordered.filter { policy.isTooWide($0.record) }
       if !blocks.isEmpty { release(Array(blocks), .tooWide) }
+    case .fleet(let word): take(word)
     case .over(let records): release(records, .expired)
     case .listed(let addresses, let transport): unlist(addresses, transport)
     }

@@ -1,0 +1,234 @@
+"""The fleet: what several hosts saw is banned on all, and nobody who lies, carries or coordinates has an innocent banned.
+
+`make fleet-test` runs these at full size, `make test` small.
+"""
+
+import contextlib
+import os
+import signal
+import statistics
+import time
+
+import lab as L
+from fleet_lab import Fleet
+
+FULL = bool(os.environ.get("PORTSENTRY_BENCH"))
+BROWSER = (b"GET / HTTP/1.1\r\nHost: 10.88.1.1\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n"
+           b"Accept: text/html\r\nAccept-Language: en-US,en;q=0.5\r\nConnection: keep-alive\r\n\r\n")
+
+
+def status(node):
+    return node.sentry.ask("status")["fleet"]
+
+
+def seen_by_three(fleet, source, words=b""):
+    for node in fleet.nodes[:3]:
+        L.check(fleet.touch(source, node, words=words, keep=bool(words)), "%s did not answer" % node.name)
+
+
+@L.test("fleet.a_sweep_is_banned_on_all_and_let_in_on_all")
+def sweep(lab):
+    fleet = Fleet(lab, 5)
+    fleet.coordinate()
+    fleet.start_nodes()
+    # In the midst: who touches two hosts, and whom a web page sends to three.
+    honest, visitor, scanner = "45.67.1.1", "45.67.1.2", "45.67.1.3"
+    for node in fleet.nodes[:2]:
+        fleet.touch(honest, node)
+    seen_by_three(fleet, visitor, BROWSER)
+    seen_by_three(fleet, scanner)
+    begin = time.monotonic()
+    fleet.wait_banned(scanner)
+    took = time.monotonic() - begin
+    last = fleet.nodes[-1]
+    why = last.sentry.control_command("why", scanner).stdout
+    L.check("3 hosts of the fleet saw it" in why and "host1" in why and "host3" in why, why)
+    told = fleet.command("why", scanner)
+    L.check(all(name in told for name in ("host1", "host2", "host3")), told)
+    L.wait_for(lambda: fleet.command("status").count("alive") == 5, 10, lambda: "all to be alive: " + fleet.command("status"), 0.5)
+    for node in fleet.nodes:
+        bans = node.bans()
+        L.check(honest not in bans, "two hosts were enough on %s" % node.name)
+        L.check(visitor not in bans, "the browser is banned on %s" % node.name)
+    L.check(status(fleet.nodes[0])["browsers"] == 1, status(fleet.nodes[0]))
+    pid = status(last)["carrier_pid"]
+    rights = dict(line.split(":\t", 1) for line in open("/proc/%d/status" % pid) if ":\t" in line)
+    L.check(rights["Uid"].split()[0] != "0" and int(rights["CapEff"], 16) == 0 and rights["Seccomp"].strip() == "2"
+            and rights["NoNewPrivs"].strip() == "1", "the carrier has rights: %s" % rights)
+    # Of its own; a program built for debugging has libraries beside that.
+    L.check(int(rights["RssAnon"].split()[0]) < 10 * 1024, "the carrier has %s" % rights["RssAnon"])
+    fleet.command("unban", scanner)
+    lifted = fleet.wait_banned(scanner, is_banned=False)
+    L.check(lifted < L.bar(1), "the unban took %.2f s" % lifted)
+    # A replay of what was said revives nothing; a new quorum bans anew.
+    fleet.replay()
+    time.sleep(1)
+    L.check(all(scanner not in node.bans() for node in fleet.nodes), "a replay revived the ban")
+    return "in force everywhere %.2f s after the third handshake, lifted in %.2f s; a carrier has %.1f MB" % (
+        took, lifted, L.resident_kib(pid) / 1024)
+
+
+@L.test("fleet.alone_all_works_as_before")
+def off(lab):
+    sentry = lab.sentry("-atcp", settings={"BLOCK_TCP": "1", "FLEET": ""})
+    L.check(sentry.ask("status")["fleet"] is None, "it is of a fleet")
+    names = {open("/proc/%d/task/%s/comm" % (sentry.pid, t)).read().strip() for t in os.listdir("/proc/%d/task" % sentry.pid)}
+    L.check("notary" not in names, "there is a thread: %s" % names)
+    L.check(not os.path.exists(sentry.folder + "/state/fleet"), "something was written")
+
+
+@L.test("fleet.the_engine_is_killed_during_a_sweep")
+def killed(lab):
+    fleet = Fleet(lab, 4)
+    fleet.coordinate()
+    fleet.start_nodes()
+    fleet.engine.kill()
+    fleet.engine.wait(5)
+    for node in fleet.nodes:
+        node.sentry.wait_line("The fleet is not reached", timeout=30)
+    scanner, local = "45.67.2.1", "45.67.2.2"
+    seen_by_three(fleet, scanner)
+    # Local detection goes on: four ports are a scan.
+    for port in (21, 22, 23, 25):
+        fleet.touch(local, fleet.nodes[0], port)
+    begin = time.monotonic()
+    fleet.wait_banned(local, fleet.nodes[:1], timeout=L.bar(1))
+    alone = time.monotonic() - begin
+    # What was not told outlives the sentry, too, once it was signed.
+    L.wait_for(lambda: status(fleet.nodes[1])["waiting"] == 1, 5, "a testimony that waits")
+    fleet.nodes[1].sentry.process.kill()
+    fleet.nodes[1].sentry.process.wait(5)
+    fleet.nodes[1].sentry.relaunch(timeout=30)
+    if FULL:
+        time.sleep(60)
+    fleet.start_engine()
+    begin = time.monotonic()
+    # Pauses between tries are a minute at most.
+    fleet.wait_banned(scanner, timeout=150)
+    return "banned by itself after %.2f s without an engine; the sweep known everywhere %.1f s after it came back" % (
+        alone, time.monotonic() - begin)
+
+
+@L.test("fleet.a_restart_without_the_engine_keeps_what_was_verified")
+def restart(lab):
+    fleet = Fleet(lab, 4)
+    fleet.coordinate()
+    fleet.start_nodes()
+    scanner = "45.67.3.1"
+    seen_by_three(fleet, scanner)
+    fleet.wait_banned(scanner)
+    fleet.engine.kill()
+    fleet.engine.wait(5)
+    node = fleet.nodes[3]
+    node.sentry.stop()
+    node.in_target("nft", "delete", "table", "inet", "portsentry", ok=None)
+    node.sentry.relaunch(timeout=30)
+    took = fleet.wait_banned(scanner, [node], timeout=L.bar(1.5))
+    L.check(status(node)["bans"] == 1, status(node))
+    return "in force again after %.2f s" % took
+
+
+@L.test("fleet.liars_ban_nobody")
+def liars(lab):
+    """Two of three needed are liars, and the engine is theirs as well: they write what they like, where they like."""
+    fleet = Fleet(lab, 4)
+    fleet.coordinate()
+    fleet.start_nodes()
+    innocents = 10_000 if FULL else 500
+    fleet.lie(innocents)
+    end = time.monotonic() + (30 if FULL else 6)
+    while time.monotonic() < end:
+        for node in fleet.nodes:
+            L.check(not node.bans(), "banned on %s: %s" % (node.name, sorted(node.bans())[:5]))
+        time.sleep(1)
+    refused = status(fleet.nodes[3])["refused"]
+    L.check(refused.get("bad-signature", 0) > 0 and refused.get("malformed", 0) > 0, refused)
+    # And the fleet works on among them.
+    seen_by_three(fleet, "45.67.4.1")
+    fleet.wait_banned("45.67.4.1", timeout=30)
+    return "%d innocents, none banned; refused: %s" % (innocents, refused)
+
+
+@L.test("fleet.who_is_revoked_counts_no_more")
+def revoked(lab):
+    fleet = Fleet(lab, 4)
+    fleet.coordinate()
+    fleet.start_nodes()
+    scanner = "45.67.5.1"
+    seen_by_three(fleet, scanner)
+    fleet.wait_banned(scanner, [fleet.nodes[3]])
+    out = fleet.command("revoke", "host2")
+    took = fleet.wait_banned(scanner, [fleet.nodes[3]], is_banned=False)
+    L.check(took < L.bar(2), "%.2f s" % took)
+    L.check("ACL DELUSER" in out, out)
+    fleet.cli("ACL", "DELUSER", out.split("ACL DELUSER ")[1].split()[0])
+    return "its bans ended everywhere in %.2f s" % took
+
+
+@L.test("fleet.what_this_host_spares_stays_spared")
+def spared(lab):
+    fleet = Fleet(lab, 4)
+    fleet.coordinate()
+    fleet.start_nodes()
+    friend = "45.67.6.1"
+    fleet.nodes[3].sentry.control_command("allow", friend)
+    seen_by_three(fleet, friend)
+    fleet.wait_banned(friend, fleet.nodes[:3])
+    fleet.nodes[3].sentry.wait_line("the fleet bans %s, and it is let in here" % friend, timeout=20)
+    L.check(friend not in fleet.nodes[3].bans(), "it is banned where it is allowed")
+    # Nor is anybody banned whom an operator of the whole fleet orders to, when it is this host's own address.
+    fleet.command("ban", fleet.nodes[3].address)
+    fleet.command("ban", "45.67.6.9")
+    fleet.wait_banned("45.67.6.9")
+    L.check(fleet.nodes[3].address not in fleet.nodes[3].bans(), "it bans itself")
+
+
+@L.test("fleet.an_emptied_engine_is_whole_again")
+def flushed(lab):
+    if not FULL:
+        raise L.Skip("takes up to two minutes: make fleet-test")
+    fleet = Fleet(lab, 4)
+    fleet.coordinate()
+    fleet.start_nodes()
+    scanner = "45.67.7.1"
+    seen_by_three(fleet, scanner)
+    fleet.wait_banned(scanner)
+    fleet.cli("FLUSHALL")
+    begin = time.monotonic()
+    # A host that was away sees that all is there again.
+    late = fleet.nodes[3]
+    late.sentry.stop()
+    late.in_target("nft", "delete", "table", "inet", "portsentry", ok=None)
+    L.run(["rm", "-rf", late.sentry.folder + "/state"])
+    late.sentry.relaunch(timeout=30)
+    fleet.wait_banned(scanner, [late], timeout=120)
+    took = time.monotonic() - begin
+    L.check(took <= 90, "%.0f s" % took)
+    return "whole again after %.0f s" % took
+
+
+@L.test("fleet.hundred_hosts")
+def hundred(lab):
+    if not FULL:
+        raise L.Skip("a hundred sentries: make fleet-test")
+    fleet = Fleet(lab, 100)
+    fleet.coordinate()
+    fleet.start_nodes()
+    times, reached = [], []
+    for trial in range(10):
+        scanner = "45.67.8.%d" % (trial + 1)
+        third = None
+        count = 0
+        for index, node in enumerate(fleet.nodes[trial * 10:] + fleet.nodes[:trial * 10]):
+            begin = time.monotonic()
+            if not fleet.touch(scanner, node):
+                break
+            count += 1
+            if count == 3:
+                third = time.monotonic()
+            time.sleep(max(0.1 - (time.monotonic() - begin), 0))
+        reached.append(count)
+        fleet.wait_banned(scanner, timeout=30)
+        times.append(time.monotonic() - third)
+    return "hosts reached: %d at most (%s); in force on all 100, as far as asking all takes: p50 %.2f s, worst %.2f s" % (
+        max(reached), reached, statistics.median(times), max(times))
