@@ -40,6 +40,11 @@ enum DecoyQueue {
     return listeners(memory: pages * page, longest: longest)
   }
 
+  /// Whether the kernel answers each SYN with a cookie (`net.ipv4.tcp_syncookies`, for both families).
+  static var alwaysSendsCookies: Bool {
+    (try? Files.read("/proc/sys/net/ipv4/tcp_syncookies", limit: 32))?.first == UInt8(ascii: "2")
+  }
+
   /// Leaves to chance which of so many listeners gets a packet.
   ///
   /// - Parameter first: the number of the first of them in the group.

@@ -31,6 +31,8 @@ struct Deception {
   var group: DecoyGroup?
   /// Whether many ask decoys, and what of that was lost before it was counted.
   var demand = DecoyDemand()
+  /// Whether decoys may answer with SYN cookies, or may have.
+  var meetsCookies = DecoyQueue.alwaysSendsCookies
   var losses = Growth()
   /// Closes before a block does; nil where it is not needed, or not to be had.
   var gate: Owned<HandshakeGate>?
@@ -68,6 +70,7 @@ extension Sentry {
     trap.closed4.formUnion(deception.rest.ports(v4: true, at: now))
     trap.closed6.formUnion(deception.rest.ports(v4: false, at: now))
     trap.bridges = DecoyWay.filteredBridges().filter { trap.interfaces.isEmpty || trap.interfaces.contains($0) }
+    trap.mayMeetCookies = deception.meetsCookies
     trap.spared = IPNetworkSet(decisions.policy.safe.entries.map(\.network) + plan.ignored.sorted)
     guard trap != deception.trap || deception.state != .active else { return }
     do throws(ResponderError) {
@@ -164,10 +167,9 @@ extension Sentry {
   ///
   /// - Parameter probes: how many were seen since the last call.
   func noteDemand(_ probes: Int) {
-    guard deception.demand.isHigh(adding: probes, at: Clock.monotonic), var group = deception.group, !group.isLong
-    else {
-      return
-    }
+    guard deception.demand.isHigh(adding: probes, at: Clock.monotonic) else { return }
+    expectCookies()
+    guard var group = deception.group, !group.isLong else { return }
     defer { deception.group = group }
     do throws(Errno) {
       try group.lengthen(to: DecoyQueue.listeners()) { (fresh) throws(Errno) in
@@ -179,6 +181,14 @@ extension Sentry {
         "\(error): a flood of half-open connections may tell decoys from services, since their queue cannot be made longer"
       )
     }
+  }
+
+  /// From now on decoys may answer with SYN cookies. The rules know that long before a queue is full: at rest it has sixteen times as
+  /// many places as make a demand.
+  private func expectCookies() {
+    guard !deception.meetsCookies else { return }
+    deception.meetsCookies = true
+    if deception.state == .active { refreshTrap() }
   }
 
   /// What came to decoys and was not told as a probe.
@@ -202,6 +212,7 @@ extension Sentry {
 
   /// Says what found no room: doubts, and connections of the decoy's.
   func reportLostDoubts() {
+    if DecoyQueue.alwaysSendsCookies { expectCookies() }
     try? deception.gate?.value.rest()
     if case .active = deception.state, let lost = try? blocker.doubtsLost() {
       // The count begins anew with the rules.

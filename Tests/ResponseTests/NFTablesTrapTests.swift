@@ -117,6 +117,24 @@ struct NFTablesTrapTests {
     }
   }
 
+  @Test("where no decoy answers with cookies a segment with ACK leaves by the first rule, without a look-up")
+  func noCookies() throws {
+    try inNamespace {
+      var tables = try NFTables()
+      var wanted = trap()
+      try tables.set(wanted)
+      wanted.mayMeetCookies = false
+      try tables.set(wanted)
+      #expect(try tables.isIntact())
+      let rules = shell("nft list chain inet portsentry trap").output.split(separator: "\n")
+        .map { $0.drop { $0 == "\t" } }
+      #expect(rules.dropFirst(3).prefix(2) == ["tcp flags & ack == ack accept", "iif \"lo\" accept"])
+      wanted.mayMeetCookies = true
+      try tables.set(wanted)
+      #expect(shell("nft list chain inet portsentry trap").output.contains("ip saddr != @doubt4"))
+    }
+  }
+
   @Test("set() makes the rules, to the letter", arguments: chains)
   func toTheLetter(_ chain: (name: String, text: String)) throws {
     try inNamespace {

@@ -8,7 +8,7 @@ import Wire
 /// ```
 /// chain trap {
 ///   type filter hook prerouting priority dstnat + 10; policy accept;
-///   tcp flags & ack == ack ip saddr != @doubt4 meta nfproto != @flooded accept
+///   tcp flags & ack == ack accept
 ///   iif lo accept
 ///   meta l4proto tcp goto trap_tcp
 ///   meta l4proto udp goto trap_udp
@@ -46,7 +46,7 @@ import Wire
 /// }
 /// chain bridged {                                    # only where br_netfilter is in force
 ///   type filter hook prerouting priority -2147483648; policy accept;
-///   tcp flags & ack == ack ip saddr != @doubt4 meta nfproto != @flooded accept
+///   tcp flags & ack == ack accept
 ///   iifname "br0" meta l4proto tcp goto trap_again
 /// }
 /// chain trap_again {
@@ -67,8 +67,10 @@ import Wire
 ///   served port gives: SYN/ACK to SYN, nothing to FIN, NULL and Xmas, RST to a stray ACK. There is nothing to tell apart.
 ///   Where there is no listener `tproxy` ends its rule: when the sentry dies, every lie dies with it in the same instant.
 ///   The drops of UDP hang on a `tproxy` to a socket of the decoy's for this reason alone.
-/// - What bears ACK and comes from nobody in doubt is let through first: the bulk of honest traffic pays for two look-ups.
-///   Only SYN cookies of the decoy's come in such segments, and who has one has sent a SYN before.
+/// - What bears ACK is let through first: the bulk of honest traffic. A decoy's connection, half open or complete, the kernel finds
+///   by itself; what has no connection draws a RST, with the decoy or without. Only SYN cookies have to be steered. Where decoys may
+///   have answered with those (`mayMeetCookies`), the first rule is two, and asks for the source as well, since who has a cookie has
+///   sent a SYN before: `tcp flags & ack == ack ip saddr != @doubt4 meta nfproto != @flooded accept`.
 /// - Nothing is dropped that a service would answer. A stray FIN/ACK (nmap -sM) has its RST from both: silence for whoever is in doubt
 ///   would tell the port that raised the doubt from the one that did not.
 /// - br_netfilter runs the hooks of prerouting while a packet is the bridge's, and on its way up to the host skips them, from its own
@@ -112,6 +114,9 @@ package struct NFTablesTrap: Equatable, Sendable {
   package var interfaces: [String] = []
   /// Bridges whose packets br_netfilter takes from the rules.
   package var bridges: [String] = []
+  /// Whether a decoy may answer with a SYN cookie. Then what acknowledges one has to be steered to it, as there is no half-open
+  /// connection that the kernel finds; otherwise segments with ACK leave the trap without a look-up.
+  package var mayMeetCookies = true
 
   package init() {}
 
@@ -187,7 +192,7 @@ package struct NFTablesTrap: Equatable, Sendable {
       NFTablesChain(
         // `NF_IP_PRI_NAT_DST` is -100.
         name: "trap", priority: -90,
-        rules: families.map { honest($0.isV4) }
+        rules: honest
           + [[.meta(NFT_META_IIF.rawValue), .equals(UInt32(1).hostBytes), Self.accept]] + steering)
     ]
     var tcpRules: [[RuleExpression]] = []
@@ -251,7 +256,7 @@ package struct NFTablesTrap: Equatable, Sendable {
       NFTablesChain(name: "trap_again", priority: nil, rules: rules),
       NFTablesChain(
         name: "bridged", priority: .min,
-        rules: families.map { honest($0.isV4) }
+        rules: honest
           + bridges.map {
             [.meta(NFT_META_IIFNAME.rawValue), .equals(Self.interfaceName($0))] + Self.transport(IPPROTO_TCP)
               + [.goTo("trap_again", returns: false)]
@@ -286,8 +291,12 @@ package struct NFTablesTrap: Equatable, Sendable {
       + (isV4 ? [] : [.mask([UInt8](repeating: 0xff, count: 8) + [UInt8](repeating: 0, count: 8))])
   }
 
-  /// Lets the segments of connections through where their source is in no doubt.
-  private func honest(_ isV4: Bool) -> [RuleExpression] {
+  /// Lets the segments of connections through; where they may bear cookies, those whose source is in no doubt.
+  private var honest: [[RuleExpression]] {
+    mayMeetCookies ? families.map { undoubted($0.isV4) } : [Self.flags(0x10, 0x10) + [Self.accept]]
+  }
+
+  private func undoubted(_ isV4: Bool) -> [RuleExpression] {
     Self.flags(0x10, 0x10) + Self.doubtKey(isV4)
       + [
         .isIn(set: isV4 ? "doubt4" : "doubt6", false), .meta(NFT_META_NFPROTO.rawValue), .isIn(set: "flooded", false),
