@@ -53,11 +53,13 @@ struct HandshakeGateTests {
     try inNamespace {
       let decoy = try listener()
       let service = try listener()
-      let gate = try HandshakeGate.open(listeners: [decoy.file.raw])
+      var gate = try HandshakeGate.open(listeners: [decoy.file.raw])
       let peer = IPAddress("127.0.0.3")!
       try expect(true, decoy.port)
       let held1 = gate.holds(peer)
       #expect(!held1, "a contact of somebody who is not wanted")
+      let attached1 = gate.isAttached
+      #expect(!attached1, "nobody is wanted: no packet pays")
       try gate.catchesAll(true)
       try expect(true, service.port)
       let held2 = gate.holds(peer)
@@ -70,6 +72,9 @@ struct HandshakeGateTests {
       try gate.release(peer)
       let held4 = gate.holds(peer)
       #expect(!held4)
+      try gate.catchesAll(false)
+      let attached2 = gate.isAttached
+      #expect(!attached2)
       try expect(true, service.port)
     }
   }
@@ -79,7 +84,7 @@ struct HandshakeGateTests {
     try inNamespace {
       let decoy = try listener()
       let service = try listener()
-      let gate = try HandshakeGate.open(listeners: [decoy.file.raw])
+      var gate = try HandshakeGate.open(listeners: [decoy.file.raw])
       let peer = IPAddress("127.0.0.3")!
       try gate.want(peer)
       try expect(true, decoy.port)
@@ -88,6 +93,11 @@ struct HandshakeGateTests {
       try expect(false, service.port)
       usleep(2_000_000)
       try expect(true, service.port, "nobody was there to release it")
+      let attached1 = gate.isAttached
+      try gate.release(peer)
+      try gate.rest()
+      let attached2 = gate.isAttached
+      #expect(attached1 && !attached2)
     }
   }
 
@@ -97,7 +107,7 @@ struct HandshakeGateTests {
       let decoy = try listener()
       let service = try listener()
       do {
-        let gate = try HandshakeGate.open(listeners: [decoy.file.raw])
+        var gate = try HandshakeGate.open(listeners: [decoy.file.raw])
         try gate.catchesAll(true)
         try expect(true, decoy.port)
         try expect(false, service.port)
@@ -114,7 +124,7 @@ struct HandshakeGateTests {
   func isScoped() throws {
     try inNamespace {
       let decoy = try listener()
-      let gate = try HandshakeGate.open(listeners: [decoy.file.raw])
+      var gate = try HandshakeGate.open(listeners: [decoy.file.raw])
       try gate.catchesAll(true)
       try expect(true, decoy.port)
       let held6 = gate.holds(IPAddress("127.0.0.3")!)

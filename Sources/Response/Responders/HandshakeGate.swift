@@ -9,8 +9,9 @@ import Wire
 /// one must jail nobody. Two small eBPF programs can. One is run by TCP itself for every connection of ours that has been
 /// established (`BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB`), after all checks; it writes down the peer of a decoy's. The other is
 /// run for each packet on its way into a socket (control group, ingress), and drops those of a peer written down less than
-/// two seconds ago. The sentry strikes the peer out again when the block is in force, or has been refused. Both programs are
-/// gone with our process.
+/// two seconds ago. The sentry strikes the peer out again when the block is in force, or has been refused. It hangs there only
+/// while somebody is wanted, or every contact is: every packet into a socket of this host pays for it. Both programs are gone with our
+/// process.
 ///
 /// Where it is not to be had (no cgroup2, no CAP_BPF, a kernel before 5.7) a block takes effect some tenths of a
 /// millisecond later, and that is all.
@@ -28,8 +29,10 @@ package struct HandshakeGate: ~Copyable {
     let latest: BPFMap
     /// Hangs on the decoy's listeners, and is inherited by their connections.
     let mark: BPFMap
-    let ingress: FileDescriptor
     let operations: FileDescriptor
+    /// The program that drops, and the group it is put before.
+    let guardian: FileDescriptor
+    let root: FileDescriptor
   }
 
   /// Peer to the kernel's time at which it was written down.
@@ -39,6 +42,11 @@ package struct HandshakeGate: ~Copyable {
   /// One number: 1 where the first contact is the verdict.
   private let mode: BPFMap
   private let kept: Kept
+  /// While it is open the second program is run for each packet into a socket: only as long as somebody may prove himself.
+  private var ingress: FileDescriptor?
+  private var catchesEverybody = false
+  /// When who was wanted; at most `wantedCapacity`.
+  private var wantedSince: [IPAddress: Int64] = [:]
   /// Whether only sockets of our own network namespace are closed to a peer.
   package let isScoped: Bool
 
@@ -70,7 +78,6 @@ package struct HandshakeGate: ~Copyable {
       isScoped = false
       loaded = try loadGuardian(caught, latest, namespace: nil)
     }
-    let ingress = try BPF.attach(loaded, to: root, BPF_CGROUP_INET_INGRESS)
     let operations = try BPF.attach(
       try BPF.load(
         BPF_PROG_TYPE_SOCK_OPS, BPF_CGROUP_SOCK_OPS,
@@ -80,7 +87,7 @@ package struct HandshakeGate: ~Copyable {
       to: own, BPF_CGROUP_SOCK_OPS)
     return HandshakeGate(
       caught: caught, wanted: wanted, mode: mode,
-      kept: Kept(latest: latest, mark: mark, ingress: ingress, operations: operations),
+      kept: Kept(latest: latest, mark: mark, operations: operations, guardian: loaded, root: root),
       isScoped: isScoped)
   }
 
@@ -104,25 +111,58 @@ package struct HandshakeGate: ~Copyable {
   }
 
   /// Whether every contact is to be caught, or only that of `want`ed sources.
-  package func catchesAll(_ all: Bool) throws(Errno) { try mode.set(Int32(0).hostBytes, Int32(all ? 1 : 0).hostBytes) }
+  package mutating func catchesAll(_ all: Bool) throws(Errno) {
+    catchesEverybody = all
+    try attach()
+    try mode.set(Int32(0).hostBytes, Int32(all ? 1 : 0).hostBytes)
+  }
 
   /// Only the proof of this source is missing.
-  package func want(_ source: IPAddress) throws(Errno) { try wanted.set(source.mappedBytes, Int32(1).hostBytes) }
+  package mutating func want(_ source: IPAddress) throws(Errno) {
+    // The kernel forgets the one wanted longest ago, and so do we.
+    if wantedSince.count >= Self.wantedCapacity, let oldest = wantedSince.min(by: { $0.value < $1.value }) {
+      wantedSince[oldest.key] = nil
+    }
+    wantedSince[source] = Clock.monotonic
+    try attach()
+    try wanted.set(source.mappedBytes, Int32(1).hostBytes)
+  }
 
   /// The block is in force, or there is none to come.
-  package func release(_ source: IPAddress) throws(Errno) {
+  package mutating func release(_ source: IPAddress) throws(Errno) {
+    wantedSince[source] = nil
     try caught.remove(source.mappedBytes)
     try wanted.remove(source.mappedBytes)
   }
 
-  /// Lets packets pass without a look at the clock once nobody has been caught for three seconds. To be called now and then.
-  package func rest() throws(Errno) {
+  /// Puts the second program before the sockets, or takes it away, as it is needed.
+  private mutating func attach() throws(Errno) {
+    if !catchesEverybody && wantedSince.isEmpty {
+      ingress = nil
+    } else if ingress == nil {
+      ingress = try BPF.attach(kept.guardian, to: kept.root, BPF_CGROUP_INET_INGRESS)
+    }
+  }
+
+  /// Whether a packet into a socket pays for the gate.
+  package var isAttached: Bool { ingress != nil }
+
+  /// Lets packets pass without a look at the clock once nobody has been caught for three seconds, and without the program once nobody
+  /// is wanted. To be called now and then.
+  package mutating func rest() throws(Errno) {
+    // A verdict is good for a proof for an hour.
+    let now = Clock.monotonic
+    for (source, since) in wantedSince where now - since > 3_600_000_000_000 {
+      wantedSince[source] = nil
+      try wanted.remove(source.mappedBytes)
+    }
     let zero = [UInt8](repeating: 0, count: 8)
     guard let last = kept.latest.value(Int32(0).hostBytes), last != zero,
-      let time = last[...].value(at: 0, as: Int64.self), Clock.monotonic - time > 3_000_000_000
-    else { return }
+      let time = last[...].value(at: 0, as: Int64.self), now - time > 3_000_000_000
+    else { return try attach() }
     // Whoever is caught between reading and writing gets his block a moment later than otherwise.
     try kept.latest.set(Int32(0).hostBytes, zero)
+    try attach()
   }
 
   /// Whether a source is shut out here.
