@@ -14,11 +14,10 @@ import Wire
 ///   set banned6net { type ipv6_addr; flags interval,timeout; }
 ///   chain prerouting {
 ///     type filter hook prerouting priority raw; policy accept;
-///     iif lo accept
-///     ip saddr @banned4 counter goto banned
-///     ip6 saddr @banned6 counter goto banned
-///     ip saddr @banned4net counter goto banned
-///     ip6 saddr @banned6net counter goto banned
+///     ip saddr @banned4 iif != lo counter goto banned
+///     ip6 saddr @banned6 iif != lo counter goto banned
+///     ip saddr @banned4net iif != lo counter goto banned
+///     ip6 saddr @banned6net iif != lo counter goto banned
 ///   }
 ///   chain banned {
 ///     tcp flags & (syn | ack) != syn socket transparent 0 socket wildcard 0 accept

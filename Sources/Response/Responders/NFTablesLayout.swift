@@ -7,8 +7,8 @@ struct NFTablesLayout: Equatable, Sendable {
   var sets: [NFTablesSet] = []
   var chains: [NFTablesChain] = []
 
-  /// With the bans before it. `iif lo` first: loopback has interface number 1 in every network namespace
-  /// (`LOOPBACK_IFINDEX`).
+  /// With the bans before it. Loopback is let be; it has interface number 1 in every network namespace (`LOOPBACK_IFINDEX`). It is
+  /// asked for last, as every packet of the host pays for what is asked first.
   ///
   /// - Parameters:
   ///   - networks: whether there are rules for the sets of networks.
@@ -16,12 +16,14 @@ struct NFTablesLayout: Equatable, Sendable {
   func withBans(networks: Bool, sparing: Bool) -> NFTablesLayout {
     let end = sparing ? RuleExpression.goTo("banned", returns: false) : .verdict(UInt32(NF_DROP))
     let rules = NFTablesSet.bans.filter { networks || !$0.holdsNetworks }.map { set in
-      RuleExpression.source(set.isV4) + [.isIn(set: set.name), .counter, end]
+      RuleExpression.source(set.isV4)
+        + [
+          .isIn(set: set.name), .meta(NFT_META_IIF.rawValue),
+          .compare(NFT_CMP_NEQ.rawValue, UInt32(1).hostBytes), .counter, end,
+        ]
     }
     // `NF_IP_PRI_RAW`: before connection tracking, where a drop costs a third of one after it.
-    let bans = NFTablesChain(
-      name: "prerouting", priority: -300,
-      rules: [[.meta(NFT_META_IIF.rawValue), .equals(UInt32(1).hostBytes), .verdict(UInt32(NF_ACCEPT))]] + rules)
+    let bans = NFTablesChain(name: "prerouting", priority: -300, rules: rules)
     let banned = NFTablesChain(name: "banned", priority: nil, rules: Self.sparingRules)
     return NFTablesLayout(sets: NFTablesSet.bans + sets, chains: (sparing ? [banned] : []) + [bans] + chains)
   }
