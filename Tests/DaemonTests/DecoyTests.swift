@@ -62,7 +62,7 @@ struct DecoyTests {
 
   @Test func `More listeners are added beside those in use, prepared before anything comes to them`() throws {
     try withDecoy { decoy, _, _ in
-      var group = decoy.group
+      var group: DecoyGroup = decoy.group
       let before = group.listeners
       var prepared: [Int32] = []
       try group.lengthen(to: before.count / 2 + 3) { fresh throws(Errno) in

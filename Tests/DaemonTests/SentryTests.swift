@@ -49,6 +49,23 @@ import Wire
     }
   }
 
+  @Test func `Decoys that a firewall hides are told of, while there are decoys`() throws {
+    try withSentry(.native) { sentry, _ in
+      var visibility = DecoyVisibility()
+      for _ in 0..<2 {
+        visibility.sight.learn([
+          DecoySight.Way("lan0", isV4: true): DecoySight.Round(sent: 4, reached: 0, loss: .late)
+        ])
+      }
+      visibility.said = visibility.sight.obstacles
+      sentry.visibility = visibility
+      #expect(sentry.hiddenText == nil && sentry.protection.hiding == [])
+      sentry.deception.state = .active
+      #expect(sentry.hiddenText?.hasPrefix("HIDDEN by the firewall of this host on lan0 (IPv4)") == true)
+      #expect(sentry.protection.hiding == ["lan0 IPv4"])
+    }
+  }
+
   @Test func `What was in force is so again for the next sentry`() throws {
     try withSentry(.native) { sentry, lines in
       sentry.restoreBlocks()
