@@ -230,6 +230,7 @@ struct ConfigurationRow: Sendable {
     },
     ConfigurationRow(.fleetMax, .ours, "100000", "the largest number of bans of the fleet in force here") {
       $0.configuration.fleet.most = $0.number($1, $2, in: 1...1_000_000) ?? $0.configuration.fleet.most
+      $0.configuration.response.fleetMaximum = $0.configuration.fleet.most
     },
   ]
 }

@@ -20,7 +20,7 @@ extension Blocker: Enforcer {
       case .step(.route, _):
         try addRoute(block.network, .blackhole)
         return .took(.blackholeRoute(block.duration))
-      case .prefix: return try whole(block, now)
+      case .prefix, .fleet: return try whole(block, now)
       case .longer:
         if block.methods.contains(.nftables) { try addToTable([(block.network, block.remaining(at: now))]) }
         return .lasts

@@ -170,7 +170,9 @@ final class NotaryThread {
     ledger = FleetLedger(Self.settings(settings, body), fleet: fleet, verifier: verifier, secret: store.secret())
     readOwn(Clock.now)
     let after = Set(ledger.banned(at: Clock.now))
-    for address in before where !after.contains(address) { news.append(.word(.end(IPNetwork(address)))) }
+    for address in before where !after.contains(address) {
+      news.append(.word(.lift(IPNetwork(address), isOrder: false, because: "by other settings of the fleet")))
+    }
   }
 
   // MARK: What this host says
@@ -336,19 +338,41 @@ final class NotaryThread {
     for change in changes {
       switch change {
       case .ban(let address, let until, let witnesses):
-        let names = witnesses.map { Grounds.Witness($0.name, at: $0.time) }
-        news.append(.word(.ban(IPNetwork(address), until: until, names)))
-      case .banByOrder(let network, let until, _, _): news.append(.word(.ban(network, until: until, [])))
-      case .lift(let address, _): news.append(.word(.end(IPNetwork(address))))
-      case .liftOrder(let network, _): news.append(.word(.end(network)))
-      case .unban(let network, _): news.append(.word(.letIn(network)))
+        let cause = FleetCause(.quorum(ledger.settings.quorum), Self.seen(witnesses))
+        news.append(.word(.ban(IPNetwork(address), until: until, cause)))
+      case .banByOrder(let network, let until, let number, _):
+        news.append(.word(.ban(network, until: until, FleetCause(.order(operator: number), []))))
+      case .watch(let address, let weight, let until, let witnesses):
+        news.append(.word(.watch(address, weight: weight, until: until, Self.seen(witnesses))))
+      case .lift(let address, let reason):
+        news.append(.word(.lift(IPNetwork(address), isOrder: false, because: text(reason))))
+      case .liftOrder(let network, let reason):
+        news.append(.word(.lift(network, isOrder: true, because: text(reason))))
+      case .unban(let network, let number): news.append(.word(.unban(network, operator: number)))
       case .alarm(let address, let member, let by):
         say(
           "FLEET ALARM: \(ledger.roster.name(of: by)) accuses \(address), which is \(ledger.roster.name(of: member)) of the fleet: one of the two is not to be trusted",
           isError: true)
       case .resync where isCaughtUp: rereadAt = rereadAt ?? Clock.monotonic + 2 * Self.second
-      case .watch, .allow, .resync: break
+      // Bans there are end; this host's own rule goes on.
+      case .allow(let network, let until, let number) where until.map({ $0 > Clock.now }) ?? true:
+        news.append(.word(.unban(network, operator: number)))
+      case .allow, .resync: break
       }
+    }
+  }
+
+  private static func seen(_ witnesses: [Witness]) -> [FleetCause.Witness] {
+    witnesses.map { FleetCause.Witness(node: $0.node, name: $0.name, at: $0.time) }
+  }
+
+  private func text(_ reason: LiftReason) -> String {
+    switch reason {
+    case .revoked(let node): "\(ledger.roster.name(of: node)) of the fleet was revoked"
+    case .retracted(let node): "\(ledger.roster.name(of: node)) of the fleet takes it back"
+    case .overruled(let number): "by the fleet's operator \(number)"
+    case .member(let node): "now an address of \(ledger.roster.name(of: node)) of the fleet"
+    case .recertified(let node): "\(ledger.roster.name(of: node)) of the fleet has another certificate"
     }
   }
 

@@ -27,7 +27,7 @@ extension Sentry {
     return answer
   }
 
-  private var circumstances: Circumstances {
+  var circumstances: Circumstances {
     Circumstances(at: time.now, monotonic: time.monotonic, conversations: surroundings.conversations)
   }
 
@@ -118,6 +118,12 @@ extension Sentry {
       case .took(let means): say(.blocked(block.network, by: means, in: dialect))
       case .failed(let why):
         say("\(block.network) could not be blocked as a whole: \(why); its members are", isError: true)
+      default: break
+      }
+    case .fleet(let block):
+      switch effect {
+      case .took(let means): say(.blocked(block.network, by: means, in: dialect))
+      case .failed(let why): say("\(block.network), which the fleet bans, could not be blocked: \(why)", isError: true)
       default: break
       }
     case .longer(let block, _, _):

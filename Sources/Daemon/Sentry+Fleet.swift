@@ -104,14 +104,14 @@ extension Sentry {
       case .note(let text, let isError): say(text, isError: isError)
       }
     }
-    let blocks = decisions.adopt(bans, at: Clock.now)
+    let blocks = decisions.adopt(bans, circumstances)
     if blocks.isEmpty { return }
     for block in blocks { ledger.blocks.add(block) }
     say("\(blocks.count) bans of the fleet are in force")
     reconcile()
   }
 
-  func fleetRefused(_ network: IPNetwork, _ reason: String) {
+  func fleetRefused(_ network: IPNetwork, _ reason: ResponsePolicy.Refusal) {
     guard companions.fleet != nil else { return }
     companions.fleet?.refused += 1
     companions.fleet?.refusals.trim()

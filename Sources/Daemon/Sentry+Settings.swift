@@ -141,6 +141,7 @@ extension Plan {
     (settings.tcpMode, settings.udpMode) = (tcpMode, udpMode)
     settings.watched = ports(.tcp)
     settings.scanTrigger = configuration.scanTrigger
+    settings.verdictThreshold = configuration.ruleThreshold
     settings.actsOnOwnAddress = options.actsOnOwnAddress
     settings.listsUnblocked = logDialect == .modern && configuration.historyFormat.contains(.classic)
     return settings

@@ -62,15 +62,7 @@ extension Sentry {
             "\(technique.name) to \(transport.name) port \(port), a watched port that nothing serves; \(which) (SCAN_TRIGGER)"
           ))
         rows.append(("verdict", "a scan, by the classic rule"))
-      case .fleet(let witnesses):
-        for (index, witness) in witnesses.enumerated() {
-          rows.append(
-            (
-              index == 0 ? "evidence" : "",
-              "\(witness.name) saw it at a decoy of its own, \(LocalTime.short(witness.time))"
-            ))
-        }
-        rows.append(("verdict", witnesses.isEmpty ? "an operator of the fleet bans it" : "a scanner, by the fleet"))
+      case .fleet(let cause): rows += Self.rows(cause)
       case .verdict(_, _, let evidence, let score, let threshold):
         for (index, reason) in evidence.enumerated() {
           rows.append(
@@ -101,9 +93,47 @@ extension Sentry {
     return rows
   }
 
+  private static func rows(_ cause: FleetCause) -> [(String, String)] {
+    var rows = cause.witnesses.enumerated().map { index, witness in
+      (
+        index == 0 ? "evidence" : "",
+        "\(witness.name) saw it at a decoy of its own, \(LocalTime.short(witness.time))"
+      )
+    }
+    switch cause.basis {
+    case .quorum(let quorum):
+      rows.append(("verdict", "a scanner, by the fleet: \(cause.witnesses.count) of \(quorum) hosts needed"))
+    case .hearsay(let weight, let ports, let threshold):
+      let own = nats(Int(FleetCause.ownContact) * ports.count)
+      rows.append(
+        (
+          "verdict",
+          "a scanner: \(own) by connections with decoys here, \(nats(Int(weight))) by what the fleet says, of \(nats(Int(threshold))) needed"
+        ))
+    case .order: rows.append(("verdict", "an operator of the fleet bans it"))
+    }
+    return rows
+  }
+
+  private static func json(_ cause: FleetCause) -> JSON {
+    let basis =
+      switch cause.basis {
+      case .quorum: "quorum"
+      case .hearsay: "hearsay"
+      case .order: "order"
+      }
+    return .object([
+      "rule": "fleet", "basis": .string(basis), "holds": .bool(cause.holds),
+      "witnesses": .array(
+        cause.witnesses.map {
+          .object(["host": .string($0.name), "time": .time($0.time)])
+        }),
+    ])
+  }
+
   private func originText(_ account: Account) -> String {
     guard let origin = account.origin else {
-      if case .fleet(let witnesses)? = account.grounds?.accusation, !witnesses.isEmpty {
+      if case .fleet(let cause)? = account.grounds?.accusation, !cause.witnesses.isEmpty {
         return "proven to others: it completed TCP handshakes with their decoys"
       }
       return account.entry == nil && account.block == nil
@@ -155,18 +185,7 @@ extension Sentry {
               "port": JSON(Int(port)), "scan_trigger": JSON(trigger), "holds": .bool(grounds.accusation.holds),
             ])
           ))
-      case .fleet(let witnesses):
-        members.append(
-          (
-            "verdict",
-            .object([
-              "rule": "fleet", "holds": .bool(grounds.accusation.holds),
-              "witnesses": .array(
-                witnesses.map {
-                  .object(["host": .string($0.name), "time": .time($0.time)])
-                }),
-            ])
-          ))
+      case .fleet(let cause): members.append(("verdict", Self.json(cause)))
       case .verdict(let kind, let tool, let evidence, let score, let threshold):
         members.append(
           (

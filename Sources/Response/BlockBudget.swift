@@ -7,12 +7,16 @@ import Wire
 /// at all. An operator's orders come after all of them. Besides, no IPv6 /32 or /48 and no IPv4 /16 may use it all: that is
 /// what one party gets. At the end of a share the block is refused, logged and counted, and asked for again by the next probe.
 ///
+/// Bans of the fleet have a limit of their own (FLEET_MAX), and use up nothing of this one.
+///
 /// Limits below 16 are not shared out: there is too little of them.
 package struct BlockBudget: Sendable {
   /// What is counted apart.
   enum Account: Hashable, Sendable {
     /// All of this class and those before it.
     case upTo(SourceClass)
+    /// What the fleet bans.
+    case fleet
     case prefix(IPNetwork)
   }
 
@@ -61,6 +65,7 @@ package struct BlockBudget: Sendable {
     /// Whose share it is, in words; nil where the limit is not shared out.
     package let share: String?
 
+    var isFleet: Bool { share == "the fleet" }
     package var description: String { "\(limit)\(whose)" }
     /// Behind the number of blocks.
     var whose: String { share.map { ", the share of \($0)," } ?? "" }
@@ -69,16 +74,18 @@ package struct BlockBudget: Sendable {
   /// Blocks by account. At most five for each block.
   private var counts: [Account: Int] = [:]
   package private(set) var count = 0
+  /// Bans of the fleet, beside those counted.
+  package var fleetCount: Int { counts[.fleet, default: 0] }
 
   package init() {}
 
   package mutating func insert(_ source: Source) {
-    count += 1
+    if !source.isFleet { count += 1 }
     for account in source.accounts { counts[account, default: 0] += 1 }
   }
 
   package mutating func remove(_ source: Source) {
-    count -= 1
+    if !source.isFleet { count -= 1 }
     for account in source.accounts {
       let left = counts[account, default: 1] - 1
       counts[account] = left > 0 ? left : nil
@@ -87,7 +94,7 @@ package struct BlockBudget: Sendable {
 
   /// Throws when a source's share of the limit is used up. The class of an operator's orders has all of it.
   package func check(_ source: Source, limit: Int) throws(Exhausted) {
-    guard limit >= Self.leastShared else {
+    guard limit >= Self.leastShared || source.isFleet else {
       if count >= limit { throw Exhausted(limit: limit, share: nil) }
       return
     }
@@ -102,6 +109,7 @@ package struct BlockBudget: Sendable {
   private func share(of account: Account, _ limit: Int) -> (most: Int, text: String?) {
     switch account {
     case .upTo(.ordered): (limit, nil)
+    case .fleet: (limit, "the fleet")
     case .upTo(let sourceClass): (limit * sourceClass.sixteenths / 16, sourceClass.text)
     case .prefix(let network):
       // A quarter for what a provider or a company has, a sixteenth for what a customer has.
@@ -127,6 +135,10 @@ package struct BlockBudget: Sendable {
       }
       accounts = SourceClass.allCases.filter { $0 >= sourceClass }.map(Account.upTo) + prefixes
     }
+
+    /// What the fleet bans.
+    package static var fleet: Source { Source(accounts: [.fleet]) }
+    fileprivate var isFleet: Bool { accounts == [.fleet] }
 
     /// An operator's order.
     package static var order: Source { Source(accounts: [.upTo(.ordered)]) }

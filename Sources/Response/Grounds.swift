@@ -10,24 +10,9 @@ package struct Grounds: Equatable, Sendable {
     case touch(Technique, TransportProtocol, port: UInt16, trigger: Int)
     /// The native rule: the weights of the evidence passed the threshold. Thousandths of a nat.
     case verdict(ScanKind, Tool, [Evidence], score: Int32, threshold: Int32)
-    /// Hosts of the fleet saw it at their decoys, each by itself; none for an operator's order to the whole fleet.
-    case fleet([Witness])
+    /// Other hosts of the fleet have seen it.
+    case fleet(FleetCause)
   }
-
-  /// A host of the fleet that saw a source.
-  package struct Witness: Equatable, Sendable {
-    /// Letters, digits, `.`, `_` and `-`.
-    package var name: String
-    package var time: Timestamp
-
-    package init(_ name: String, at time: Timestamp) {
-      self.name = name
-      self.time = time
-    }
-  }
-
-  /// More are not kept with a block.
-  package static let mostWitnesses = 8
 
   /// Why the address is taken for the true one.
   package struct ProofOfOrigin: Equatable, Sendable {
@@ -64,8 +49,9 @@ extension Grounds.Accusation {
   /// A verdict keeps its first sixteen reasons, among them all by which it passed the threshold.
   package var holds: Bool {
     switch self {
-    case .touch, .fleet: true
+    case .touch: true
     case .verdict(_, _, let evidence, _, let threshold): Self.sum(evidence) >= Int(threshold)
+    case .fleet(let cause): cause.holds
     }
   }
 
@@ -75,6 +61,7 @@ extension Grounds.Accusation {
     case .touch(_, let transport, _, _): transport
     case .verdict(_, _, let evidence, _, _):
       !evidence.isEmpty && evidence.allSatisfy { $0.technique == .udp } ? .udp : .tcp
+    // Only handshakes make testimonies.
     case .fleet: .tcp
     }
   }
@@ -92,10 +79,7 @@ extension Grounds.Accusation {
       let how = techniques.techniques.map(\.name).joined(separator: ", ")
       let whose = tool.family == .unknown ? "" : " by \(tool.name)"
       return "\(kind.name) scan\(whose)\(how.isEmpty ? "" : " (\(how))")"
-    case .fleet(let witnesses):
-      if witnesses.isEmpty { return "an operator's order to the fleet" }
-      let names = witnesses.map(\.name).joined(separator: ", ")
-      return "\(witnesses.count) \(witnesses.count == 1 ? "host" : "hosts") of the fleet saw it: \(names)"
+    case .fleet(let cause): return cause.summary
     }
   }
 }
@@ -105,6 +89,13 @@ extension Grounds: CustomStringConvertible {
   package var description: String {
     accusation.summary + (origin.map { "; proven by \($0.proof.name) port \($0.port)" } ?? "")
   }
+
+  /// Of a ban of the fleet, as it is kept for each of a hundred thousand: at most 15 bytes, which need no memory of their own. `line` has
+  /// the names.
+  var fleetReason: String {
+    guard case .fleet(let cause) = accusation else { return description }
+    return cause.isOrder ? "fleet operator" : "\(cause.witnesses.count) fleet hosts"
+  }
 }
 
 // MARK: Written down
@@ -112,8 +103,8 @@ extension Grounds: CustomStringConvertible {
 extension Grounds {
   /// The form in which it is kept beside a block: words parted by blanks.
   ///
-  /// `classic syn TCP 594 1` or `native vertical nmap 5544 4595 unused-port,syn,23,1386 …` or `fleet web1,NANOSECONDS …`, then
-  /// `origin decoy 594 NANOSECONDS` where it is proven.
+  /// `classic syn TCP 594 1` or `native vertical nmap 5544 4595 unused-port,syn,23,1386 …`, then `origin decoy 594
+  /// NANOSECONDS` where it is proven.
   package var line: String {
     var words: [String]
     switch accusation {
@@ -122,8 +113,7 @@ extension Grounds {
     case .verdict(let kind, let tool, let evidence, let score, let threshold):
       words = ["native", kind.name, tool.name, "\(score)", "\(threshold)"]
       words += evidence.map { "\(Self.word($0.kind)),\($0.technique.name),\($0.port),\($0.weight)" }
-    case .fleet(let witnesses):
-      words = [Self.fleetWord] + witnesses.map { "\($0.name),\($0.time.nanoseconds)" }
+    case .fleet(let cause): words = ["fleet"] + cause.words
     }
     if let origin { words += ["origin", origin.proof.name, "\(origin.port)", "\(origin.time.nanoseconds)"] }
     return words.joined(separator: " ")
@@ -152,14 +142,9 @@ extension Grounds {
         if evidence.count < Verdict.evidenceCapacity { evidence.append(reason) }
       }
       accusation = .verdict(kind, tool, evidence, score: score, threshold: threshold)
-    case Substring(Self.fleetWord):
-      var witnesses: [Witness] = []
-      while let word = words.first, word != "origin" {
-        words.removeFirst()
-        guard let witness = Self.witness(word) else { return nil }
-        if witnesses.count < Self.mostWitnesses { witnesses.append(witness) }
-      }
-      accusation = .fleet(witnesses)
+    case "fleet":
+      guard let cause = FleetCause(words: &words) else { return nil }
+      accusation = .fleet(cause)
     default: return nil
     }
     guard let word = next() else {
@@ -170,15 +155,6 @@ extension Grounds {
       let port = next().flatMap({ UInt16($0) }), let time = next().flatMap({ Int64($0) }), words.isEmpty
     else { return nil }
     origin = ProofOfOrigin(proof, port: port, at: Timestamp(nanoseconds: time))
-  }
-
-  /// The first word of what the fleet says.
-  static let fleetWord = "fleet"
-
-  private static func witness(_ word: Substring) -> Witness? {
-    let parts = word.splitBytes(",", omittingEmptySubsequences: false)
-    guard parts.count == 2, !parts[0].isEmpty, let time = Int64(parts[1]) else { return nil }
-    return Witness(String(parts[0]), at: Timestamp(nanoseconds: time))
   }
 
   private static func word(_ kind: Evidence.Kind) -> String {

@@ -78,6 +78,9 @@ extension ResponsePolicy {
     package var maximum = 131_072
     /// The largest number of new blocks in a minute (`BLOCK_RATE`), shared out likewise; 0 for no limit.
     package var perMinute = 1_000
+    /// The largest number of bans of the fleet in force (`FLEET_MAX`), beside those of `maximum`. At the end no more are, and that is
+    /// said.
+    package var fleetMaximum = 100_000
     /// The length of the widest IPv6 prefix that is blocked as a whole (`BLOCK_PREFIX_IPV6`): 64, 56, 48, or 128 for none.
     /// Wider stops somebody who owns many networks sooner, and shuts out neighbours who have nothing to do with him.
     package var widestPrefix = 64

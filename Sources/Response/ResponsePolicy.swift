@@ -35,6 +35,7 @@ package struct ResponsePolicy: Sendable {
       switch self {
       case .safe(let what): "it is \(what)"
       case .ignored: "the ignore file or `portsentry allow` names it"
+      case .tableFull(let end) where end.isFleet: "\(end.limit) bans of the fleet are in force (FLEET_MAX)"
       case .tableFull(let end): "\(end.limit) blocks\(end.whose) are in force (BLOCK_MAX)"
       case .tooFast(let end): "\(end.limit) blocks\(end.whose) were made within a minute (BLOCK_RATE)"
       case .hasUser(let address): "\(address) in it uses, or used within a day, a service of this host"
@@ -130,20 +131,27 @@ package struct ResponsePolicy: Sendable {
       ))
   }
 
-  /// A block because hosts of the fleet saw a source, or because an operator of the fleet says so: the safe list and the ignore file
-  /// hold for it, and so does `BLOCK_MAX`; `BLOCK_RATE` does not. How many there may be is for whoever believes the fleet to say.
+  /// A block because of what the fleet says. `BLOCK_RATE` is not for it: a snapshot brings a hundred thousand at once, each of them proven.
+  ///
+  /// - Parameters:
+  ///   - end: as its node has computed it; no longer than the longest block of this host's own.
+  ///   - inForce: nil where one of the fleet is in force already, and gets another end.
   package func fleet(
-    _ network: IPNetwork, until: Timestamp, _ witnesses: [Grounds.Witness], inForce: BlockBudget, now: Timestamp
+    _ network: IPNetwork, until end: Timestamp, _ grounds: Grounds, inForce: BlockBudget?, now: Timestamp
   ) throws(Refusal) -> Block {
     try check(network)
-    try checkRoom(.order, inForce)
-    let grounds = Grounds(.fleet(witnesses), nil)
+    if let inForce {
+      do throws(BlockBudget.Exhausted) { try inForce.check(.fleet, limit: settings.fleetMaximum) } catch {
+        throw .tableFull(error)
+      }
+    }
+    // No command is run, and no line of hosts.deny written, for a hundred thousand of them.
+    let methods = settings.methods.filter { $0 == .nftables || $0 == .route }
     return Block(
       Block.Record(
-        network: network, since: now, until: until,
-        methods: settings.methods.filter { $0 == .nftables || $0 == .route },
-        port: 0, transport: .tcp, modeName: Block.Record.fleetMode, reason: "\(grounds)",
-        evidence: grounds.line))
+        network: network, since: now, until: min(end, now + settings.longest),
+        methods: methods.isEmpty ? [.nftables] : methods, port: 0, transport: .tcp,
+        modeName: Block.Record.fleetMode, reason: grounds.fleetReason, evidence: grounds.line))
   }
 
   /// A block that was in force before a restart; nil when it must not be any more.
@@ -193,13 +201,21 @@ package struct Block: Sendable, Equatable {
     /// `modeName` of an operator's order.
     package static let operatorMode = "operator"
     package var isByHand: Bool { modeName.isSameBytes(as: Self.operatorMode) }
-
-    /// `modeName` of what the fleet says.
+    /// `modeName` of a ban of the fleet.
     package static let fleetMode = "fleet"
+
     /// Whether it rests on what others saw.
     package var isFleets: Bool { modeName.isSameBytes(as: Self.fleetMode) }
     /// By hand, or by the fleet: no probe led to it.
     package var isWithoutProbe: Bool { isByHand || isFleets }
+
+    enum FleetBasis { case quorum, order }
+
+    /// Of a ban of the fleet what it rests on, without reading all of it. One by hearsay is of this host's own.
+    var fleetBasis: FleetBasis? {
+      guard isFleets else { return nil }
+      return evidence.startsWithBytes("fleet order") ? .order : .quorum
+    }
 
     package var grounds: Grounds? { Grounds(line: evidence) }
 
@@ -209,7 +225,8 @@ package struct Block: Sendable, Equatable {
 
     /// What it uses up.
     var source: BlockBudget.Source {
-      evidence.isEmpty || isFleets ? .order : BlockBudget.Source(network, isProven: isProven)
+      if evidence.isEmpty { return .order }
+      return fleetBasis != nil ? .fleet : BlockBudget.Source(network, isProven: isProven)
     }
 
     package init(

@@ -573,39 +573,4 @@ let decisionRows = """
   = sets the gate anew; says that the trial is over with 0
   native,trial | X is called a scanner; X1 to X3 meet decoys | X4 meets decoy 23
   = X4 is proven; tells of X4; tries nftables on X4; X4 is blocked for 600s; lists X4; writes X4 down as blocked; opens the gate to X4
-  # The fleet
-  native | | A is banned by the fleet
-  = tries nftables on A; A is blocked for 1d; answers: A is blocked
-  native | A is banned by the fleet | A is banned by the fleet
-  =
-  native | A is banned by the fleet; 60 s pass | A is banned by the fleet
-  = tries nftables on A; A is blocked for 1d; answers: A is blocked
-  native | A is banned by the fleet | A is banned by the fleet until earlier
-  =
-  native | A is banned by the fleet | 86400 s pass
-  = lifts A (expired)
-  native | A is banned by the fleet | A is dropped by the fleet
-  = lifts A (by the fleet)
-  native | A is called a scanner; A meets decoy 23 | A is dropped by the fleet
-  =
-  native | A is called a scanner; A meets decoy 23 | A is let in by the fleet
-  = lifts A (by the fleet)
-  native | A is called a scanner; A meets decoy 23 | A is banned by the fleet
-  =
-  native | A is banned by the fleet | A is let in
-  = lifts A (by operator); answers: released
-  native | A is ignored | A is banned by the fleet
-  = spares A of the fleet's: the ignore file or `portsentry allow` names it
-  native | A is the gateway | A is banned by the fleet
-  = spares A of the fleet's: it is the gateway
-  native | A is served | A is banned by the fleet
-  = spares A of the fleet's: it is the peer of an established connection
-  native | A is banned by the fleet | A is ignored
-  = lifts A (now on the ignore list)
-  native | nftables fails | A is banned by the fleet
-  = tries nftables on A; answers: failed, nftables
-  native,block 0 | | A is banned by the fleet
-  =
-  native,trial | | A is banned by the fleet
-  = tries nftables on A; A is blocked for 600s; answers: A is blocked
   """

@@ -43,6 +43,7 @@ struct RecordingEnforcer: Enforcer {
     case .step(.route, _): "route"
     case .step(.runCommand, _): "run"
     case .prefix: "prefix"
+    case .fleet: "fleet"
     case .longer: "longer"
     }
   }
@@ -133,10 +134,10 @@ struct Stage {
     case .sayVerdict(let verdict): "says the verdict on \(Cast.name(verdict.source))"
     case .refused(let probe, let why): "refuses \(Cast.name(probe.source)): \(why)"
     case .spared(let source, _): "spares \(Cast.name(source))"
-    case .fleetRefused(let network, let why): "spares \(Cast.name(network)) of the fleet's: \(why)"
     case .unproven(let source): "says that \(Cast.name(source)) is unproven"
     case .furtherUnproven(let count): "says that \(count) further are"
     case .notWidened(let prefix, let members, let why): "leaves \(Cast.name(prefix)) to its \(members): \(why)"
+    case .fleetRefused(let network, let why): "refuses the fleet \(Cast.name(network)): \(why)"
     case .couldNotBlock(let probe): "could not block \(Cast.name(probe.source))"
     case .attempt(let attempt): "tries \(RecordingEnforcer.name(attempt)) on \(Cast.name(attempt.block.network))"
     case .commandEnded(_, let outcome, _): outcome == .succeeded ? "the command is done" : "the command has failed"
@@ -200,19 +201,32 @@ struct Stage {
     case "is ignored": play(.ignored(IPNetworkSet([Cast.network(words[0])])))
     case "is the gateway": play(.safe(SafeNetworks([(Cast.network(words[0]), "the gateway")])))
     case "trial is confirmed": play(.confirmTrial)
-    case "is banned by the fleet": play(.fleet(.ban(Cast.network(words[0]), until: now + .seconds(86_400), witnesses)))
-    case "is banned by the fleet until earlier":
-      play(.fleet(.ban(Cast.network(words[0]), until: now + .seconds(3_600), witnesses)))
-    case "is dropped by the fleet": play(.fleet(.end(Cast.network(words[0]))))
-    case "is let in by the fleet": play(.fleet(.letIn(Cast.network(words[0]))))
     case "is struck out of tcp": play(.listed([], .tcp))
     case "to X3 meet decoys": for name in ["X1", "X2", "X3"] { meet(Cast.address(name[...]), 23) }
     case "to X4 meet decoys": for name in ["X1", "X2", "X3", "X4"] { meet(Cast.address(name[...]), 23) }
+    case let rest where rest.contains(" the fleet") || rest.contains(" by order"): tell(Cast.network(words[0]), words)
     default: touch(Cast.address(words[0]), Array(words.dropFirst()))
     }
   }
 
-  private var witnesses: [Grounds.Witness] { ["web1", "web2", "web3"].map { Grounds.Witness($0, at: now) } }
+  /// `A is banned by the fleet for 7200`, `A is watched by the fleet at 2395`, `A is lifted by the fleet`; `A is banned by order`,
+  /// `A is lifted by order`, `A is unbanned by order`.
+  private mutating func tell(_ network: IPNetwork, _ words: [Substring]) {
+    let isOrder = words.last == "order" || words.contains("order")
+    let seen = (1...3).map { FleetCause.Witness(node: $0, name: "n\($0)", at: now) }
+    let number = words.last.flatMap { Int64($0) }
+    let until = now + .seconds(words.contains("for") ? number! : 86_400)
+    switch words[2] {
+    case "banned":
+      play(
+        .fleet(
+          .ban(network, until: until, isOrder ? FleetCause(.order(operator: 9), []) : FleetCause(.quorum(3), seen))))
+    case "watched":
+      play(.fleet(.watch(network.address, weight: Int32(number!), until: until, Array(seen.prefix(2)))))
+    case "lifted": play(.fleet(.lift(network, isOrder: isOrder, because: "n2 was revoked")))
+    default: play(.fleet(.unban(network, operator: 9)))
+    }
+  }
 
   private mutating func pass(_ seconds: Int64) {
     now = now + .seconds(seconds)

@@ -30,7 +30,7 @@ import Wire
 
   static let rows: [Row] = {
     var lines: [Substring] = []
-    for line in decisionRows.split(separator: "\n") where !line.hasPrefix("#") {
+    for line in (decisionRows + "\n" + fleetRows).split(separator: "\n") where !line.hasPrefix("#") {
       // What does not fit goes on in the next line.
       if line.hasPrefix(" ") { lines[lines.count - 1] += line.dropFirst() } else { lines.append(line) }
     }
@@ -83,6 +83,8 @@ import Wire
       case "block": (policy.tcp, policy.udp) = (BlockAction(rawValue: number)!, BlockAction(rawValue: number)!)
       case "tcp": policy.tcp = .logOnly
       case "udp": policy.udp = .logOnly
+      case "fleet": policy.fleetMaximum = number
+      case "threshold": settings.verdictThreshold = Int32(number)
       case "prefix": policy.widestPrefix = number
       case "trial": trial = .seconds(600)
       default: Issue.record("no setting \(word)")

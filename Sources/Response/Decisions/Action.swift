@@ -31,13 +31,13 @@ extension Decisions {
     case refused(Probe, because: String)
     /// An honest user of a service, who may have been forged.
     case spared(IPAddress, because: String)
-    /// What the fleet bans stays let in here.
-    case fleetRefused(IPNetwork, because: String)
     /// Nothing has proven that it was this source.
     case unproven(IPAddress)
     case furtherUnproven(Int)
     /// A prefix is not blocked as a whole, although so many addresses in it are.
     case notWidened(IPNetwork, members: Int, because: ResponsePolicy.Refusal)
+    /// A ban of the fleet is not in force here.
+    case fleetRefused(IPNetwork, because: ResponsePolicy.Refusal)
     /// The response failed, wholly or in part.
     case couldNotBlock(Probe)
 
@@ -138,12 +138,12 @@ extension Decisions {
     case settings(Decisions.Settings, ResponsePolicy.Settings)
     /// Prefixes wider than the settings allow are opened.
     case narrowed
-    /// The fleet bans, or lets in.
-    case fleet(FleetWord)
     /// Records of blocks that must not be in force any more.
     case over([Block.Record])
     /// Somebody has edited a blocked file of 1.2: these are still on it.
     case listed(Set<IPAddress>, TransportProtocol)
+    /// What the fleet says of somebody.
+    case fleet(FleetWord)
   }
 }
 

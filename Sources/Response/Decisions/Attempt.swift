@@ -6,6 +6,8 @@ package enum Attempt: Sendable {
   case step(Step, Job)
   /// A whole prefix, beside its members.
   case prefix(Block, repeats: Int)
+  /// A ban of the fleet: a new one, or another end of the one there is.
+  case fleet(Block)
   /// A block of a trial that gets its whole time; those that are still to be, and how many have it.
   case longer(Block, rest: ArraySlice<Block>, done: Int)
 
@@ -22,7 +24,7 @@ package enum Attempt: Sendable {
   package var block: Block {
     switch self {
     case .step(_, let job): job.block
-    case .prefix(let block, _), .longer(let block, _, _): block
+    case .prefix(let block, _), .fleet(let block), .longer(let block, _, _): block
     }
   }
 }

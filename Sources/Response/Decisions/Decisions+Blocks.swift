@@ -94,6 +94,14 @@ extension Decisions {
       guard case .took = effect else { return }
       counters.blocks += 1
       inForce(block, repeats: repeats)
+    case .fleet(let block):
+      guard case .took = effect else { return }
+      if table[block.network]?.record.fleetBasis != nil {
+        keepLonger(block)
+      } else {
+        counters.blocks += 1
+        inForce(block, repeats: 0)
+      }
     case .longer(let block, let rest, let done):
       guard case .lasts = effect else { return lengthen(rest, done: done) }
       keepLonger(block)

@@ -121,7 +121,7 @@ extension Decisions {
       ? suspect(probe)
       : suspects.outcome(
         for: probe.source, at: probe.time, demanding: policy.settings.proof, isUser: isServed(probe.source))
-    follow(outcome, probe, action)
+    follow(joined(outcome, probe.source), probe, action)
   }
 
   /// A touch is the verdict by the classic rule.
@@ -221,6 +221,7 @@ extension Decisions {
       return
     }
     var outcome = prove(source, Grounds.ProofOfOrigin(.decoy, port: contact.port, at: contact.time))
+    outcome = joined(outcome, source)
     let probe = Probe(
       time: contact.time, source: source, sourcePort: contact.sourcePort, target: contact.target,
       targetPort: contact.port, transport: .tcp, mode: settings.tcpMode ?? .stealth, technique: .syn)

@@ -1,68 +1,170 @@
 import Detection
 import Wire
 
-/// What the fleet says of a source, once its signatures have been verified and its witnesses counted.
-package enum FleetWord: Equatable, Sendable {
-  case ban(IPNetwork, until: Timestamp, [Grounds.Witness])
-  /// What it rests on does not hold any more: the fleet's ban ends, a block of this host's own stays.
-  case end(IPNetwork)
-  /// An operator of the fleet lets a network in: also what this host blocked by itself.
-  case letIn(IPNetwork)
-}
-
+/// What other hosts have seen. Their bans pass the same permit as all; this host's safe list, ignore file and BLOCK_TCP="0" hold
+/// against all of them.
 extension Decisions {
-  mutating func take(_ word: FleetWord) {
-    switch word {
-    case .ban(let network, let until, let witnesses): fleetBans(network, until, witnesses)
-    case .end(let network):
-      if let block = table[network], block.record.isFleets { release([block], .byFleet) }
-    case .letIn(let network):
-      let blocks = table.unordered.filter { network.contains($0.network) }
-      for block in blocks { suspects.forget(within: block.network) }
-      if !blocks.isEmpty { release(Array(blocks), .byFleet) }
+  mutating func hear(_ news: FleetWord) {
+    switch news {
+    case .ban(let network, let until, let cause): fleetBan(network, FleetWatch.Waiting(until: until, cause: cause))
+    case .watch(let address, let weight, let until, let witnesses):
+      fleet.watch(
+        address,
+        weight <= 0
+          ? nil
+          : FleetWatch.Entry(weight: min(weight, FleetCause.mostHearsay), until: until, witnesses: witnesses))
+      followHearsay(of: address)
+    case .lift(let network, let isOrder, let reason):
+      if !isOrder, network.isHost { fleet.watch(network.address, nil) }
+      if let waiting = fleet.waiting[network], waiting.cause.isOrder == isOrder { _ = fleet.stopWaiting(network) }
+      guard let block = table[network], let cause = block.record.fleetBasis, cause == (isOrder ? .order : .quorum)
+      else {
+        return
+      }
+      release([block], .fleet(reason))
+    case .unban(let network, let number):
+      let blocks = table.unordered.filter { network.contains($0.network) && !$0.record.isByHand }
+        .sorted { $0.network < $1.network }
+      fleet.forget(within: network)
+      setups.forget(within: network)
+      suspects.forget(within: network)
+      if !blocks.isEmpty { release(blocks, .fleet("unbanned by the fleet's operator \(number)")) }
     }
   }
 
   /// Many bans at once, as a host that joins late gets them: taken into the table, to be put into force together.
   ///
-  /// - Returns: those that are new.
-  package mutating func adopt(_ words: [FleetWord], at now: Timestamp) -> [Block] {
+  /// - Returns: those that are new. The others wait, or are refused and counted.
+  package mutating func adopt(_ words: [FleetWord], _ circumstances: Circumstances) -> [Block] {
+    here = circumstances
     var blocks: [Block] = []
-    for case .ban(let network, let until, let witnesses) in words {
-      guard let block = try? fleetBlock(network, until, witnesses, at: now) else { continue }
-      table.insert(block)
-      blocks.append(block)
+    // Asked once for all.
+    let conversations = here.conversations
+    here = Circumstances(at: circumstances.time, monotonic: circumstances.monotonic) { conversations }
+    for case .ban(let network, let until, let cause) in words {
+      let ban = FleetWatch.Waiting(until: until, cause: cause)
+      guard isWanted(network, ban) else { continue }
+      do throws(ResponsePolicy.Refusal) {
+        let block = try fleetPermit(network, ban)
+        let isNew = table[network] == nil
+        table.insert(block)
+        if isNew { counters.blocks += 1 }
+        blocks.append(block)
+      } catch {
+        counters.refused += 1
+        if case .safe = error { fleet.wait(network, ban) }
+      }
     }
-    counters.blocks += UInt64(blocks.count)
     return blocks
   }
 
-  /// - Returns: nil where there is nothing to do.
-  private func fleetBlock(
-    _ network: IPNetwork, _ until: Timestamp, _ witnesses: [Grounds.Witness], at now: Timestamp
-  ) throws(ResponsePolicy.Refusal) -> Block? {
-    guard until > now, jobs[network.address] == nil else { return nil }
-    guard policy.settings.tcp == .block || policy.settings.udp == .block else { return nil }
-    // What this host found by itself stays, and so does what the fleet has said before.
-    if let block = table[network], !block.record.isFleets || block.until.map({ $0 >= until }) ?? true { return nil }
-    if let trial, trial.isOver { throw .trialOver }
-    var block = try policy.fleet(network, until: until, witnesses, inForce: table.budget, now: now)
-    if let trial { block = block.limited(until: trial.end) }
-    return block.methods.isEmpty ? nil : block
+  private mutating func fleetBan(_ network: IPNetwork, _ ban: FleetWatch.Waiting) {
+    guard isWanted(network, ban) else { return }
+    do throws(ResponsePolicy.Refusal) { attempt(.fleet(try fleetPermit(network, ban))) } catch {
+      refuse(network, ban, error)
+    }
   }
 
-  private mutating func fleetBans(_ network: IPNetwork, _ until: Timestamp, _ witnesses: [Grounds.Witness]) {
-    let first = network.address
-    do throws(ResponsePolicy.Refusal) {
-      if network.isHost, isServed(first) || isAsked(first) { throw .safe("the peer of an established connection") }
-      guard let block = try fleetBlock(network, until, witnesses, at: here.time) else { return }
-      let probe = Probe(
-        time: here.time, source: first, sourcePort: 0, target: .unspecified, targetPort: block.record.port,
-        transport: .tcp, mode: .stealth, technique: .connect)
-      let steps = block.methods.map { $0 == .nftables ? Attempt.Step.nftables : .route }
-      go(on: Job(probe: probe, block: block, action: .block, isOrder: true, steps: steps))
-    } catch {
-      act(.fleetRefused(network, because: "\(error)"))
+  /// Whether a ban is to be in force that is not; one that can be later waits.
+  private mutating func isWanted(_ network: IPNetwork, _ ban: FleetWatch.Waiting) -> Bool {
+    if ban.until <= here.time { return false }
+    _ = fleet.stopWaiting(network)
+    // The site bans nobody. What the fleet says then is for the ledger to show.
+    guard policy.settings.tcp == .block else { return false }
+    // After the trial it gets its whole time.
+    if let trial, !trial.isOver, ban.until > trial.end { fleet.wait(network, ban) }
+    if let block = table[network], stands(block, against: ban) {
+      if (block.until ?? ban.until) < ban.until { fleet.wait(network, ban) }
+      return false
     }
+    guard network.isHost, jobs[network.address] != nil else { return true }
+    fleet.wait(network, ban)
+    return false
+  }
+
+  /// Whether the block there is stays as it is: one of this host's own; of two of the fleet for different reasons the longer one.
+  private func stands(_ block: Block, against ban: FleetWatch.Waiting) -> Bool {
+    guard let basis = block.record.fleetBasis else { return true }
+    let end = min(min(ban.until, here.time + policy.settings.longest), trial?.end ?? ban.until)
+    if basis == (ban.cause.isOrder ? .order : .quorum) { return block.until == end }
+    return (block.until ?? .distantPast) >= end
+  }
+
+  private func fleetPermit(_ network: IPNetwork, _ ban: FleetWatch.Waiting) throws(ResponsePolicy.Refusal) -> Block {
+    if let trial, trial.isOver { throw .trialOver }
+    let held = table[network]?.record.fleetBasis != nil
+    let block = try policy.fleet(
+      network, until: ban.until, Grounds(.fleet(ban.cause), nil), inForce: held ? nil : table.budget, now: here.time)
+    if network.isHost {
+      // A handshake elsewhere is no reason to cut who works here; whoever was a suspect here before is.
+      if suspects.entry(for: network.address)?.wasServed ?? true, isServed(network.address) {
+        throw .safe("the peer of an established connection")
+      }
+      if isAsked(network.address) { throw .safe("the peer of a connection that this host opened") }
+    } else if let user = here.conversations.served.union(here.conversations.asked).filter({ network.contains($0) })
+      .min()
+    {
+      throw .hasUser(user)
+    }
+    return trial.map { block.limited(until: $0.end) } ?? block
+  }
+
+  private mutating func refuse(_ network: IPNetwork, _ ban: FleetWatch.Waiting, _ refusal: ResponsePolicy.Refusal) {
+    counters.refused += 1
+    switch refusal {
+    case .safe, .hasUser: fleet.wait(network, ban)
+    case .ignored, .tableFull, .tooFast, .trialOver: break
+    }
+    let isLimit =
+      switch refusal {
+      case .tableFull, .tooFast, .trialOver: true
+      case .safe, .ignored, .hasUser: false
+      }
+    // Once a minute for a source, and once a minute for all when a limit is the reason.
+    if isNews(of: isLimit ? IPAddress(v4: 1) : network.address) { act(.fleetRefused(network, because: refusal)) }
+  }
+
+  /// Once a minute: what waited is tried again, one after another.
+  mutating func retryFleet() {
+    for network in fleet.due(at: here.time, monotonic: here.monotonic).reversed() { afterwards(.retryFleet(network)) }
+  }
+
+  mutating func retryFleet(_ network: IPNetwork) {
+    if let ban = fleet.waiting[network] { fleetBan(network, ban) }
+  }
+
+  // MARK: Hearsay
+
+  /// What others say of a source and what it did here, together: a ban, where that is enough. Hearsay alone never is.
+  func joined(_ outcome: Suspects.Outcome, _ source: IPAddress) -> Suspects.Outcome {
+    guard case .noVerdict = outcome, let entry = fleet.entry(for: source, at: here.time),
+      let suspect = suspects.entry(for: source), let origin = suspect.origin, !suspect.contacts.isEmpty,
+      here.time - origin.time <= Suspects.window
+    else { return outcome }
+    let cause = FleetCause(
+      .hearsay(weight: entry.weight, ownPorts: suspect.contacts, threshold: settings.verdictThreshold),
+      entry.witnesses)
+    guard cause.holds else { return outcome }
+    // One mistyped port of a customer, and a liar elsewhere.
+    if suspect.contacts.count < Suspects.contactsOfUser, isServed(source) { return .spared }
+    return .ban(source, Grounds(.fleet(cause), origin))
+  }
+
+  /// Somebody who connected here before others told of him.
+  private mutating func followHearsay(of source: IPAddress) {
+    guard policy.settings.tcp == .block, table.block(covering: source) == nil, jobs[source] == nil,
+      !policy.ignored.contains(source), case .ban(_, let grounds) = joined(.noVerdict, source),
+      let origin = grounds.origin
+    else { return }
+    let probe = Probe(
+      time: here.time, source: source, sourcePort: 0, target: .unspecified, targetPort: origin.port, transport: .tcp,
+      mode: settings.tcpMode ?? .stealth, technique: .syn)
+    respond(probe, .block, grounds)
+  }
+}
+
+extension FleetCause {
+  var isOrder: Bool {
+    if case .order = basis { true } else { false }
   }
 }

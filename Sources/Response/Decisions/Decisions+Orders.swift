@@ -96,7 +96,10 @@ extension Decisions {
     guard let trial else { return act(.answer(.noTrial)) }
     self.trial = nil
     act(.gateChanged)
-    lengthen(table.all.filter { $0.until == trial.end && $0.record.since >= trial.begin }[...], done: 0)
+    // Those of the fleet have an end of their own, and wait for it (`FleetWatch.waiting`).
+    lengthen(
+      table.all.filter { $0.until == trial.end && $0.record.since >= trial.begin && $0.record.fleetBasis == nil }[...],
+      done: 0)
   }
 
   /// Gives blocks of a trial their whole time, one after another.

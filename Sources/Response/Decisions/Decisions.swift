@@ -19,6 +19,8 @@ package struct Decisions {
     package var actsOnOwnAddress = false
     /// The history has 1.2's lines in the words of 2.x: with BLOCK 0, too, where 1.2 wrote them.
     package var listsUnblocked = false
+    /// What makes a scan by the native rule, in thousandths of a nat.
+    package var verdictThreshold: Int32 = 4595
 
     package init() {}
 
@@ -47,6 +49,7 @@ package struct Decisions {
     case openGate(IPAddress)
     case count(Setups.Request)
     case conclude(Job)
+    case retryFleet(IPNetwork)
   }
 
   package internal(set) var settings: Settings
@@ -72,6 +75,7 @@ package struct Decisions {
   var announcements = Announcements()
   var cookies = CookieContacts()
   var setups = Setups()
+  var fleet = FleetWatch()
   private var agenda: [Duty] = []
   private var attempting: Attempt?
   private var actions: [Action] = []
@@ -122,9 +126,11 @@ package struct Decisions {
       for request in setups.takeDue(at: here.monotonic).reversed() { afterwards(.count(request)) }
       endTrial()
       sayUnproven()
+      retryFleet()
     case .expiry:
       let over = table.removeExpired(at: here.time)
       if !over.isEmpty { release(over, .expired) }
+      for block in over.reversed() where fleet.waiting[block.network] != nil { afterwards(.retryFleet(block.network)) }
     case .order(let network, let duration, let reason): order(network, duration, reason)
     case .letIn(let network): act(.answer(letIn(network)))
     case .letAllIn: letAllIn()
@@ -140,9 +146,9 @@ package struct Decisions {
     case .narrowed:
       let blocks = table.unordered.filter { policy.isTooWide($0.record) }
       if !blocks.isEmpty { release(Array(blocks), .tooWide) }
-    case .fleet(let word): take(word)
     case .over(let records): release(records, .expired)
     case .listed(let addresses, let transport): unlist(addresses, transport)
+    case .fleet(let news): hear(news)
     }
   }
 
@@ -156,6 +162,7 @@ package struct Decisions {
       if jobs[source] == nil, !setups.isUntold(source) { act(.openGate(source)) }
     case .count(let request): count(request)
     case .conclude(let job): settle(job)
+    case .retryFleet(let network): retryFleet(network)
     }
   }
 

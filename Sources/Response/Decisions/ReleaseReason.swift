@@ -16,8 +16,8 @@ package enum ReleaseReason: Equatable, Sendable {
   case tooWide
   /// `--trial` was not confirmed.
   case trialOver
-  /// The hosts of the fleet that saw it are not believed any more, or an operator of the fleet lets it in.
-  case byFleet
+  /// Of a ban of the fleet: what it rests on is gone, in words.
+  case fleet(String)
 
   /// In words.
   package var text: String {
@@ -30,7 +30,7 @@ package enum ReleaseReason: Equatable, Sendable {
     case .memberReleased(let network): "\(network) in it was released by operator"
     case .tooWide: "wider than BLOCK_PREFIX_IPV6 allows"
     case .trialOver: "the trial was not confirmed"
-    case .byFleet: "by the fleet"
+    case .fleet(let why): why
     }
   }
 }

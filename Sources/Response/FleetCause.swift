@@ -1,0 +1,134 @@
+import Wire
+
+/// What hosts of the fleet have seen of a source. It comes from a ledger that has proven each of them; here it is only joined with what is
+/// known of this host.
+package struct FleetCause: Equatable, Sendable {
+  package struct Witness: Equatable, Sendable {
+    package var node: UInt32
+    /// From its certificate: letters, digits, `.`, `_` and `-`.
+    package var name: String
+    package var time: Timestamp
+
+    package init(node: UInt32, name: String, at time: Timestamp) {
+      self.node = node
+      self.name = name
+      self.time = time
+    }
+  }
+
+  package enum Basis: Equatable, Sendable {
+    /// So many hosts have to have seen it.
+    case quorum(Int)
+    /// Fewer did: their word, and connections with decoys of this host; thousandths of a nat.
+    case hearsay(weight: Int32, ownPorts: [UInt16], threshold: Int32)
+    /// An operator of the fleet ordered it.
+    case order(operator: UInt32)
+  }
+
+  package var basis: Basis
+  package var witnesses: [Witness]
+
+  package init(_ basis: Basis, _ witnesses: [Witness]) {
+    self.basis = basis
+    self.witnesses = witnesses
+  }
+
+  /// What one connection with a decoy of this host weighs beside hearsay: as much as the rarest port does by the native rule.
+  package static let ownContact: Int32 = 2200
+  /// What hearsay weighs at most: with one own connection just the threshold of 4,595.
+  package static let mostHearsay: Int32 = 2395
+
+  /// Whether what is kept is enough, counted anew.
+  package var holds: Bool {
+    switch basis {
+    case .quorum(let quorum): Set(witnesses.map(\.node)).count >= quorum
+    case .hearsay(let weight, let ports, let threshold):
+      !ports.isEmpty && weight <= Self.mostHearsay && weight + Int32(ports.count) * Self.ownContact >= threshold
+    case .order: true
+    }
+  }
+
+  /// In few words.
+  package var summary: String {
+    let names = witnesses.map { $0.name.isEmpty ? "node \($0.node)" : $0.name }.joined(separator: ", ")
+    let hosts = "\(witnesses.count) \(witnesses.count == 1 ? "host" : "hosts") of the fleet saw it (\(names))"
+    switch basis {
+    case .quorum: return hosts
+    case .hearsay(_, let ports, _):
+      return
+        "connections with \(ports.count == 1 ? "port" : "ports") \(ports.map { "\($0)" }.joined(separator: ", ")); \(hosts)"
+    case .order(let number): return "order of the fleet's operator \(number)"
+    }
+  }
+}
+
+// MARK: Written down
+
+extension FleetCause {
+  /// `quorum 3 7:web1:1800000000 …`, `hearsay 2395 4595 22,23 7:web1:1800000000 …` or `order 60000`: words parted by blanks.
+  var words: [String] {
+    let seen = witnesses.map { "\($0.node):\($0.name):\($0.time.seconds)" }
+    switch basis {
+    case .quorum(let quorum): return ["quorum", "\(quorum)"] + seen
+    case .hearsay(let weight, let ports, let threshold):
+      return ["hearsay", "\(weight)", "\(threshold)", ports.map { "\($0)" }.joined(separator: ",")] + seen
+    case .order(let number): return ["order", "\(number)"]
+    }
+  }
+
+  /// The most witnesses that are read.
+  static let mostWitnesses = 32
+
+  /// Reads what `words` wrote up to `origin` or the end, and takes it away; nil for anything else.
+  init?(words: inout ArraySlice<Substring>) {
+    switch words.popFirst() {
+    case "quorum":
+      guard let quorum = words.popFirst().flatMap({ Int($0) }), (1...Self.mostWitnesses).contains(quorum) else {
+        return nil
+      }
+      basis = .quorum(quorum)
+    case "hearsay":
+      guard let weight = words.popFirst().flatMap({ Int32($0) }), (0...Self.mostHearsay).contains(weight),
+        let threshold = words.popFirst().flatMap({ Int32($0) }), threshold >= 0, let list = words.popFirst()
+      else { return nil }
+      let ports = list.splitBytes(",", omittingEmptySubsequences: false).map { UInt16($0) }
+      guard (1...Suspects.contactsOfUser).contains(ports.count), !ports.contains(nil) else { return nil }
+      basis = .hearsay(weight: weight, ownPorts: ports.compactMap(\.self), threshold: threshold)
+    case "order":
+      guard let number = words.popFirst().flatMap({ UInt32($0) }) else { return nil }
+      basis = .order(operator: number)
+    default: return nil
+    }
+    witnesses = []
+    while let word = words.first, word != "origin" {
+      words.removeFirst()
+      let parts = word.splitBytes(":", omittingEmptySubsequences: false)
+      guard parts.count == 3, let node = UInt32(parts[0]), Self.isName(parts[1]), let second = Int64(parts[2]),
+        (0...9_000_000_000).contains(second), witnesses.count < Self.mostWitnesses
+      else { return nil }
+      witnesses.append(Witness(node: node, name: String(parts[1]), at: Timestamp(seconds: second)))
+    }
+  }
+
+  private static func isName(_ name: Substring) -> Bool {
+    name.utf8.count <= 63
+      && name.utf8.allSatisfy {
+        switch $0 {
+        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f: true
+        default: false
+        }
+      }
+  }
+}
+
+/// What the fleet says of somebody, as an event for `Decisions`. All of it is proven where it comes from.
+package enum FleetWord: Equatable, Sendable {
+  /// To be banned until then, or until then instead of before. An address, or a network by order.
+  case ban(IPNetwork, until: Timestamp, FleetCause)
+  /// Fewer than a quorum speak against it; thousandths of a nat, 0 for not any more.
+  case watch(IPAddress, weight: Int32, until: Timestamp, [FleetCause.Witness])
+  /// What a ban of the fleet, or a watch, rests on is gone.
+  case lift(IPNetwork, isOrder: Bool, because: String)
+  /// An operator of the fleet lets in, whoever banned.
+  case unban(IPNetwork, operator: UInt32)
+}
