@@ -161,7 +161,7 @@ package final class Carrier {
         for reply in try line.advance() {
           guard !asked.isEmpty else { throw .unexpected }
           lastReply = now
-          try take(reply, of: asked.removeFirst())
+          try handle(reply, of: asked.removeFirst())
         }
       }
       if let ear { for reply in try ear.advance() { try hear(reply) } }
@@ -173,7 +173,7 @@ package final class Carrier {
     if let line, line.wantsToWrite {
       for reply in try line.advance() {
         guard !asked.isEmpty else { throw .unexpected }
-        try take(reply, of: asked.removeFirst())
+        try handle(reply, of: asked.removeFirst())
       }
     }
   }
@@ -203,8 +203,8 @@ package final class Carrier {
 
   // MARK: What the engine says
 
-  private func take(_ reply: RESPValue, of question: Asked) throws(EngineFault) {
-    if case .append(let id) = question { return try takeAppended(reply, id) }
+  private func handle(_ reply: RESPValue, of question: Asked) throws(EngineFault) {
+    if case .append(let id) = question { return try handleAppended(reply, id) }
     if let words = reply.refusal { throw .refused(words) }
     switch question {
     case .identity:
@@ -215,8 +215,8 @@ package final class Carrier {
     case .newest:
       toSentry.append(.newest(StreamReply.entries(reply).first?.position))
     case .certificates:
-      for record in StreamReply.values(reply) { takeCertificate(record) }
-    case .certificate: if let record = reply.bytes { takeCertificate(record) }
+      for record in StreamReply.values(reply) { handOverCertificate(record) }
+    case .certificate: if let record = reply.bytes { handOverCertificate(record) }
     case .first:
       let first = StreamReply.entries(reply).first?.position
       if proofs == .start || first.map({ $0 > proofs }) ?? false {
@@ -224,13 +224,13 @@ package final class Carrier {
       } else {
         read()
       }
-    case .snapshot(let index): takeSnapshot(reply, index)
-    case .streams: takeStreams(reply)
+    case .snapshot(let index): handOverSnapshot(reply, index)
+    case .streams: handOverStreams(reply)
     case .append: break
     }
   }
 
-  private func takeAppended(_ reply: RESPValue, _ id: StreamPosition) throws(EngineFault) {
+  private func handleAppended(_ reply: RESPValue, _ id: StreamPosition) throws(EngineFault) {
     isAppending = false
     if let words = reply.refusal {
       // No room (maxmemory): others flood. It is tried again until there is.
@@ -245,11 +245,11 @@ package final class Carrier {
     toSentry.append(.appended(id))
   }
 
-  private func takeCertificate(_ record: [UInt8]) {
+  private func handOverCertificate(_ record: [UInt8]) {
     if record.count <= Certificate.mostBytes { toSentry.append(.certificate(record)) }
   }
 
-  private func takeSnapshot(_ reply: RESPValue, _ index: Int32) {
+  private func handOverSnapshot(_ reply: RESPValue, _ index: Int32) {
     guard let bytes = reply.bytes, index < Self.mostChunks else {
       // The end of the chunks, or there is no snapshot.
       read()
@@ -264,7 +264,7 @@ package final class Carrier {
     ask(.snapshot(index + 1), "GET", keys.chunk(Int(index) + 1))
   }
 
-  private func takeStreams(_ reply: RESPValue) {
+  private func handOverStreams(_ reply: RESPValue) {
     isReading = false
     var isMore = false
     for (key, entries) in StreamReply.streams(reply) {

@@ -79,7 +79,7 @@ package final class CoordinatorRun {
     while true {
       let entries = StreamReply.entries(
         try engine.ask("XRANGE", keys.orders, "(\(orders)", "+", "COUNT", Self.batch))
-      for (position, record) in entries { take(order: record, at: position) }
+      for (position, record) in entries { note(order: record, at: position) }
       if entries.count < 256 { break }
     }
     try obeyRevocations(engine)
@@ -100,7 +100,7 @@ package final class CoordinatorRun {
     if mind.roster.count > certificates { try putBack(engine) }
   }
 
-  private func take(order record: [UInt8], at position: StreamPosition) {
+  private func note(order record: [UInt8], at position: StreamPosition) {
     orders = max(orders, position)
     if let order = unsafe try? Order(record.span.bytes) { mind.take(order, at: Clock.now) }
   }
@@ -153,19 +153,19 @@ package final class CoordinatorRun {
           if let proof = unsafe try? Proof(record.span.bytes) { mind.saw(proof) }
         }
       } else if key == Array(keys.orders.utf8) {
-        for (position, record) in entries { take(order: record, at: position) }
+        for (position, record) in entries { note(order: record, at: position) }
         try obeyRevocations(engine)
       } else if let node = nodes.first(where: { Array(keys.stream(of: $0.key).utf8) == key })?.key {
         for (position, record) in entries {
           places[node] = max(places[node] ?? .start, position)
-          take(record, from: node, at: now)
+          hear(record, from: node, at: now)
         }
       }
     }
     return !streams.isEmpty
   }
 
-  private func take(_ record: [UInt8], from node: NodeNumber, at now: Timestamp) {
+  private func hear(_ record: [UInt8], from node: NodeNumber, at now: Timestamp) {
     if record.count == Testimony.size, let testimony = unsafe try? Testimony(record.span.bytes) {
       mind.take(testimony, from: node, at: now)
     } else if let certificate = unsafe try? Certificate(record.span.bytes) {

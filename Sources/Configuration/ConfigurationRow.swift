@@ -216,7 +216,8 @@ struct ConfigurationRow: Sendable {
     },
     ConfigurationRow(.fleet, .ours, Configuration.defaultFleetFile, "file by which this host is of a fleet") {
       $0.configuration.fleet.file = $2.isEmpty ? nil : $0.absolutePath($1, $2)
-      $0.configuration.fleet.isNamed = $0.configuration.fleet.file != nil
+      // Whoever writes the default down means no more than whoever does not.
+      $0.configuration.fleet.isNamed = ![nil, Configuration.defaultFleetFile].contains($0.configuration.fleet.file)
     },
     ConfigurationRow(.fleetQuorum, .ours, "3", "how many hosts of the fleet must have seen a source to ban it here") {
       $0.configuration.fleet.quorum = $0.number($1, $2, in: 2...8) ?? $0.configuration.fleet.quorum

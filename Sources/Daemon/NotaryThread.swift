@@ -29,7 +29,6 @@ final class NotaryThread {
   private let notary: Notary
   private let key: SigningKey
   private let body: Certificate.Body
-  private let fleet: FleetID
   private let verifier = NotaryVerifier()
   private var ledger: FleetLedger<NotaryVerifier>
   private var store: FleetStore
@@ -52,8 +51,7 @@ final class NotaryThread {
   private var inFlight = 0
   /// The carrier's number for its connection.
   private var connection: UInt64 = 0
-  private var nextAlive: Int64 = 0
-  private var nextTick: Int64 = 0
+  private var next: (alive: Int64, tick: Int64) = (0, 0)
   private var rereadAt: Int64?
   private var isCaughtUp = false
   private var wanted: Set<NodeNumber> = []
@@ -69,17 +67,18 @@ final class NotaryThread {
     self.key = key
     self.membership = membership
     body = certificate.body
-    fleet = membership.fleet
     let now = Clock.now
     store = FleetStore(folder: folder)
     outbox = FleetOutbox(folder: store.fault == nil ? folder : nil, now: now)
     places = store.places()
     ledger = FleetLedger(
-      Self.settings(settings, body), fleet: fleet, verifier: verifier, secret: store.secret())
+      Self.settings(settings, body), fleet: membership.fleet, verifier: verifier, secret: store.secret())
     (statistics.name, statistics.number, statistics.zone) = (body.name, body.number, body.zone)
     ledger.take(certificate, at: now)
     readOwn(now)
   }
+
+  private var fleet: FleetID { membership.fleet }
 
   private static func settings(_ settings: Notary.Settings, _ body: Certificate.Body) -> FleetSettings {
     var result = FleetSettings(node: body.number, zone: body.zone)
@@ -123,8 +122,8 @@ final class NotaryThread {
       let now = Clock.monotonic
       if let why = carrier.advance(now: now, hello: hello) { disconnected(why) }
       let isMore = takeFrames(room: work.room)
-      if now >= nextTick { tick(now) }
-      if now >= nextAlive { tellAlive(now) }
+      if now >= next.tick { tick(now) }
+      if now >= next.alive { tellAlive(now) }
       if let at = rereadAt, now >= at { reread() }
       sendNext(now)
       publish()
@@ -142,7 +141,7 @@ final class NotaryThread {
 
   private func wait(isMore: Bool) {
     let now = Clock.monotonic
-    var due = min(nextTick, nextAlive)
+    var due = min(next.tick, next.alive)
     if let next = carrier.due { due = min(due, next) }
     if isSending, !outbox.entries(above: sent ?? newest).isEmpty, inFlight < Self.window {
       due = min(due, max(sendAt, now))
@@ -153,7 +152,7 @@ final class NotaryThread {
   }
 
   private func tick(_ now: Int64) {
-    nextTick = now + Self.second
+    next.tick = now + Self.second
     ledger.tick(at: Clock.now)
     tell(ledger.drain())
     outbox.forget(before: Clock.now)
@@ -192,7 +191,7 @@ final class NotaryThread {
 
   /// Each minute: that we live, and what our clock says.
   private func tellAlive(_ now: Int64) {
-    nextAlive = now + Self.second / 2
+    next.alive = now + Self.second / 2
     guard statistics.isConnected, isSending, now >= sendAt, outbox.entries(above: sent ?? newest).isEmpty else {
       return
     }
@@ -201,7 +200,7 @@ final class NotaryThread {
     if (try? carrier.pair?.send(.append(connection: connection, position, testimony.encoded))) == true {
       sent = position
       inFlight += 1
-      nextAlive = now + 60 * Self.second
+      next.alive = now + 60 * Self.second
     }
   }
 
@@ -235,14 +234,14 @@ final class NotaryThread {
       // The sentry has to take some words first; it wakes us.
       guard news.count < room else { return false }
       switch pair.receive() {
-      case .frame(let frame): take(frame)
+      case .frame(let frame): handle(frame)
       case .nothing, .closed, .nonsense: return false
       }
     }
     return true
   }
 
-  private func take(_ frame: CarrierFrame) {
+  private func handle(_ frame: CarrierFrame) {
     switch frame {
     case .connected(let number):
       connection = number
@@ -254,18 +253,18 @@ final class NotaryThread {
       inFlight = max(inFlight - 1, 0)
       statistics.told += 1
     case .entry(let stream, let position, let record):
-      take(record, of: stream)
+      hear(record, of: stream)
       if stream == .proofs { places.proofs = max(places.proofs, position) }
       if stream == .orders { places.orders = max(places.orders, position) }
       arePlacesNew = true
-    case .certificate(let record): takeCertificate(record)
-    case .snapshot(let index, let isLast, let part): takeSnapshot(index, isLast, part)
+    case .certificate(let record): hearCertificate(record)
+    case .snapshot(let index, let isLast, let part): hearSnapshot(index, isLast, part)
     case .caughtUp: isCaughtUp = true
     case .hello, .append, .wantCertificate, .reread: break
     }
   }
 
-  private func takeCertificate(_ record: [UInt8]) {
+  private func hearCertificate(_ record: [UInt8]) {
     guard let certificate = unsafe try? Certificate(record.span.bytes) else { return ledger.noteMalformed() }
     ledger.take(certificate, at: Clock.now)
     let changes = ledger.drain()
@@ -273,12 +272,12 @@ final class NotaryThread {
     tell(changes)
   }
 
-  private func take(_ record: [UInt8], of stream: SharedStream) {
+  private func hear(_ record: [UInt8], of stream: SharedStream) {
     statistics.taken += 1
     switch stream {
     case .proofs:
       guard let proof = unsafe try? Proof(record.span.bytes) else { return ledger.noteMalformed() }
-      take(proof, record)
+      hear(proof, record)
     case .orders:
       guard let order = unsafe try? Order(record.span.bytes) else { return ledger.noteMalformed() }
       want(order.body.issuer)
@@ -289,7 +288,7 @@ final class NotaryThread {
     }
   }
 
-  private func take(_ proof: Proof, _ record: [UInt8]) {
+  private func hear(_ proof: Proof, _ record: [UInt8]) {
     for testimony in proof.testimonies { want(testimony.body.node) }
     ledger.take(proof, at: Clock.now)
     let changes = ledger.drain()
@@ -303,9 +302,9 @@ final class NotaryThread {
     _ = try? carrier.pair?.send(.wantCertificate(node))
   }
 
-  private func takeSnapshot(_ index: Int32, _ isLast: Bool, _ part: [UInt8]) {
+  private func hearSnapshot(_ index: Int32, _ isLast: Bool, _ part: [UInt8]) {
     guard let chunk = snapshot.take(index, isLast, part, verifier) else { return }
-    for proof in chunk { take(proof, proof.encoded) }
+    for proof in chunk { hear(proof, proof.encoded) }
     if let position = snapshot.position { places.proofs = max(places.proofs, position) }
   }
 
@@ -320,7 +319,7 @@ final class NotaryThread {
     statistics.fault = ""
     outage = Outage()
     say("The fleet is reached: this host is \(body.name), zone \(body.zone)", isError: false)
-    nextAlive = 0
+    next.alive = 0
   }
 
   private func disconnected(_ why: String) {

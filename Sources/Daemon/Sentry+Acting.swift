@@ -73,7 +73,7 @@ extension Sentry {
 
   /// Lifts blocks whose end was decided.
   private func lift(_ records: [Block.Record], _ reason: ReleaseReason) {
-    takeBackFromFleet(records, reason)
+    retractFromFleet(records, reason)
     let lifted = blocker.lift(records)
     if let (reason, count) = lifted.setsFailed {
       say("nftables: \(reason); \(count) hosts may stay blocked until their time is over", isError: true)

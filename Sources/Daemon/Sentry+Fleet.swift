@@ -64,7 +64,7 @@ extension Sentry {
   }
 
   /// An operator of this host lets it in: what was said of it is taken back.
-  func takeBackFromFleet(_ records: [Block.Record], _ reason: ReleaseReason) {
+  func retractFromFleet(_ records: [Block.Record], _ reason: ReleaseReason) {
     guard companions.fleet != nil, reason == .byOperator else { return }
     for record in records where record.network.isHost {
       if let sighting = companions.fleet?.desk.retract(record.network.address, at: Clock.now) {

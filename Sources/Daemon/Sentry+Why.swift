@@ -229,8 +229,7 @@ extension Sentry {
     members.append(("doubted_seconds", account.doubt.map { JSON(Int($0.components.seconds)) } ?? .null))
     members.append(("refused", JSON(account.entry?.refusal)))
     members.append(("never_blocked", JSON(account.safe ?? ignoring.reason(for: account.address))))
-    members.append(("is_served", .bool(account.isServed)))
-    members.append(("blocked_before", JSON(account.repeats)))
+    members += [("is_served", .bool(account.isServed)), ("blocked_before", JSON(account.repeats))]
     return .members(members)
   }
 }

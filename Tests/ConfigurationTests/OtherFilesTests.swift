@@ -353,7 +353,7 @@ import Wire
       EVE_FILE="/var/log/eve.json"
       METRICS_FILE="/var/lib/m.prom"
       CONSOLE_LISTEN="8087"
-      FLEET="/etc/portsentry/fleet.node"
+      FLEET="/etc/fleet.node"
       """
     let text = Explanation.explain(parse(lines).0, tcpMode: .advanced, udpMode: nil, ignoredNetworks: 0)
     #expect(text.contains("keeps what every source did for 84 days, counts for good, 2 GB at most.\n"))
@@ -366,7 +366,7 @@ import Wire
         "Page: served on 127.0.0.1:8087 to whoever has the token in '/var/lib/portsentry/console.token'.\n"))
     #expect(
       text.contains(
-        "Fleet: by '/etc/portsentry/fleet.node' this host tells others who connects to its decoys, and bans for 24 hours whom 3 hosts have seen; at most 100000 at a time.\n"
+        "Fleet: by '/etc/fleet.node' this host tells others who connects to its decoys, and bans for 24 hours whom 3 hosts have seen; at most 100000 at a time.\n"
       ))
     let none = Explanation.explain(parse("JOURNAL=\"0\"").0, tcpMode: .advanced, udpMode: nil, ignoredNetworks: 0)
     #expect(none.contains("Journal: none is kept, so sources, show and report have nothing to tell.\n"))
