@@ -28,7 +28,7 @@ import Wire
     }
     let first = try #require(Notice(.blocked(try block(.seconds(86_400)), repeats: 0)))
     #expect(first.kind == .block && first.subject == "203.0.113.7" && first.key == nil)
-    #expect(first.text == "Blocked 203.0.113.7 for 24h: by operator")
+    #expect(first.text == "Blocked 203.0.113.7 for 1d: by operator")
     let again = try #require(Notice(.blocked(try block(nil), repeats: 2)))
     #expect(again.text == "Blocked 203.0.113.7 until it is unblocked (blocked 2 times before): by operator")
   }
