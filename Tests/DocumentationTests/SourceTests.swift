@@ -9,6 +9,7 @@ import Testing
   /// Longer than 60 lines, and why. To be taken out once it no longer holds.
   private static let longFunctions: [String: String] = [
     "Sources/Daemon/Sentry+Status.swift statusJSON": "the schema of `status --json`, in its order",
+    "Sources/Daemon/Sentry+Why.swift json": "the schema of `why --json`, in its order",
     "Sources/Journal/JournalWriter+Events.swift write": "a few lines an event",
     "Sources/Report/Lines/ECSLines.swift object": "the schema of a line of EVENTS_FILE, in its order",
     "Sources/Report/ReportJSON.swift value": "the schema of `report --json`, in its order",
@@ -61,6 +62,12 @@ import Testing
     #expect(excused.isEmpty, "needs no excuse")
   }
 
+  /// Files that the system tests of the fleet alone try. To be taken out once a unit test names them.
+  private static let withoutUnitTest: Set<String> = [
+    "Sources/Daemon/FleetCarrier.swift", "Sources/Daemon/FleetStore.swift", "Sources/Daemon/Notary.swift",
+    "Sources/Daemon/NotaryThread.swift", "Sources/Daemon/Sentry+Fleet.swift",
+  ]
+
   /// The targets that a root process runs, or that decide for it.
   private static let trunk = ["Control", "Daemon", "Enforcement"]
 
@@ -80,6 +87,10 @@ import Testing
         $0.indent == 2 && $0.modifiers.isDisjoint(with: ["private", "fileprivate"])
       }
       let names = types.isEmpty ? members : types
+      if Self.withoutUnitTest.contains(file.path) {
+        #expect(!names.contains(where: { words.contains($0.name) }), "\(file.path) needs no excuse")
+        continue
+      }
       if !names.contains(where: { words.contains($0.name) }) {
         Issue.record("\(file.path): none of \(names.map(\.name)) in a test")
       }
