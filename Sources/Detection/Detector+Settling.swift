@@ -25,8 +25,9 @@ extension Detector {
   }
 
   mutating func settleDue(_ time: Timestamp) {
-    while time.nanoseconds >= delayed.due, let touch = delayed.takeOldest() { count(touch) }
     while time.nanoseconds >= pending.due { settleOldest() }
+    // What was settled just now may be due as well.
+    while time.nanoseconds >= delayed.due, let touch = delayed.takeOldest() { count(touch) }
   }
 
   mutating func settleOldest() {

@@ -183,6 +183,8 @@ private struct Host: ~Copyable {
         host.send(Host.answer(to: question, .synAck))
       }
       for port: UInt16 in [143, 995, 110, 465, 587] { host.ask(source, port, .decoy) }
+      // Touches beside a service wait for a second.
+      host.pass(milliseconds: 1_100)
       check(host.isAccused(source) == isSilent, "\(isSilent)")
       check(host.probes.count == 5)
     }
@@ -603,7 +605,7 @@ private struct Host: ~Copyable {
     host.ask(scanner, 443, .decoy)
     host.ask(scanner, 9100, .decoy)
     host.ask(mailer, 995, .decoy)
-    host.visit(mailer, 993, from: 40_001)
+    host.visit(mailer, 993, says: 40, from: 40_001)
     host.ask(mailer, 110, .decoy)
     host.ask(other, 8443, .reset)
     check(

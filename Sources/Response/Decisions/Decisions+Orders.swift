@@ -29,12 +29,12 @@ extension Decisions {
   }
 
   mutating func letIn(_ network: IPNetwork) -> Answer {
+    setups.forget(within: network)
     // Whoever lets in one of a prefix calls him honest: the prefix is opened, its other members stay blocked.
     let opened = network.isHost ? noteHonest(network.address, .memberReleased(network)) : []
     if let block = table[network] {
       release([block] + members(of: network), .byOperator)
       suspects.forget(within: network)
-      setups.forget(within: network)
       return .letIn(.released, opened: opened)
     }
     if network.isHost {
