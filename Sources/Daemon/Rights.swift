@@ -29,6 +29,9 @@ struct Rights: Equatable, Sendable {
     /// Of a program that needs others to be loaded (ld.so), these too are executed.
     var isDynamic = CLinux_is_dynamic() != 0
     var program = ConsoleProcess.program
+    /// Whether cgroup2 is mounted; where it is not, the gate and `PortYield` mount it for themselves, which takes root's rights.
+    var hasControlGroups = String(decoding: (try? Files.read("/proc/self/mounts")) ?? [], as: UTF8.self)
+      .containsBytes(" cgroup2 ")
     /// Whether there is a folder.
     var exists: @Sendable (String) -> Bool = { Files.stamp($0) != nil }
   }
@@ -45,6 +48,10 @@ struct Rights: Equatable, Sendable {
       reasons.append(
         "keeps all rights that it was started with, because programs of the configuration inherit them (\(others.joined(separator: ", ")))"
       )
+      return
+    }
+    guard host.hasControlGroups || host.user != 0 else {
+      reasons.append("keeps all rights that it was started with, because cgroup2 is not mounted, and eBPF programs need it")
       return
     }
     mayGain = false

@@ -19,7 +19,7 @@ import Testing
 
   private static func host(_ user: uid_t = 990, folders: Set<String>? = nil) -> Rights.Host {
     Rights.Host(
-      user: user, hasBPF: true, page: .same(because: ""), isDynamic: false, program: "/usr/sbin/portsentry",
+      user: user, hasBPF: true, page: .same(because: ""), isDynamic: false, program: "/usr/sbin/portsentry", hasControlGroups: true,
       exists: { folders?.contains($0) ?? true })
   }
 

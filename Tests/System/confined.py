@@ -78,10 +78,11 @@ def by_hand(lab):
     users = "root:x:0:0::/:/bin/sh\nportsentry:x:64998:64998::/:/bin/false\n"
     L.Sentry.write(lab.folder + "/passwd", users)
     os.chmod(lab.folder, 0o755)
-    sentry = lab.sentry("-atcp", mounts="mount --bind %s/passwd /etc/passwd" % lab.folder, settings={
+    sentry = lab.sentry("-atcp", mounts="mount -t cgroup2 none /sys/fs/cgroup\nmount --bind %s/passwd /etc/passwd" % lab.folder, settings={
         "BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "PROOF": "handshake", "CONSOLE_LISTEN": "127.0.0.1:8087",
         "EVENTS_FILE": lab.folder + "/events/file", "GEOIP_FILE": ""})
     sentry.wait_line("The page is served on", timeout=5)
+    L.wait_for(lambda: health_confined(sentry), 10, "the page to be confined", 0.1)
     held = health(sentry)
     L.check(held["page"]["uid"] == 64998 and held["page"]["user"] == "portsentry", held)
     L.check(held["sentry"]["uid"] == 0 and len(held["sentry"]["capabilities"]) == 9, held)
@@ -108,6 +109,11 @@ def by_hand(lab):
     L.wait_for(lambda: health_pid(sentry) not in (None, held["page"]["pid"]), 10, "another page")
     for text in sentry.texts():
         L.check("not permitted" not in text and "ermission denied" not in text, "it lacks a right: %s" % text)
+
+
+def health_confined(sentry):
+    told = json.loads(sentry.control_command("status", "--health", "--json").stdout)
+    return any(p["role"] == "page" and p["system_calls"] == "filtered" for p in told["processes"])
 
 
 def health_pid(sentry):
@@ -142,6 +148,7 @@ def commands(lab):
     sentry = lab.sentry("-stcp", settings={
         "BLOCK_TCP": "1", "BLOCK_METHOD": None, "KILL_ROUTE": "touch %s/ran-$TARGET$" % lab.folder, "CONSOLE_LISTEN": "127.0.0.1:8087"})
     sentry.wait_line("The page is served on", timeout=5)
+    L.wait_for(lambda: health_confined(sentry), 10, "the page to be confined", 0.1)
     held = health(sentry, "sentry")
     L.check("KILL_ROUTE" in " ".join(held["sentry"]["remarks"]), held)
     source = lab.new_source()[0]
@@ -166,6 +173,7 @@ def watches(lab):
         "ADVANCED_PORTS_TCP": "65535", "BLOCK_TCP": "1", "BLOCK_METHOD": "nftables", "PROOF": "handshake",
         "CONSOLE_LISTEN": "127.0.0.1:8087"})
     sentry.wait_line("The page is served on", timeout=5)
+    L.wait_for(lambda: health_confined(sentry), 10, "the page to be confined", 0.1)
     pids = lab.pids(lab.target)
     L.check(len(pids) >= 2, "sentry and page are expected, and there are %s" % pids)
     for pid in pids:
