@@ -16,8 +16,8 @@ extension SystemCalls {
     rt_sigaction rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigtimedwait sigaltstack restart_syscall tgkill kill
     clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time getrandom
     getpid getppid gettid getuid geteuid getgid getegid getresuid getresgid getgroups uname sysinfo times getrusage
-    sched_yield sched_getaffinity sched_getparam sched_getscheduler getcpu getpriority prlimit64 getrlimit
-    exit exit_group prctl arch_prctl ioctl umask getcwd pipe pipe2
+    sched_yield sched_getaffinity sched_getparam sched_getscheduler getcpu getpriority setpriority prlimit64 getrlimit
+    exit exit_group prctl arch_prctl capget ioctl umask getcwd pipe pipe2
     """)
 
   /// Files that are read.
@@ -46,7 +46,7 @@ extension SystemCalls {
   private static let starting = names(
     """
     clone clone3 vfork fork execve wait4 waitid pidfd_open pidfd_send_signal setsid setpgid getsid getpgid getpgrp
-    sched_setaffinity setpriority setrlimit bpf capget capset landlock_create_ruleset landlock_add_rule
+    sched_setaffinity setrlimit bpf capset landlock_create_ruleset landlock_add_rule
     landlock_restrict_self seccomp setgroups setresgid setresuid
     """)
 
@@ -58,13 +58,14 @@ extension SystemCalls {
 
   /// The page: reads files, answers on the socket that it has, and asks the sentry. It starts no program and no process, opens no
   /// socket but such as lead to programs of this host, and changes no file but, where nothing else keeps it from that, the journal's
-  /// index of readers.
+  /// index of readers. As root SQLite would give that to the journal's owner (fchown), which takes a capability that the page lacks.
   package static let page = SystemCalls(
-    steady + reading + ["fsync", "fdatasync", "ftruncate", "unlink"] + sockets, otherwise: .kill, families: [AF_UNIX])
+    steady + reading + ["fsync", "fdatasync", "ftruncate", "unlink", "fchown"] + sockets, otherwise: .kill,
+    families: [AF_UNIX])
 
   /// A client of the network (curl) that sends one message: it reads files, has threads, and becomes that client first.
   package static let client = SystemCalls(
-    steady + reading + sockets + names("execve clone clone3 wait4 setsid alarm setitimer sched_setaffinity capget"),
+    steady + reading + sockets + names("execve clone clone3 vfork wait4 setsid alarm setitimer sched_setaffinity"),
     otherwise: .refuse, families: [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK])
 
   /// The fleet's carrier: connects, and no more. It opens no file and starts no program.

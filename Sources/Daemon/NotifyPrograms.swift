@@ -93,7 +93,9 @@ package enum NotifyPrograms {
   /// Sends one message and waits for the end of its client: for the command line.
   ///
   /// - Returns: what is wrong; nil when the client succeeded.
-  package static func send(_ message: NotifyMessage, to target: NotifyTarget, confiner: String? = ConsoleProcess.program) -> String? {
+  package static func send(
+    _ message: NotifyMessage, to target: NotifyTarget, confiner: String? = ConsoleProcess.program
+  ) -> String? {
     do {
       let request = try NotifyRequest(message, to: target, host: Host.name, number: 0, read: secret)
       var attempt = try NotifyAttempt(request, confiner: confiner, now: Clock.monotonic)

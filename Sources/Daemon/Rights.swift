@@ -51,7 +51,8 @@ struct Rights: Equatable, Sendable {
       return
     }
     guard host.hasControlGroups || host.user != 0 else {
-      reasons.append("keeps all rights that it was started with, because cgroup2 is not mounted, and eBPF programs need it")
+      reasons.append(
+        "keeps all rights that it was started with, because cgroup2 is not mounted, and eBPF programs need it")
       return
     }
     mayGain = false

@@ -19,9 +19,16 @@ import Testing
         cat /etc/shadow 2> /dev/null && exit 4
         (echo x > \(secret).new) 2> /dev/null && exit 5
         rm -f \(secret) 2> /dev/null && exit 6
-        grep -q '^CapEff:.0000000000000000$' /proc/self/status || exit 7
-        grep -q '^NoNewPrivs:.1$' /proc/self/status || exit 8
-        grep -q '^Seccomp:.2$' /proc/self/status || exit 9
+        while read -r key value; do
+          case "$key $value" in
+            "CapEff: 0000000000000000") capabilities=none ;;
+            "NoNewPrivs: 1") privileges=none ;;
+            "Seccomp: 2") calls=some ;;
+          esac
+        done < /proc/$$/status
+        [ "$capabilities" = none ] || exit 7
+        [ "$privileges" = none ] || exit 8
+        [ "$calls" = some ] || exit 9
         exit 0
         """
       _ = ConfinedClient.become(["/bin/sh", "-c", script])

@@ -52,66 +52,12 @@ import Wire
     _ = writer
   }
 
-  @Test func `Without a sentry it reads what is there, and sees that one began to write`() async throws {
-    let folder = "/tmp/portsentry-page-alone-\(getpid())"
-    try Files.createFolder(folder)
-    defer { shell("rm -rf -- '\(folder)'") }
-    do { try JournalWriter(JournalWriter.Settings(path: folder + "/journal.db")).write(Self.batch(23), now: Clock.now) }
-    await #expect(processExitsWith: .exitCode(0)) { [folder = folder as String] in
-      var ends: (Int32, Int32) = (0, 0)
-      guard unsafe withUnsafeMutableBytes(of: &ends, { unsafe CLinux_pipe($0.baseAddress!) }) == 0 else { exit(2) }
-      let child = CLinux_fork()
-      if child == 0 {
-        // The sentry that comes later; it stays until we end.
-        CLinux_end_with_parent()
-        _ = try FileDescriptor.readOnce(ends.0, upTo: 1)
-        let writer = try JournalWriter(JournalWriter.Settings(path: folder + "/journal.db"))
-        for port in 1...1000 as ClosedRange<UInt16> {
-          try writer.write(Self.batch(port), now: Clock.now)
-          Clock.sleep(.milliseconds(20))
-        }
-        exit(0)
-      }
-      try PageConfinement.enter(Self.settings(folder), as: .same(because: ""))
-      let before = try JournalReader(path: folder + "/journal.db")
-      guard try before.glance(now: Clock.now).top.count == 1 else { exit(3) }
-      _ = unsafe write(ends.1, "x", 1)
-      var turns = 0
-      while !before.isReplaced {
-        turns += 1
-        guard turns < 1500 else { exit(4) }
-        Clock.sleep(.milliseconds(20))
-      }
-      let reader = try JournalReader(path: folder + "/journal.db")
-      var seen = 0
-      while seen < 3 {
-        turns += 1
-        guard turns < 1500 else { exit(5) }
-        seen = Int(try reader.glance(now: Clock.now).hours.reduce(0) { $0 + $1.probes })
-        Clock.sleep(.milliseconds(20))
-      }
-      guard !reader.isReplaced else { exit(6) }
-      exit(0)
-    }
-  }
-
   @Test func `It opens no way to another host`() async {
     await #expect(processExitsWith: .signal(SIGSYS)) {
       try PageConfinement.enter(Self.settings("/nowhere"), as: .same(because: ""))
       guard (try? FileDescriptor.socket(AF_UNIX, CLinux_SOCK_STREAM, 0)) != nil else { exit(2) }
       _ = try? FileDescriptor.socket(AF_INET, CLinux_SOCK_STREAM, 0)
       exit(3)
-    }
-  }
-
-  @Test(.enabled(if: geteuid() == 0)) func `It becomes another user where it may`() async {
-    await #expect(processExitsWith: .exitCode(0)) {
-      try PageConfinement.enter(
-        Self.settings("/nowhere"), as: .another(Account(name: "other", user: 65_534, group: 65_534)))
-      let state = try ProcessState.read(getpid())
-      guard state.user == 65_534, state.effectiveUser == 65_534 else { exit(2) }
-      guard try Capabilities.permitted().isEmpty else { exit(3) }
-      exit(0)
     }
   }
 }
