@@ -125,7 +125,7 @@ def health_pid(sentry):
 def message(lab):
     """The client that sends a message has the network and nothing else, whoever starts it, and the message arrives."""
     server = notify.Server(lab, pause=1)
-    sentry = lab.sentry("-stcp", settings={**notify.BLOCKING, "NOTIFY": "webhook http://127.0.0.1:8099/x", "NOTIFY_EVENTS": "block"})
+    sentry = lab.sentry("-stcp", mounts="mount -t cgroup2 none /sys/fs/cgroup", settings={**notify.BLOCKING, "NOTIFY": "webhook http://127.0.0.1:8099/x", "NOTIFY_EVENTS": "block"})
     health(sentry)
     source = lab.new_source()[0]
     lab.syn(source, 111)

@@ -219,12 +219,14 @@ class Fleet:
         commands.append(("PUBLISH", prefix + ":d", "look"))
         self.pipe(commands)
 
+    # Of whom two hosts truly say that he connected to a decoy of theirs.
+    seen_here = "45.67.200.1"
+
     def lie(self, innocents):
         """Invented, damaged, replayed and foreign records in every stream, and pushes of all of them."""
         prefix = self.prefix()
-        seen_here = "45.67.200.1"
         for node in self.nodes[:2]:
-            self.touch(seen_here, node)
+            self.touch(self.seen_here, node)
 
         def testimonies():
             found = [fields[1] for n in (1, 2) for _, fields in self.raw("%s:n:%d" % (prefix, n))
