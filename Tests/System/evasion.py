@@ -50,9 +50,10 @@ def guessed_cookie(lab):
     """An ACK in a bystander's name that hits a SYN cookie is no proof; two of them are, and so is a handshake without a cookie."""
     C.settle(lab)
     for modes, port in ((["-atcp"], 594), (["-tcp"], 111)):
+        # A change while it runs is seen within a minute.
+        lab.in_target("sysctl", "-qw", "net.ipv4.tcp_syncookies=2")
         sentry = lab.sentry(*modes, name="mode" + modes[0], settings=CLASSIC)
         # In this state of the kernel every SYN/ACK is a cookie. A forger needs 2^29 tries for what we read off the cable.
-        lab.in_target("sysctl", "-qw", "net.ipv4.tcp_syncookies=2")
         link = lab.link()
         for family in O.FAMILIES:
             first = O.Peer(family, port)
