@@ -22,7 +22,7 @@ func fuzzFrame(_ bytes: [UInt8]) {
     precondition(!packet.isOutgoing && packet.checksum != .wrong)
     precondition(!packet.flags.contains(.rst) && !packet.source.isMulticast && !packet.source.isUnspecified)
     switch options & 12 {
-    case 0: detector.accuse(&packet)
+    case 0: detector.makeProbe(of: &packet)
     case 4: detector.learnService(packet)
     default: detector.wait(&packet)
     }

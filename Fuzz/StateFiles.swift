@@ -14,11 +14,11 @@ func fuzzBlockedFile(_ bytes: [UInt8]) {
 
 /// Our own list of blocks.
 func fuzzBlockFile(_ bytes: [UInt8]) {
-  let contents = BlockFile.parse(bytes)
+  let contents = SavedBlocks.parse(bytes)
   precondition(contents.damagedLines <= contents.lines && contents.records.count <= contents.lines)
-  var text = BlockFile.header(bootID: "x")
-  for record in contents.records.values { text += BlockFile.line(record) }
-  let again = BlockFile.parse(Array(text.utf8))
+  var text = SavedBlocks.header(bootID: "x")
+  for record in contents.records.values { text += SavedBlocks.line(record) }
+  let again = SavedBlocks.parse(Array(text.utf8))
   precondition(again.records.keys == contents.records.keys && again.damagedLines == 0)
 }
 
