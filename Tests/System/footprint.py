@@ -49,7 +49,7 @@ def start(lab):
     return text
 
 
-@L.test("footprint.memory_under_32_MB")
+@L.test("footprint.memory_under_36_MB")
 def memory(lab):
     sentry = lab.sentry("-atcp", "-audp", settings=ALL_PORTS)
     idle = L.resident_kib(sentry.pid)
@@ -57,7 +57,7 @@ def memory(lab):
     time.sleep(1)
     after = L.resident_kib(sentry.pid)
     text = "%.1f MB resident at start, %.1f MB after a scan of all ports" % (idle / 1024, after / 1024)
-    L.check(max(idle, after) < 32 * 1024, text)
+    L.check(max(idle, after) < 36 * 1024, text)
     return text
 
 
@@ -96,7 +96,7 @@ def is_static(path):
     return all(struct.unpack_from("<I", table, i * size)[0] != 3 for i in range(count))
 
 
-@L.test("footprint.static_binary_under_20_MB")
+@L.test("footprint.static_binary_under_25_MB")
 def size(lab):
     path = L.binary
     L.check(is_static(path), "%s is not the static build that `make build` makes" % os.path.relpath(path, L.ROOT))
@@ -109,7 +109,7 @@ def size(lab):
         else:
             shutil.copy(path, copy)
         megabytes = os.path.getsize(copy) / 1e6
-    L.check(megabytes < 20, "%.1f MB" % megabytes)
+    L.check(megabytes < 25, "%.1f MB" % megabytes)
     return "%.1f MB stripped" % megabytes
 
 
