@@ -97,6 +97,7 @@ extension Detector {
     let key = segment.key(flowHash)
     while pending.isFull { settleOldest() }
     guard let position = pending.insert(key, segment, .tcp, .asked, &ends) else { return false }
+    due = min(due, pending.due)
     pending[position].mark = flow.mark
     pending[position].flags = flow.flags
     pending[position].hasIPOptions = flow.hasIPOptions

@@ -118,6 +118,7 @@ extension Detector {
     guard mayBeSetup(touch) else { return count(touch) }
     if delayed.isFull, let oldest = delayed.takeOldest() { count(oldest) }
     delayed.append(touch)
+    due = min(due, delayed.due)
   }
 
   /// Counts a touch against its source.

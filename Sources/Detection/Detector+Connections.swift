@@ -27,6 +27,7 @@ extension Detector {
       return nil
     }
     while pending.isFull { settleOldest() }
+    defer { due = min(due, pending.due) }
     return pending.insert(key, segment, transport, state, &ends)
   }
 

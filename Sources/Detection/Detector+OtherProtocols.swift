@@ -85,6 +85,7 @@ extension Detector {
       }
       while pending.isFull { settleOldest() }
       guard let position = pending.insert(key, segment, .tcp, .asked, &ends) else { return }
+      due = min(due, pending.due)
       pending[position].isSCTP = true
       pending[position].hasIPOptions = packet.hasIPOptions
       pending[position].mark = ToolMark(packet)

@@ -28,6 +28,7 @@ extension Detector {
     while time.nanoseconds >= pending.due { settleOldest() }
     // What was settled just now may be due as well.
     while time.nanoseconds >= delayed.due, let touch = delayed.takeOldest() { count(touch) }
+    due = min(pending.due, delayed.due)
   }
 
   mutating func settleOldest() {

@@ -55,7 +55,4 @@ extension Detector {
 
   /// When the oldest touch beside a service is due, in nanoseconds since 1970; `max` when there is none.
   package var delaysDue: Int64 { delayed.due }
-
-  /// When the next is due of what waits for an answer or for a service to be used.
-  var due: Int64 { min(pending.due, delayed.due) }
 }

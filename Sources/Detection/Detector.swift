@@ -37,6 +37,9 @@ package struct Detector: ~Copyable {
   var floods: FloodWatch
   var setups: SetupNews
   var delayed = TouchDelay()
+  /// Not later than the next is due of what waits, for an answer or for a service to be used: each packet asks, so it is kept. What leaves
+  /// before its time does not raise it.
+  var due = Int64.max
   /// When each TCP port was last seen served, in seconds; 0: never. For stragglers only.
   var lastServed: Slab<UInt32>
   /// Since when it is, by and large: a gap of less than two days does not count.
