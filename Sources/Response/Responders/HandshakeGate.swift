@@ -45,8 +45,7 @@ package struct HandshakeGate: ~Copyable {
   /// While it is open the second program is run for each packet into a socket: only as long as somebody may prove himself.
   private var ingress: FileDescriptor?
   private var catchesEverybody = false
-  /// When who was wanted; at most `wantedCapacity`.
-  private var wantedSince: [IPAddress: Int64] = [:]
+  private var waiting = WantedSources(capacity: wantedCapacity)
   /// Whether only sockets of our own network namespace are closed to a peer.
   package let isScoped: Bool
 
@@ -120,24 +119,21 @@ package struct HandshakeGate: ~Copyable {
   /// Only the proof of this source is missing.
   package mutating func want(_ source: IPAddress) throws(Errno) {
     // The kernel forgets the one wanted longest ago, and so do we.
-    if wantedSince.count >= Self.wantedCapacity, let oldest = wantedSince.min(by: { $0.value < $1.value }) {
-      wantedSince[oldest.key] = nil
-    }
-    wantedSince[source] = Clock.monotonic
+    waiting.insert(source, at: Clock.monotonic)
     try attach()
     try wanted.set(source.mappedBytes, Int32(1).hostBytes)
   }
 
   /// The block is in force, or there is none to come.
   package mutating func release(_ source: IPAddress) throws(Errno) {
-    wantedSince[source] = nil
+    waiting.remove(source)
     try caught.remove(source.mappedBytes)
     try wanted.remove(source.mappedBytes)
   }
 
   /// Puts the second program before the sockets, or takes it away, as it is needed.
   private mutating func attach() throws(Errno) {
-    if !catchesEverybody && wantedSince.isEmpty {
+    if !catchesEverybody && waiting.isEmpty {
       ingress = nil
     } else if ingress == nil {
       ingress = try BPF.attach(kept.guardian, to: kept.root, BPF_CGROUP_INET_INGRESS)
@@ -152,10 +148,7 @@ package struct HandshakeGate: ~Copyable {
   package mutating func rest() throws(Errno) {
     // A verdict is good for a proof for an hour.
     let now = Clock.monotonic
-    for (source, since) in wantedSince where now - since > 3_600_000_000_000 {
-      wantedSince[source] = nil
-      try wanted.remove(source.mappedBytes)
-    }
+    for source in waiting.takeOlder(than: 3_600_000_000_000, at: now) { try wanted.remove(source.mappedBytes) }
     let zero = [UInt8](repeating: 0, count: 8)
     guard let last = kept.latest.value(Int32(0).hostBytes), last != zero,
       let time = last[...].value(at: 0, as: Int64.self), now - time > 3_000_000_000
