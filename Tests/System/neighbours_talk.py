@@ -224,48 +224,6 @@ def transmission(town):
             client.shell("curl -s -m 1 telnet://%s:51413 < /dev/null" % SERVER4, ok=None)
 
 
-@scenario("rtorrent: the same, with another program", "rtorrent transmission-cli aria2")
-def rtorrent(town):
-    server = town.server
-    server.shell("mkdir -p /srv/t /srv/s; head -c 3000000 /dev/urandom > /srv/t/big; transmission-create -t http://127.0.0.1:9/announce -o /srv/t/big.torrent /srv/t/big")
-    server.write("/root/.rtorrent.rc", "network.port_range.set = 6890-6890\nnetwork.port_random.set = no\ndht.mode.set = disable\nprotocol.pex.set = no\n"
-                 "directory.default.set = /srv/t\nsession.path.set = /srv/s\n")
-    daemon = server.start("script", "-qfc", "stty rows 24 cols 80; exec rtorrent /srv/t/big.torrent", "/dev/null")
-    L.wait_for(lambda: server.listens(6890), 30, "rtorrent to listen", 0.1)
-    torrent = server.run("base64", "/srv/t/big.torrent").stdout
-    clients = [town.client() for _ in range(3)]
-    for client in clients:
-        client.write("/tmp/big.b64", torrent)
-        client.shell("base64 -d /tmp/big.b64 > /tmp/big.torrent")
-        # In a tracker's place: it names the one peer there is.
-        client.write("/tmp/tracker.py", TRACKER)
-        client.start("python3", "/tmp/tracker.py")
-        L.wait_for(lambda: client.listens(9999), 10, "the tracker", 0.1)
-        town.slip(client, 6890)
-    yield
-    town.together(*(lambda c=c: town.ask(c, "aria2c", "-q", "--enable-dht=false", "--bt-tracker=http://127.0.0.1:9999/announce", "--seed-time=0", "--dir=/tmp",
-                                         "--bt-exclude-tracker=http://127.0.0.1:9/announce", "--bt-stop-timeout=40", "/tmp/big.torrent", timeout=60) for c in clients))
-    server.end(daemon)
-    for client in clients:
-        for _ in range(5):
-            client.shell("curl -s -m 1 telnet://%s:6890 < /dev/null" % SERVER4, ok=None)
-
-
-TRACKER = """import http.server, socket
-class Tracker(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        peer = socket.inet_aton('%s') + (6890).to_bytes(2, 'big')
-        body = b'd8:intervali60e5:peers6:' + peer + b'e'
-        self.send_response(200)
-        self.send_header('Content-Length', str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *_):
-        pass
-http.server.HTTPServer(('127.0.0.1', 9999), Tracker).serve_forever()
-""" % SERVER4
-
-
 @scenario("mosquitto: subscribers that stay, publishers that come and go", "mosquitto mosquitto-clients", quick=True)
 def mosquitto(town):
     server = town.server
