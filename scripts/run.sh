@@ -38,7 +38,7 @@ chmod +x "$here/ask"
 sudo=""
 [ "$(id -u)" -eq 0 ] || sudo="sudo "
 echo
-echo "PortSentry watches this host now: every TCP and UDP port below 1024 that nothing serves. It only logs."
+echo "PortSentry watches this host now: every unused TCP and UDP port below 1024. It only logs."
 echo
 "$binary" check -atcp -audp -c "$here/portsentry.conf"
 cat <<EOF

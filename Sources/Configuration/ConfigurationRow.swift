@@ -61,7 +61,7 @@ struct ConfigurationRow: Sendable {
     ConfigurationRow(.advancedDecoy, .ours, "1", "whether mode atcp answers on unused ports as if they were open") {
       $0.configuration.advancedDecoy = $0.flag($1, $2)
     },
-    ConfigurationRow(.decoyTarpit, .ours, "0", "whether whoever connects to a decoy is held there") {
+    ConfigurationRow(.decoyTarpit, .ours, "0", "whether connections to decoys are held open") {
       $0.configuration.decoyTarpit = $0.flag($1, $2)
     },
     ConfigurationRow(.scanTrigger, .both, "0", "which touch of a source counts as a scan") {
@@ -126,10 +126,10 @@ struct ConfigurationRow: Sendable {
     ConfigurationRow(.rule, .ours, "native", "what counts as a scan for a block") {
       $0.configuration.response.rule = $0.choice($1, $2) ?? $0.configuration.response.rule
     },
-    ConfigurationRow(.doubtTime, .ours, "30s", "how long a source that may be forged is lied to") {
+    ConfigurationRow(.doubtTime, .ours, "30s", "how long a source with an unverified address is shown decoys") {
       $0.configuration.response.doubtTime = $0.doubtTime($2)
     },
-    ConfigurationRow(.blockMethod, .ours, "nftables", "how a source is shut out") {
+    ConfigurationRow(.blockMethod, .ours, "nftables", "how a source is blocked") {
       $0.configuration.response.methods = $0.words($1, $2) ?? $0.configuration.response.methods
     },
     ConfigurationRow(.blockTime, .ours, "24h", "how long a block lasts") {
@@ -204,10 +204,10 @@ struct ConfigurationRow: Sendable {
     ConfigurationRow(.consoleListen, .ours, "", "where the web page is served: loopback or a socket") {
       $0.configuration.recording.consoleListen = $0.consoleListen($2)
     },
-    ConfigurationRow(.notify, .ours, "", "who is told of blocks, losses and the like, and how") {
+    ConfigurationRow(.notify, .ours, "", "who gets messages about blocks, losses and other events, and how") {
       $0.configuration.recording.notify.target = $0.notifyTarget($2)
     },
-    ConfigurationRow(.notifyEvents, .ours, "block loss hidden-decoys flood", "what somebody is told of") {
+    ConfigurationRow(.notifyEvents, .ours, "block loss hidden-decoys flood", "which events are sent") {
       $0.configuration.recording.notify.kinds = $0.words($1, $2) ?? $0.configuration.recording.notify.kinds
     },
     ConfigurationRow(.notifyPerHour, .ours, "12", "the largest number of messages in an hour") {

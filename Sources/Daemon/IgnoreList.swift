@@ -50,7 +50,7 @@ extension Sentry {
     do throws(Errno) {
       ignoring.allowed = Allowances(parsing: try Files.read(path, limit: 1 << 20), now: Clock.now)
     } catch {
-      if !error.isMissing { say("\(error): nobody is allowed any more", isError: true) }
+      if !error.isMissing { say("\(error): `portsentry allow` has no effect any more", isError: true) }
       return
     }
     guard !ignoring.allowed.entries.isEmpty else { return }

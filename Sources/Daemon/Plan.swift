@@ -137,7 +137,7 @@ package struct Plan: Sendable {
       diagnostics.append(
         Diagnostic(
           severity: .warning, file: path, line: 0,
-          message: "cannot read the ignore file: \(error.reason); nobody is ignored by it"))
+          message: "cannot read the ignore file: \(error.reason); no address is ignored"))
     }
   }
 

@@ -193,7 +193,7 @@ final class Scribe {
   /// Nothing has proven a source: its scan's line says so, or else this one.
   func sayUnproven(_ source: IPAddress, isLiedTo: Bool) {
     if dialect == .native, scanLog.noteUnverified(source) { return }
-    let lied = isLiedTo ? "; until something does, it is lied to" : ""
+    let lied = isLiedTo ? "; until something does, it is shown decoys" : ""
     say(.refused(source, because: "nothing proves that it sent this (PROOF)\(lied)", in: dialect))
   }
 

@@ -126,7 +126,7 @@ extension Sentry {
     if deception.state == .failed(reason) { return }
     deception.state = .failed(reason)
     say(
-      "NO DECEPTION: \(reason). Unused ports answer as closed, and whoever may be forged is only logged until he proves himself",
+      "NO DECEPTION: \(reason). Unused ports answer as closed, and a source with an unverified address is only logged",
       isError: true)
   }
 

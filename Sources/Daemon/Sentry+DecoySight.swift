@@ -59,7 +59,7 @@ extension Sentry {
       do throws(Errno) {
         visibility.test = Owned(try DecoyTest.open(listeners: deception.group?.listeners ?? []))
       } catch {
-        say("\(error): whether a firewall of this host hides the decoys is told by strangers' packets alone")
+        say("\(error): only packets of strangers now show whether a firewall of this host hides the decoys")
       }
     }
     // A bridge that is new, or filtered only now.

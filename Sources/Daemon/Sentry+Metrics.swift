@@ -25,7 +25,7 @@ extension Sentry {
       Metric(
         "packets_dismissed_total", .counter, "Packets that accuse nobody, by reason.",
         by: "reason", reasons(s.dismissed) { Detector.Dismissal.allCases[$0].reason }),
-      Metric("probes_total", .counter, "Touches of ports that nothing serves.", c.probes),
+      Metric("probes_total", .counter, "Touches of unused ports.", c.probes),
       Metric("alerts_total", .counter, "Probes that reached SCAN_TRIGGER.", c.alerts),
       Metric("probes_ignored_total", .counter, "Probes of sources in the ignore file.", c.ignored),
       Metric("rule_sources", .gauge, "Sources that the native rule remembers something against.", UInt64(s.sources)),
@@ -37,7 +37,7 @@ extension Sentry {
       Metric("blocks", .gauge, "Blocks in force.", UInt64(decisions.table.count)),
       Metric("blocks_made_total", .counter, "Blocks made.", c.blocks),
       Metric("blocks_released_total", .counter, "Blocks that ended.", c.releases),
-      Metric("blocks_refused_total", .counter, "Blocks that a rule of ours forbade.", c.refused),
+      Metric("blocks_refused_total", .counter, "Blocks that were refused.", c.refused),
       Metric("blocks_failed_total", .counter, "Responses that failed.", c.failed),
       Metric(
         "lost_total", .counter, "What was lost: packets, probes, lines, records.", by: "what",

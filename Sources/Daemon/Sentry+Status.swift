@@ -65,7 +65,7 @@ extension Sentry {
       rows.append((index == 0 ? "never blocked" : "", "\(entry.network) (\(entry.reason))"))
     }
     if safe.count > 24 { rows.append(("", "and \(safe.count - 24) more, all in --json")) }
-    rows.append(("", "and whoever talked with a service here before it came to notice"))
+    rows.append(("", "and hosts in conversation with a service here when they were noticed"))
     let width = rows.map(\.0.count).max() ?? 0
     return rows.map { name, value in
       name + String(repeating: " ", count: width - name.count + 2) + value + "\n"
@@ -114,7 +114,7 @@ extension Sentry {
     var parts = [hiddenText].compactMap(\.self)
     if !trap.decoy.isEmpty { parts.append("\(trap.decoy.count) unused ports look open to everybody") }
     if let doubt = trap.doubt {
-      parts.append("whoever touches a watched port sees every port open for \(Term.text(doubt))")
+      parts.append("a source that touches a watched port sees every port open for \(Term.text(doubt))")
       parts.append(
         deception.gate == nil ? "blocks begin a moment after the proof" : "blocks begin with the packet that proves")
     }

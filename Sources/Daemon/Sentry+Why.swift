@@ -59,7 +59,7 @@ extension Sentry {
         rows.append(
           (
             "evidence",
-            "\(technique.name) to \(transport.name) port \(port), a watched port that nothing serves; \(which) (SCAN_TRIGGER)"
+            "\(technique.name) to \(transport.name) port \(port), a watched, unused port; \(which) (SCAN_TRIGGER)"
           ))
         rows.append(("verdict", "a scan, by the classic rule"))
       case .fleet(let cause): rows += Self.rows(cause)
@@ -144,7 +144,7 @@ extension Sentry {
       switch origin.proof {
       case .decoy: "it completed a TCP handshake with the decoy on port \(origin.port)"
       case .listener: "it completed a TCP handshake on port \(origin.port)"
-      case .handshake: "it acknowledged what only a receiver of ours can know, on port \(origin.port)"
+      case .handshake: "it acknowledged what only a receiver of our packets can know, on port \(origin.port)"
       }
     return "proven: \(how), \(LocalTime.short(origin.time))"
   }

@@ -42,7 +42,7 @@ package enum PageOwner {
     package var description: String {
       switch self {
       case .nobody(let place):
-        "nobody serves \(place) now: is the sentry running, and is CONSOLE_LISTEN set? `portsentry status` tells"
+        "no page is served at \(place): is the sentry running, and is CONSOLE_LISTEN set? Run `portsentry status`"
       case .foreign(let place, let user):
         "\(place) is held by user \(user), and not by the page, so no link is printed: it would let that user in. Set CONSOLE_LISTEN to"
           + " another port or to a socket, and restart"

@@ -110,7 +110,7 @@ struct Overview {
       "<li>\(Charts.address(block.record.network)) <small>\(zone.minute(block.record.since)): \(block.record.reason)</small></li>"
     }
     if !made.isEmpty { return "<ul class=\"plain\">\(made)</ul>" }
-    return answer.isBlocking ? "<p>None yet.</p>" : "<p>None: scans are logged, and nobody is blocked.</p>"
+    return answer.isBlocking ? "<p>None yet.</p>" : "<p>None: scans are logged, and nothing is blocked.</p>"
   }
 
   private var fresh: HTML {

@@ -43,7 +43,7 @@ package struct LineOutput: ~Copyable, Sendable {
     while !isClosed {
       if pending.isEmpty {
         guard lost > 0 else { return }
-        pending = Array("\(lost) lines before this one were lost: nobody read them in time\n".utf8)
+        pending = Array("\(lost) lines before this one were lost: they were not read in time\n".utf8)
         lost = 0
       }
       var start = 0

@@ -21,14 +21,14 @@ package enum Prose {
 
   package static func lead(_ s: Summary) -> String {
     guard s.probes > 0 else {
-      return "Nothing knocked. Either nobody came by, or nothing was watched: see below."
+      return "No probes. Either no source came by, or nothing was watched: see below."
     }
     let days = (length(s).components.seconds + 43_200) / 86_400
     let time = days >= 2 ? "\(days) days" : Term.text(length(s))
     return
-      "In \(time) \(Units.plural(s.sources, "address", "addresses")) knocked \(times(s.probes)) on ports of this host that"
-      + " nothing serves: \(Units.rate(s.probes, in: length(s))), day and night. There is nothing to be had there. Whoever"
-      + " knocks looks for a way in, or counts who is there."
+      "In \(time) \(Units.plural(s.sources, "address", "addresses")) touched unused ports of this host"
+      + " \(times(s.probes)): \(Units.rate(s.probes, in: length(s))), day and night. No service is there. Whoever touches such"
+      + " a port looks for a way in, or counts hosts."
   }
 
   private static func times(_ count: UInt64) -> String {
@@ -192,7 +192,7 @@ package enum Prose {
       "No network stands for much: the one with the most sources, \(first.network), has \(Units.count(first.sources))"
       + " (\(Units.percent(first.sources, of: UInt64(max(s.sources, 1)))))."
     guard let country = s.countries.first else {
-      return network + " Countries are told where GEOIP_FILE names a database of them."
+      return network + " Countries are shown where GEOIP_FILE names a database of them."
     }
     return
       "\(SafeText.line(country.name)) has the most sources, \(Units.percent(country.sources, of: max(s.sources, 1))). That says where"

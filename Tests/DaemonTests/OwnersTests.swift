@@ -404,7 +404,7 @@ private func probe(_ source: String = "203.0.113.1") -> Probe {
     let lines = try written(.classic) { $0.sayUnproven(address("203.0.113.1"), isLiedTo: true) }
     #expect(
       lines.count == 1
-        && lines[0].hasSuffix("nothing proves that it sent this (PROOF); until something does, it is lied to"))
+        && lines[0].hasSuffix("nothing proves that it sent this (PROOF); until something does, it is shown decoys"))
     var verdict = Verdict(.scan, source: IPNetwork("203.0.113.1")!, first: Clock.now, last: Clock.now)
     (verdict.ports, verdict.probes) = (4, 4)
     let people = try written(.native) {

@@ -19,7 +19,8 @@ import Wire
   private static let manual = "man/portsentry.8"
   private static let documents = [
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/dependencies.md",
-    "docs/guide.md", "docs/migration.md", "docs/figures.md", "docs/integrations.md", "docs/glossary.md",
+    "docs/guide.md", "docs/migration.md", "docs/recipes.md", "docs/figures.md", "docs/integrations.md",
+    "docs/glossary.md",
   ]
 
   // MARK: Keys

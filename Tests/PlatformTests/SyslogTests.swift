@@ -164,7 +164,7 @@ import Wire
     let lines = String(decoding: all, as: UTF8.self).split(separator: "\n")
     #expect(lines.count == 2000 - lost + 1)
     #expect(lines.dropLast().allSatisfy { $0 == line })
-    #expect(lines.last == "\(lost) lines before this one were lost: nobody read them in time")
+    #expect(lines.last == "\(lost) lines before this one were lost: they were not read in time")
   }
 
   @Test func `A reader that is gone costs nothing but the lines`() throws {

@@ -268,7 +268,7 @@ private let events: [Event] = {
   @Test func `AbuseIPDB's line`() {
     #expect(
       Export(now: now).abuseIPDB(source("8.8.8.8"))
-        == "8.8.8.8,14,2026-11-02T00:00:10.123Z,\"Port scan: 12 probes of 4 ports that nothing serves (syn), tool nmap,"
+        == "8.8.8.8,14,2026-11-02T00:00:10.123Z,\"Port scan: 12 probes of 4 ports (syn), tool nmap,"
         + " source address proven by a completed connection\"\r\n")
   }
 

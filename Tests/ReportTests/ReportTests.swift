@@ -139,8 +139,8 @@ private let month = Result { () -> Summary in
       let summary = try Summary.make(
         reader, Window(last: .seconds(86_400), now: now), now: now, zone: .local, host: "host", version: "test",
         atlas: Atlas())
-      #expect(ReportText.render(summary).contains("Nothing knocked."))
-      #expect(ReportPage.html(summary).text.contains("Nothing knocked."))
+      #expect(ReportText.render(summary).contains("No probes."))
+      #expect(ReportPage.html(summary).text.contains("No probes."))
       #expect(!ReportJSON.value(summary).text.isEmpty)
     }
   }

@@ -11,5 +11,5 @@ blocked=$($portsentry blocked --since "$since" --limit 50)
 {
   printf 'To: %s\nSubject: PortSentry on %s, the last %s\n' "$recipient" "$(uname -n)" "$since"
   printf 'MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\nAuto-Submitted: auto-generated\n\n'
-  printf '%s\n\nShut out, newest first\n----------------------\n%s\n' "$report" "$blocked"
+  printf '%s\n\nBlocked, newest first\n---------------------\n%s\n' "$report" "$blocked"
 } | ${SENDMAIL:-/usr/sbin/sendmail -t -i}

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Tells a web hook (Slack, Mattermost, Discord, or your own) of a source that was responded to. In portsentry.conf:
 #   KILL_RUN_CMD="/usr/share/doc/portsentry/examples/webhook.sh https://hooks.example/T0 $TARGET$ $PORT$ $MODE$"
-# With BLOCK "2" it is told, and nothing else is done. COMMAND_TIMEOUT ends it where the other side does not answer.
+# With BLOCK "2" it only gets this message, and nothing else is done. COMMAND_TIMEOUT ends it where the other side does not answer.
 set -eu
 url=$1 address=$2 port=$3 mode=$4
 # Letters, digits and what addresses need: nothing that could end a string of JSON.

@@ -109,7 +109,7 @@ package struct Export: Sendable {
 
   private func comment(_ line: SourceLine) -> String {
     let s = line.source
-    var text = "Port scan: \(Units.plural(line.probes, "probe")) of \(Self.ports(s)) that nothing serves"
+    var text = "Port scan: \(Units.plural(line.probes, "probe")) of \(Self.ports(s))"
     text += " (\(s.techniques.techniques.map(\.name).joined(separator: " ")))"
     if s.tool != .unknown { text += ", tool \(s.tool.name)" }
     if s.origin == .proven {

@@ -106,7 +106,7 @@ package struct ECSLines: Sendable {
     case .proven(let address, let proof, let port, _):
       return self.event(
         time, "event", ["intrusion_detection", "network"], ["info"], "origin-proven",
-        "\(address) is where it says: \(proof.name), port \(port)",
+        "\(address) is verified: \(proof.name), port \(port)",
         [
           source(IPNetwork(address)), ("destination", .object(["port": JSON(port)])), network(address, "tcp"),
           ("portsentry", .object(["proof": .string(proof.name)])),

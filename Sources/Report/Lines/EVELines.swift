@@ -31,7 +31,7 @@ package enum EVELines {
       if probe.technique == .icmp { members.append(("icmp_type", JSON(probe.targetPort))) }
       return line(
         event.time, members, id: Int(probe.technique.rawValue), severity: 3,
-        "PORTSENTRY \(probe.technique.name) probe of a port that nothing serves", "Attempted Information Leak")
+        "PORTSENTRY \(probe.technique.name) probe of an unused port", "Attempted Information Leak")
     case .verdict(let verdict):
       return line(
         event.time,

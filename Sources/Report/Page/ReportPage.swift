@@ -23,8 +23,8 @@ package enum ReportPage {
     <p class="lead">\(Prose.lead(s))</p>
     \(Sections.figures(s))\(body(s))</main>
     <footer><p>Made by PortSentry \(s.version) at \(s.zone.minute(s.now)) \(s.zone.name(at: s.now)), from the journal of this host. A
-    probe is a packet or a connection to a port that nothing serves, late answers and other innocent ones left out. Ports that
-    services use are no sensors: attacks on those are not in here. Numbers of hosts count addresses; behind one address may
+    probe is a packet or a connection to an unused port; late answers and other innocent packets are left out. Ports with a
+    listening service are not watched: attacks on services are not in this report. Numbers of hosts count addresses; behind one address may
     be many, and one machine may have many.\(ignored(s))</p></footer>
     </body>
     </html>

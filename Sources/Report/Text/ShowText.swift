@@ -212,7 +212,7 @@ package enum Why {
     if story.source?.isIgnored == true { words.append("Never blocked: the ignore file names it.") }
     guard words.isEmpty else { return words }
     if let response = around.live?.response, response == "log only" {
-      return ["Not blocked: BLOCK_TCP and BLOCK_UDP are 0, so nobody is."]
+      return ["Not blocked: BLOCK_TCP and BLOCK_UDP are 0, so nothing is."]
     }
     if story.isEmpty { return ["Not blocked: nothing is known of it."] }
     if story.scans.isEmpty { return ["Not blocked: it was not found to be a scanner."] }

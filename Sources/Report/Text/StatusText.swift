@@ -216,7 +216,7 @@ package enum StatusText {
       rows.append((index == 0 ? "never blocked" : "", SafeText.line("\(entry.network) (\(entry.reason))")))
     }
     if entries.count > 10 { rows.append(("", "and \(entries.count - 10) more, see --json")) }
-    rows.append(("", "and whoever talked with a service here before it came to notice"))
+    rows.append(("", "and hosts in conversation with a service here when they were noticed"))
     return rows
   }
 }

@@ -301,7 +301,7 @@ extension Decisions {
   private mutating func saySpared(_ source: IPAddress) {
     guard isNews(of: source) else { return }
     let reason =
-      "it works with a service here and connected to fewer than \(Suspects.contactsOfUser) ports that nothing serves; the rest may be forged"
+      "it works with a service here and connected to fewer than \(Suspects.contactsOfUser) unused ports; the other packets may be forged"
     suspects.refuse(source, because: reason)
     act(.spared(source, because: reason))
   }

@@ -54,7 +54,7 @@ struct ControlOptions: ParsableArguments {
         return .failure(
           Failure(
             code: 69,
-            text: "portsentry: no sentry is running (nobody answers on \(path)); start it with `portsentry run`"))
+            text: "portsentry: no sentry is running (no answer on \(path)); start it with `portsentry run`"))
       }
       if error.isForbidden {
         return .failure(

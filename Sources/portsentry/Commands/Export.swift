@@ -33,7 +33,7 @@ struct ExportSources: ParsableCommand {
   var xarf = false
 
   @OptionGroup var access: JournalAccess
-  @Flag(help: "Read --since in UTC instead of in the zone of this host. Times are always told in UTC.")
+  @Flag(help: "Read --since in UTC instead of in the zone of this host. Times are always written in UTC.")
   var utc = false
   @OptionGroup var list: ListOptions
   @Option(

@@ -97,7 +97,7 @@ struct Sources: ParsableCommand {
     if let tool, Tool(name: tool) == nil {
       let names = Tool.Family.allCases.filter { $0 != .unnamed }.map { "\($0)" }.joined(separator: ", ")
       throw ValidationError(
-        "\(SafeText.line(tool)) is no tool that is told apart: write one of \(names), or unnamed- and a number as in a list."
+        "\(SafeText.line(tool)) is not a known tool: write one of \(names), or unnamed- and a number as in a list."
       )
     }
   }
@@ -123,7 +123,7 @@ struct Sources: ParsableCommand {
     if options.json {
       Console.print(JSON.array(lines.map { SourceList.json($0, country: country) }).text)
     } else if lines.isEmpty {
-      Console.print("nobody since \(options.zone.minute(window.start)) \(options.zone.name(at: now))")
+      Console.print("no sources since \(options.zone.minute(window.start)) \(options.zone.name(at: now))")
     } else {
       Console.print(SourceList.text(lines, now: now, options.zone, country: country), terminator: "")
     }

@@ -11,7 +11,7 @@ struct Replay: ParsableCommand {
     abstract: "Say what the sentry would have seen in capture files.",
     discussion: """
       Reads pcap and pcapng, compressed by gzip or not, and changes nothing. Time is that of the packets. Without a \
-      configuration every port that nothing serves is watched; what is served shows in the capture.
+      configuration every unused port is watched; which ports have a service shows in the capture.
 
       Exit status: 0 done; 64 wrong usage; 65 no capture file; 66 a file cannot be opened; 78 the configuration has errors.
       """)
@@ -132,7 +132,7 @@ struct Replay: ParsableCommand {
       switch evidence {
       case .sentFrames: " (found out: the capture marks what it sent; --local says otherwise)"
       case .mostFlowsOpened: " (found out: most connections were opened to it; --local says otherwise)"
-      case .manyTargets: " (found out: so many of its addresses were called; --local says otherwise)"
+      case .manyTargets: " (found from the number of its addresses that were asked; --local overrides it)"
       case nil: ""
       }
     Console.error("protecting  \(names)\(more)\(why)")

@@ -54,7 +54,7 @@ struct SettingsOptions: ParsableArguments {
   @Option(
     name: .customLong("control-socket"),
     help: ArgumentHelp(
-      "Answer `portsentry status` and its kin here instead of at CONTROL_SOCKET.", valueName: "path"))
+      "Answer `portsentry status` and other commands here instead of at CONTROL_SOCKET.", valueName: "path"))
   var controlSocket: String?
 
   func validate() throws {
