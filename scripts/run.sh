@@ -6,7 +6,7 @@ here=${RUN_FOLDER:-$PWD/.build/run}
 mkdir -p "$here"
 cat > "$here/portsentry.conf" <<EOF
 # Written by 'make run': log only. The example with every key explained is etc/portsentry.conf.
-ADVANCED_PORTS_TCP="1024"
+ADVANCED_PORTS_TCP="65535"
 ADVANCED_PORTS_UDP="1024"
 ADVANCED_EXCLUDE_TCP="113,139"
 ADVANCED_EXCLUDE_UDP="67,68,137,138,520,521,546,547,631"
@@ -28,32 +28,32 @@ CONSOLE_LISTEN="127.0.0.1:8087"
 EOF
 [ -e "$here/portsentry.ignore" ] || echo "# Addresses and networks never acted on, one a line." > "$here/portsentry.ignore"
 binary=$PWD/.build/release/portsentry
-# So that whoever asks this sentry need not name its configuration.
+# So that whoever asks this sentry need not name its configuration; alone it says what to try.
 cat > "$here/ask" <<EOF
 #!/bin/sh
-case "\${1:-help}" in help|-h|--help) exec "$binary" \${@:-help} ;; esac
-exec "$binary" "\$@" -c "$here/portsentry.conf"
+case "\${1:-}" in
+  "")
+    cat <<'END'
+Try it on this host, or scan it from another one:
+    nc -z -v 127.0.0.1 23; nmap -sS -p 1-100 127.0.0.1
+    $here/ask status
+    $here/ask watch
+    $here/ask show 127.0.0.1
+    $here/ask report --html report.html
+    $here/ask console --url
+All that portsentry can do: $here/ask --help
+What was seen is kept in $here, for the next time too.
+END
+    ;;
+  help | -h | --help) exec "$binary" "\$@" ;;
+  *) exec "$binary" "\$@" -c "$here/portsentry.conf" ;;
+esac
 EOF
 chmod +x "$here/ask"
 sudo=""
 [ "$(id -u)" -eq 0 ] || sudo="sudo "
-echo
-echo "PortSentry watches this host now: every unused TCP and UDP port below 1024. It only logs."
-echo
-"$binary" check -atcp -audp -c "$here/portsentry.conf"
-cat <<EOF
-
-Try it, in another terminal of this host (or scan from another one, with this host's address):
-    nc -z -v 127.0.0.1 23; nmap -sS -p 1-100 127.0.0.1
-    $sudo$here/ask status
-    $sudo$here/ask watch
-    $sudo$here/ask show 127.0.0.1
-    $sudo$here/ask report --html report.html
-    $sudo$here/ask console --url
-"ask" is portsentry with this configuration, and "ask --help" says what else there is. What is seen is kept in
-$here, for the next time too. Ctrl-C ends it.
-
-EOF
+# One line; the sentry has five more.
+echo "Log only, nothing is blocked or answered; Ctrl-C ends it. What to try, in another terminal: $sudo$here/ask"
 # Loopback and our own address too (-i ALL -L), so that it can be tried without a second machine.
 set -- run -atcp -audp --foreground -i ALL -L -l stdout -c "$here/portsentry.conf"
 if [ "$(id -u)" -eq 0 ]; then exec "$binary" "$@"; fi
