@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing on Debian and its kin: `install-missing.sh build`, `test`, `neighbours`, `fleet`, `package` or `screenshots`.
+# Installs what is missing on Debian and its derivatives: `install-missing.sh build`, `test`, `neighbours`, `fleet`, `package` or `screenshots`.
 # Does nothing, and asks for no right, when all is there.
 set -eu
 cd "$(dirname "$0")/.."
@@ -37,7 +37,7 @@ if ! command -v swift >/dev/null 2>&1; then
   echo "There is no 'swift' on the PATH. PortSentry needs the Swift 6.3 toolchain: https://www.swift.org/install/linux/" >&2
   exit 1
 fi
-need gcc gcc
+need g++ g++
 need make make
 need git git
 need /usr/include/zlib.h zlib1g-dev
@@ -114,14 +114,14 @@ if [ -n "$wants_predecessor" ] && [ ! -x .build/portsentry-1.2/usr/sbin/portsent
   if (cd .build/portsentry-1.2 && apt-get download -q portsentry >/dev/null 2>&1 && dpkg -x portsentry_*.deb .); then
     echo "Unpacked PortSentry 1.2 from Debian for comparison"
   else
-    echo "PortSentry 1.2 is not to be had here: its columns of the coverage table are not measured" >&2
+    echo "PortSentry 1.2 is not available here: its columns of the coverage table are not measured" >&2
   fi
 fi
 if [ "${1:-build}" = test ] && ! .build/venv/bin/python -c 'import playwright, axe_playwright_python, stix2, xarf' 2>/dev/null; then
   # What drives the browser and looks at pages in it (axe), and the validators of STIX and XARF by their owners: into a place of their own.
   python3 -m venv .build/venv
   .build/venv/bin/pip install -q --disable-pip-version-check playwright axe-playwright-python stix2 xarf ||
-    echo "Python's packages are not to be had here: the tests of page, STIX and XARF are skipped" >&2
+    echo "Python's packages are not available here: the tests of page, STIX and XARF are skipped" >&2
 fi
 # The software among which the sentry is tried, in a root of its own: of the quick scenarios for `test`, which skips those that are not there.
 case ${1:-build} in
