@@ -5,10 +5,36 @@
 # A finding becomes a file of Fuzz/corpus and a unit test.
 set -eu
 cd "$(dirname "$0")/.."
+out=.build/fuzz
+
+# One target, with a line about it in a file of its own: how this script calls itself.
+if [ "${1:-}" = --one ]; then
+  seconds=$2 target=$3 fresh=$out/fresh/$3
+  case $seconds in
+    # Swift's hashes are seeded anew at each start unless told, and the order of a Set would be another.
+    *x) mkdir -p "$fresh"; learnt=$fresh; extent="-runs=${seconds%x} -seed=1"; export SWIFT_DETERMINISTIC_HASHING=1 ;;
+    *) learnt=$out/learnt/$target; mkdir -p "$learnt"; extent="-max_total_time=$seconds" ;;
+  esac
+  log=$out/$target.log
+  # A timeout is of the clock on the wall: on a busy machine a run of milliseconds may stand still for many seconds.
+  if SWIFT_BACKTRACE=enable=no FUZZ_TARGET=$target "$out/fuzz" $extent -rss_limit_mb=1024 -timeout=100 -max_len=4096 \
+    -artifact_prefix="$out/findings/$target-" -print_final_stats=1 "$learnt" "Fuzz/corpus/$target" > "$log" 2>&1
+  then
+    echo "fuzz $target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") executions, nothing found" > "$out/$target.said"
+  else
+    {
+      echo "fuzz $target: FOUND something: $(ls -t "$out/findings/$target-"* 2>/dev/null | head -n 1) (see $log)"
+      grep -m 3 -E "Fatal error|ERROR|SUMMARY" "$log" || tail -n 5 "$log"
+    } > "$out/$target.said"
+    : > "$out/$target.failed"
+  fi
+  exit 0
+fi
+
 seconds=${1:-8}
 [ $# -gt 0 ] && shift
 [ $# -gt 0 ] || set -- $(ls Fuzz/corpus)
-out=.build/fuzz
+rm -rf "$out/fresh"
 mkdir -p "$out/findings"
 
 # Built without SwiftPM: `-sanitize=fuzzer` brings its own main, and all modules must be instrumented. The package name
@@ -35,46 +61,17 @@ if [ ! -x "$out/fuzz" ] || [ -n "$(find Fuzz/*.swift Sources "$0" -newer "$out/f
   swiftc $flags -use-ld=lld -module-name Fuzz -o "$out/fuzz" Fuzz/*.swift $objects
 fi
 
-# One target, with a line about it in a file of its own.
-fuzz() {
-  target=$1 fresh=$out/fresh.$$.$1
-  case $seconds in
-    # Swift's hashes are seeded anew at each start unless told, and the order of a Set would be another.
-    *x) mkdir -p "$fresh"; learnt=$fresh; extent="-runs=${seconds%x} -seed=1"; export SWIFT_DETERMINISTIC_HASHING=1 ;;
-    *) learnt=$out/learnt/$target; mkdir -p "$learnt"; extent="-max_total_time=$seconds" ;;
-  esac
-  log=$out/$target.log
-  # A timeout is of the clock on the wall: on a busy machine a run of milliseconds may stand still for many seconds.
-  if SWIFT_BACKTRACE=enable=no FUZZ_TARGET=$target "$out/fuzz" $extent -rss_limit_mb=1024 -timeout=100 -max_len=4096 \
-    -artifact_prefix="$out/findings/$target-" -print_final_stats=1 "$learnt" "Fuzz/corpus/$target" > "$log" 2>&1
-  then
-    echo "fuzz $target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") executions, nothing found" > "$out/$target.said"
-  else
-    {
-      echo "fuzz $target: FOUND something: $(ls -t "$out/findings/$target-"* 2>/dev/null | head -n 1) (see $log)"
-      grep -m 3 -E "Fatal error|ERROR|SUMMARY" "$log" || tail -n 5 "$log"
-    } > "$out/$target.said"
-    : > "$out/$target.failed"
-  fi
-}
-
-# As many at once as there are processors: each uses one.
-trap 'rm -rf "$out"/fresh.$$.*' EXIT
+# As many at once as there are processors, each of which one target uses; the next begins when one has ended, and slow ones come first, so
+# that none is left alone at the end.
 rm -f "$out"/*.failed "$out"/*.said
-room=$(nproc 2>/dev/null || echo 1)
-count=0 batch=""
-tell() {
-  wait
-  for target in $batch; do
-    # A fuzzer whose own shell was ended has said nothing.
-    cat "$out/$target.said" 2>/dev/null || { echo "fuzz $target: ended early"; : > "$out/$target.failed"; }
-  done
-  batch=""
-}
 for target in "$@"; do
-  fuzz "$target" &
-  batch="$batch $target" count=$((count + 1))
-  if [ $((count % room)) -eq 0 ]; then tell; fi
+  case $target in fleet-ledger | replay | memory) echo "0 $target" ;; *) echo "1 $target" ;; esac
+done | sort -s -k 1,1 | cut -d' ' -f2 | xargs -P "$(nproc 2>/dev/null || echo 1)" -n 1 sh scripts/fuzz.sh --one "$seconds" || true
+rm -rf "$out/fresh"
+failed=0
+for target in "$@"; do
+  # A fuzzer whose own shell was ended has said nothing.
+  cat "$out/$target.said" 2>/dev/null || { echo "fuzz $target: ended early"; : > "$out/$target.failed"; }
+  [ ! -e "$out/$target.failed" ] || failed=1
 done
-tell
-for target in "$@"; do [ ! -e "$out/$target.failed" ] || exit 1; done
+exit $failed

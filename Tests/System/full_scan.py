@@ -88,8 +88,16 @@ def flood(lab):
     probes = lab.count("tcp dport 111 tcp flags & (fin|syn|rst|ack) == syn")
     lab.in_attacker("timeout", "-s", "INT", "3", "hping3", "--flood", "--rand-source", "-S", "-p", "111", "-q", L.TARGET4,
                     ok=None, timeout=20)
-    recorded = settled(lambda: lines_in(sentry.history, b"Scan from: ["))
-    sent, dropped = probes(), sentry.dropped()
+    sent = probes()
+
+    def counted():
+        return lines_in(sentry.history, b"Scan from: ["), sentry.dropped()
+
+    # Until as many are accounted for as have to be, and then until no more come.
+    end = time.monotonic() + 30
+    while time.monotonic() < end and counted()[0] + sum(counted()[1].values()) < sent * 0.80:
+        time.sleep(0.2)
+    recorded, dropped = settled(counted)
     lost = sum(dropped.values())
     grown = L.resident_kib(sentry.pid) - before
     L.check(sentry.process.poll() is None, "the sentry ended with %s" % sentry.process.returncode)

@@ -14,6 +14,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 import crowd as C
@@ -200,8 +201,9 @@ def ask(lab, questions, ports, families=FAMILIES, moment=0.4):
                 by_source[peer.source] = key
                 answers[key] = []
 
-    def listen(until):
-        while time.monotonic() < until:
+    def listen(pause):
+        # Counted in naps and not by the clock: where the machine stalls, what came meanwhile is still heard.
+        for _ in range(round(pause / 0.002)):
             for packet in ear.hear():
                 found = parse(packet)
                 key = found and by_source.get(found[0])
@@ -238,7 +240,7 @@ def ask(lab, questions, ports, families=FAMILIES, moment=0.4):
                 pause = max(pause, step)
         for packet in batch:
             link.send(packet)
-        listen(time.monotonic() + pause)
+        listen(pause)
     link.close()
     ear.close()
     return {key: tuple(tuple(step) for step in steps) for key, steps in answers.items()}
@@ -605,9 +607,10 @@ def clocks(lab):
     ear, link = Ear(lab), lab.link()
 
     def exchange(peer):
-        """(TSval, number, moment) of the SYN/ACK."""
+        """(TSval, number, when it was asked for, when it was there) of the SYN/ACK."""
         for _ in list(ear.hear()):
             pass
+        asked = time.monotonic()
         link.send(peer.syn(options=LINUX))
 
         def answer():
@@ -618,7 +621,7 @@ def clocks(lab):
                     return struct.unpack("!I", packet[at + 2 : at + 6])[0], found[4]
 
         value = L.wait_for(answer, 5, "a SYN/ACK", 0.0005)
-        return (*value, time.monotonic())
+        return (*value, asked, time.monotonic())
 
     worst_isn, kinds = 0, set()
     for family in FAMILIES:
@@ -628,15 +631,16 @@ def clocks(lab):
             for port in (SERVICE, SERVICE + 1, DECOY, DECOY + 1):
                 peer = Peer(family, port)
                 peer.source = first.source
-                stamp, isn, moment = exchange(peer)
-                stamps[port] = stamp - round(moment * 1000)
+                stamp, isn, asked, there = exchange(peer)
+                stamps[port] = stamp - round(there * 1000)
                 offsets[port].add(stamp & ~0xFFFF)
                 # The same connection again: its number goes on with the clock of 64 ns.
                 link.send(peer.syn(flags=P.RST, seq=1))
                 time.sleep(0.05)
-                _, later, then = exchange(peer)
-                rate = ((later - isn) & 0xFFFF_FFFF) * 64e-9 / (then - moment)
-                worst_isn = max(worst_isn, abs(rate - 1))
+                _, later, asked_again, there_again = exchange(peer)
+                passed = ((later - isn) & 0xFFFF_FFFF) * 64e-9
+                # Both were made at some moment between question and answer, which are far apart on a busy machine.
+                worst_isn = max(worst_isn, asked_again - there - passed, passed - (there_again - asked))
 
             def is_one(a, b):
                 apart = (stamps[a] - stamps[b]) & 0xFFFF_FFFF
@@ -646,7 +650,7 @@ def clocks(lab):
             kinds |= {is_one(a, b) for a in stamps for b in stamps if a < b}
         L.check(all(len(o) > 6 for o in offsets.values()), "offsets of different askers: %s" % {p: len(o) for p, o in offsets.items()})
     L.check(len(kinds) == 1, "some ports have a clock in common, and some have not")
-    L.check(worst_isn < 0.5, "a decoy's or service's number does not follow the clock: %.2f" % worst_isn)
+    L.check(worst_isn < 0.01, "a decoy's or service's number is %.3f s off the clock" % worst_isn)
     return "24 askers, two services and two decoys: %s of timestamps, numbers by the same clock" % (
         "one clock" if True in kinds else "each port its own clock"
     )
@@ -797,12 +801,9 @@ def connected(lab):
         "window 0": talk(segment(push, payload=b"x", window=0)),
         "ECE": talk(segment(P.ACK | P.ECE), segment(push | P.CWR, payload=b"x")),
     }
-    answers = ask(lab, questions, (SERVICE, 9_999))
+    # A service has to be woken before it closes; a FIN comes again after 0.2, 0.6 and 1.4 s: far from the end of each step.
+    answers = ask(lab, questions, (SERVICE, 9_999), moment=1.0)
     wrong = [(n, f) for n in questions for f in FAMILIES if answers[n, f, SERVICE] != answers[n, f, 9_999]]
-    if wrong:
-        again = ask(lab, {n: questions[n] for n, _ in wrong}, (SERVICE, 9_999))
-        wrong = [(n, f) for n, f in wrong if again[n, f, SERVICE] != again[n, f, 9_999]]
-        answers.update(again)
     L.check(
         not wrong,
         "%d tell: %s"
@@ -961,7 +962,21 @@ def half_open_flood(lab):
     lab.in_target("sysctl", "-qw", "net.core.somaxconn=8")
     lab.sentry("-atcp", name="short", settings={**ALL, "DOUBT_TIME": "10m"})
     flood(lab, 20_000, "10.78.201.3")
-    words = half_open_words(lab, ports, "10.78.200.100", 5.0)
+    # A queue that is more than half full is cleared within seconds: it is kept full while the ports are asked.
+    asking = threading.Event()
+    asking.set()
+
+    def keep_full():
+        while asking.is_set():
+            flood(lab, 500, "10.78.201.3")
+
+    filler = threading.Thread(target=keep_full)
+    filler.start()
+    try:
+        words = half_open_words(lab, ports, "10.78.200.100", 5.0)
+    finally:
+        asking.clear()
+        filler.join()
     bits = learned(words, services, ports)
     L.check(bits > 20, lambda: "the control: %.2f bits; %s" % (bits, collections.Counter((w, p in services) for p, w in words.items())))
     return "\n     ".join(lines + ["with a queue of 4,096: %.2f bits" % bits])
