@@ -122,7 +122,10 @@ extension Sentry {
       }
     case .fleet(let block):
       switch effect {
-      case .took(let means): say(.blocked(block.network, by: means, in: dialect))
+      case .took(let means):
+        let reason = block.record.fleetCause?.summary
+        say(.blocked(block.network, by: means, because: reason, in: dialect))
+        if dialect != .native, let reason { say(.bannedByFleet(block.network, because: reason, in: dialect)) }
       case .failed(let why): say("\(block.network), which the fleet bans, could not be blocked: \(why)", isError: true)
       default: break
       }
@@ -135,7 +138,13 @@ extension Sentry {
   private func say(_ effect: Effect, of job: Job) {
     let network = job.block.network
     switch effect {
-    case .took(let means): scribe.say(.blocked(network, by: means, in: dialect), after: job.probe)
+    case .took(let means):
+      // No verdict of this host's went before it.
+      let reason = job.block.record.fleetCause?.summary
+      scribe.say(.blocked(network, by: means, because: reason, in: dialect), after: job.probe)
+      if dialect != .native, let reason {
+        scribe.say(.bannedByFleet(network, because: reason, in: dialect), after: job.probe)
+      }
     case .alreadyInHostsDeny: scribe.say(.alreadyInHostsDeny(network.address, in: dialect), after: job.probe)
     case .noTarget(let key): scribe.say(.noTarget(in: key, dialect), after: job.probe)
     case .hostsDenyFailed(let path, let reason):

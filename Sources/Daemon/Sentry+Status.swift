@@ -246,7 +246,8 @@ extension Sentry {
           "port": block.record.isWithoutProbe ? .null : JSON(Int(block.record.port)),
           "protocol": block.record.isWithoutProbe ? .null : .string(block.record.transport.name),
           "mode": .string(block.record.modeName),
-          "reason": .string(block.record.reason),
+          "reason": .string(block.record.fullReason),
+          "witnesses": .array((block.record.fleetCause?.witnesses ?? []).map(EventText.json)),
         ])
       })
   }

@@ -1,5 +1,6 @@
 import Detection
 import Platform
+import Report
 import Response
 import Wire
 
@@ -14,6 +15,7 @@ extension Sentry {
     let safe: String?
     let isIgnored: Bool
     let isServed: Bool
+    let fleet: FleetSight?
 
     /// What the block rests on, or what speaks against the source without a block.
     var grounds: Grounds? {
@@ -21,7 +23,7 @@ extension Sentry {
     }
     /// Better than what `grounds` knows where only the connection was seen.
     var origin: Grounds.ProofOfOrigin? { grounds?.origin ?? entry?.origin }
-    var isKnown: Bool { block != nil || entry != nil || doubt != nil || repeats > 0 || safe != nil || isIgnored }
+    var isKnown: Bool { block != nil || entry != nil || doubt != nil || repeats > 0 || safe != nil || isIgnored || fleet != nil }
   }
 
   func why(_ target: String, json: Bool) -> ControlReply {
@@ -32,7 +34,8 @@ extension Sentry {
       doubt: deception.trap?.doubt == nil ? nil : (try? blocker.doubt(of: address)) ?? nil,
       safe: decisions.policy.safe.reason(protecting: address),
       isIgnored: plan.ignored.contains(address),
-      isServed: surroundings.peers.current(at: Clock.monotonic).served.contains(address))
+      isServed: surroundings.peers.current(at: Clock.monotonic).served.contains(address),
+      fleet: decisions.fleetSight(of: address, at: Clock.now))
     if json { return ControlReply(self.json(account).text + "\n") }
     guard account.isKnown else { return .notFound("nothing is known of \(address)") }
     let rows = self.rows(account)
@@ -84,6 +87,7 @@ extension Sentry {
     } else if account.entry != nil {
       rows.append(("seen", "nothing that makes a scan"))
     }
+    if let fleet = account.fleet, fleet.standing != .banned, fleet.standing != .ordered { rows += Self.rows(fleet) }
     rows.append(("origin", originText(account)))
     rows.append(("done", doneText(account)))
     if let refusal = account.entry?.refusal, account.block == nil { rows.append(("refused", refusal)) }
@@ -93,13 +97,30 @@ extension Sentry {
     return rows
   }
 
-  private static func rows(_ cause: FleetCause) -> [(String, String)] {
-    var rows = cause.witnesses.enumerated().map { index, witness in
+  /// One line for each host that saw it.
+  private static func rows(_ witnesses: [FleetCause.Witness], _ name: String) -> [(String, String)] {
+    witnesses.enumerated().map { index, witness in
       (
-        index == 0 ? "evidence" : "",
-        "\(witness.name) saw it at a decoy of its own, \(LocalTime.short(witness.time))"
+        index == 0 ? name : "",
+        "\(witness.shownName) saw it at a decoy of its own, \(LocalTime.short(witness.time))"
       )
     }
+  }
+
+  /// What others saw of somebody whom this host does not block for that.
+  private static func rows(_ sight: FleetSight) -> [(String, String)] {
+    let isEnough = Set(sight.witnesses.map(\.node)).count > 1
+    let what =
+      switch sight.standing {
+      case .watched where isEnough: "one connection with a decoy of this host is enough to block it"
+      case .watched: "two connections with decoys of this host are enough to block it"
+      default: "enough for a ban of the fleet, which is not in force here"
+      }
+    return [("fleet", "\(FleetCause.hosts(sight.witnesses)); \(what)")] + rows(sight.witnesses, "")
+  }
+
+  private static func rows(_ cause: FleetCause) -> [(String, String)] {
+    var rows = rows(cause.witnesses, "evidence")
     switch cause.basis {
     case .quorum(let quorum):
       rows.append(("verdict", "a scanner, by the fleet: \(cause.witnesses.count) of \(quorum) hosts needed"))
@@ -124,10 +145,7 @@ extension Sentry {
       }
     return .object([
       "rule": "fleet", "basis": .string(basis), "holds": .bool(cause.holds),
-      "witnesses": .array(
-        cause.witnesses.map {
-          .object(["host": .string($0.name), "time": .time($0.time)])
-        }),
+      "witnesses": .array(cause.witnesses.map(EventText.json)),
     ])
   }
 
@@ -172,41 +190,41 @@ extension Sentry {
     return "\(lead)\(thousandths.magnitude / 1000).\(String(repeating: "0", count: 3 - digits.count))\(digits)"
   }
 
+  private static func json(_ accusation: Grounds.Accusation) -> JSON {
+    switch accusation {
+    case .touch(let technique, let transport, let port, let trigger):
+      return .object([
+        "rule": "classic", "technique": .string(technique.name), "protocol": .string(transport.name),
+        "port": JSON(Int(port)), "scan_trigger": JSON(trigger), "holds": .bool(accusation.holds),
+      ])
+    case .fleet(let cause): return json(cause)
+    case .verdict(let kind, let tool, let evidence, let score, let threshold):
+      return .object([
+        "rule": "native", "kind": .string(kind.name), "tool": .string(tool.name), "score": .points(score),
+        "threshold": .points(threshold), "sum": .points(Grounds.Accusation.sum(evidence)),
+        "holds": .bool(accusation.holds),
+        "evidence": .array(
+          evidence.map {
+            .object([
+              "kind": .string($0.kind.name), "technique": .string($0.technique.name), "port": JSON(Int($0.port)),
+              "weight": .points($0.weight),
+            ])
+          }),
+      ])
+    }
+  }
+
+  private static func json(_ sight: FleetSight) -> JSON {
+    .object([
+      "standing": .string(sight.standing.rawValue),
+      "hosts": JSON(Set(sight.witnesses.map(\.node)).count),
+      "witnesses": .array(sight.witnesses.map(EventText.json)),
+    ])
+  }
+
   private func json(_ account: Account) -> JSON {
     var members: [(String, JSON)] = [("shape", 1), ("address", .string("\(account.address)"))]
-    if let grounds = account.grounds {
-      switch grounds.accusation {
-      case .touch(let technique, let transport, let port, let trigger):
-        members.append(
-          (
-            "verdict",
-            .object([
-              "rule": "classic", "technique": .string(technique.name), "protocol": .string(transport.name),
-              "port": JSON(Int(port)), "scan_trigger": JSON(trigger), "holds": .bool(grounds.accusation.holds),
-            ])
-          ))
-      case .fleet(let cause): members.append(("verdict", Self.json(cause)))
-      case .verdict(let kind, let tool, let evidence, let score, let threshold):
-        members.append(
-          (
-            "verdict",
-            .object([
-              "rule": "native", "kind": .string(kind.name), "tool": .string(tool.name), "score": .points(score),
-              "threshold": .points(threshold), "sum": .points(Grounds.Accusation.sum(evidence)),
-              "holds": .bool(grounds.accusation.holds),
-              "evidence": .array(
-                evidence.map {
-                  .object([
-                    "kind": .string($0.kind.name), "technique": .string($0.technique.name), "port": JSON(Int($0.port)),
-                    "weight": .points($0.weight),
-                  ])
-                }),
-            ])
-          ))
-      }
-    } else {
-      members.append(("verdict", .null))
-    }
+    members.append(("verdict", account.grounds.map { Self.json($0.accusation) } ?? .null))
     members.append(("origin", .string(account.origin == nil ? Origin.unproven.name : Origin.proven.name)))
     members.append(
       (
@@ -229,6 +247,7 @@ extension Sentry {
     members.append(("doubted_seconds", account.doubt.map { JSON(Int($0.components.seconds)) } ?? .null))
     members.append(("refused", JSON(account.entry?.refusal)))
     members.append(("never_blocked", JSON(account.safe ?? ignoring.reason(for: account.address))))
+    members.append(("fleet", account.fleet.map(Self.json) ?? .null))
     members += [("is_served", .bool(account.isServed)), ("blocked_before", JSON(account.repeats))]
     return .members(members)
   }

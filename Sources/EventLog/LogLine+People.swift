@@ -101,7 +101,7 @@ extension LogLine {
 
   // MARK: Responses
 
-  static func peopleBlocked(_ network: IPNetwork, by means: BlockedBy) -> LogLine {
+  static func peopleBlocked(_ network: IPNetwork, by means: BlockedBy, because reason: String?) -> LogLine {
     let how =
       switch means {
       case .hostsDeny(let line): "by hosts.deny: \"\(line)\""
@@ -109,6 +109,7 @@ extension LogLine {
       case .nftables(_, let duration): "\(term(duration)) by nftables"
       case .blackholeRoute(let duration): "\(term(duration)) by a blackhole route"
       }
-    return LogLine("Blocked \(network) \(how)", .warning, in: .native, about: LogFields(.blocked, network))
+    let why = reason.map { ": \($0)" } ?? ""
+    return LogLine("Blocked \(network) \(how)\(why)", .warning, in: .native, about: LogFields(.blocked, network))
   }
 }

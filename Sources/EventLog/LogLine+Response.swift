@@ -5,8 +5,12 @@ import Wire
 
 extension LogLine {
   /// `attackalert: Host IP has been blocked via …`
-  package static func blocked(_ network: IPNetwork, by means: BlockedBy, in dialect: LogDialect) -> LogLine {
-    if dialect == .native { return peopleBlocked(network, by: means) }
+  ///
+  /// - Parameter reason: said in the native dialect; the predecessors' line has no place for it, see `bannedByFleet`.
+  package static func blocked(
+    _ network: IPNetwork, by means: BlockedBy, because reason: String? = nil, in dialect: LogDialect
+  ) -> LogLine {
+    if dialect == .native { return peopleBlocked(network, by: means, because: reason) }
     let how =
       switch means {
       case .hostsDeny(let line): "wrappers with string: \"\(line)\""
@@ -16,6 +20,11 @@ extension LogLine {
       }
     return LogLine(
       "attackalert: Host \(network) has been blocked via \(how)", in: dialect, about: LogFields(.blocked, network))
+  }
+
+  /// What hosts of the fleet saw, beside the line of a block in the words of a predecessor.
+  package static func bannedByFleet(_ network: IPNetwork, because reason: String, in dialect: LogDialect) -> LogLine {
+    admin("Host \(network) is blocked for the fleet: \(reason)", in: dialect, about: LogFields(.blocked, network))
   }
 
   /// `KILL_RUN_CMD` has been run.

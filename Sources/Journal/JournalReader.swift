@@ -193,8 +193,8 @@ package final class JournalReader {
       sources, doubts FROM scan JOIN source ON source.id = scan.source
     """
   private static let blockRows: SQL = """
-    SELECT block.id, network, since, until, methods, port, transport, mode, reason, repeats, ended, because, source.last
-      FROM block LEFT JOIN source ON source.address = block.network
+    SELECT block.id, network, since, until, methods, port, transport, mode, reason, repeats, ended, because, source.last,
+      grounds FROM block LEFT JOIN source ON source.address = block.network
     """
 
   /// Every source that was seen at `since` or later.
@@ -373,10 +373,16 @@ package final class JournalReader {
         until: row.optional(column + 3).map(Timestamp.init(nanoseconds:)), methods: row.text(column + 4),
         port: UInt16(clamping: row.int(column + 5)),
         transport: TransportProtocol(rawValue: UInt8(clamping: row.int(column + 6))) ?? .tcp,
-        mode: row.text(column + 7), reason: row.text(column + 8)),
+        mode: row.text(column + 7), reason: row.text(column + 8), witnesses: witnesses(row, column + 13)),
       repeats: Int(row.int(column + 9)), ended: row.optional(column + 10).map(Timestamp.init(nanoseconds:)),
       because: row.isNull(column + 11) ? nil : row.text(column + 11),
       lastProbe: row.optional(column + 12).map { Timestamp(seconds: $0) })
+  }
+
+  /// The hosts of the fleet that a block rests on.
+  private static func witnesses(_ row: Statement, _ column: Int) -> [FleetCause.Witness] {
+    guard !row.isNull(column), case .fleet(let cause)? = Grounds(line: row.text(column))?.accusation else { return [] }
+    return cause.witnesses
   }
 
   /// Notes of a window, the newest `limit` of them in the order in which they were made.

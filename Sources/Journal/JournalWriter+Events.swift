@@ -175,11 +175,12 @@ extension JournalWriter {
       .int(record.since.nanoseconds))
     try database.run(
       """
-      INSERT INTO block(network, since, until, methods, port, transport, mode, reason, repeats)
-        VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+      INSERT INTO block(network, since, until, methods, port, transport, mode, reason, repeats, grounds)
+        VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
       """, .blob(key), .int(record.since.nanoseconds), Value(record.until?.nanoseconds),
       .text(record.methods.map(\.rawValue).joined(separator: ",")), Value(record.port),
-      Value(record.transport.rawValue), .text(record.modeName), .text(record.reason), Value(repeats))
+      Value(record.transport.rawValue), .text(record.modeName), .text(record.fullReason), Value(repeats),
+      record.fleetCause == nil ? .null : .text(record.evidence))
     try note(.blocked, at: record.since, record.network, reference: database.lastRow)
   }
 

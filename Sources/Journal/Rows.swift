@@ -139,6 +139,8 @@ package struct PastBlock: Sendable, Equatable {
     package var transport: TransportProtocol
     package var mode: String
     package var reason: String
+    /// The hosts of the fleet that it rests on; none for a block of this host's own.
+    package var witnesses: [FleetCause.Witness]
     /// By hand, or by the fleet: no probe led to it.
     package var isWithoutProbe: Bool {
       mode.isSameBytes(as: Block.Record.operatorMode) || mode.isSameBytes(as: Block.Record.fleetMode)
@@ -146,7 +148,7 @@ package struct PastBlock: Sendable, Equatable {
 
     package init(
       network: IPNetwork, since: Timestamp, until: Timestamp?, methods: String, port: UInt16,
-      transport: TransportProtocol, mode: String, reason: String
+      transport: TransportProtocol, mode: String, reason: String, witnesses: [FleetCause.Witness] = []
     ) {
       self.network = network
       self.since = since
@@ -156,6 +158,7 @@ package struct PastBlock: Sendable, Equatable {
       self.transport = transport
       self.mode = mode
       self.reason = reason
+      self.witnesses = witnesses
     }
   }
 

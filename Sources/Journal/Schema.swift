@@ -5,7 +5,7 @@ enum Schema {
   /// Marks the file as ours (`PRAGMA application_id`): "PSry".
   static let applicationID: Int64 = 0x5053_7279
   /// Migrations in order; `PRAGMA user_version` says how many have been made.
-  static let migrations: [SQL] = [version1]
+  static let migrations: [SQL] = [version1, version2]
   static var version: Int64 { Int64(migrations.count) }
 
   // Hours and days are numbered since 1970, UTC. A source is an address of 4 or 16 bytes; the source of a verdict on a
@@ -93,4 +93,7 @@ enum Schema {
     CREATE TABLE blind(id INTEGER PRIMARY KEY, since INTEGER NOT NULL, until INTEGER) STRICT;
     CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     """
+
+  // What hosts of the fleet saw, of a block that rests on it: `Grounds.line`.
+  private static let version2: SQL = "ALTER TABLE block ADD COLUMN grounds TEXT;"
 }

@@ -21,7 +21,7 @@ struct Dossier {
     """
     <h1><code>\("\(story.address)")</code></h1>\(identity)
     <section class="why"><h2>\(status)</h2>\(why)\(forms)</section>
-    \(facts)\(activity)\(timeline)\(scans)\(blocks)
+    \(facts)\(activity)\(timeline)\(scans)\(fleet)\(blocks)
     """
   }
 
@@ -251,6 +251,20 @@ struct Dossier {
         """
     }
     return "<section><h2>Verdicts</h2>\(parts)</section>"
+  }
+
+  /// What other hosts saw of it, by the newest block that rests on that.
+  private var fleet: HTML {
+    guard let block = story.blocks.first(where: { !$0.record.witnesses.isEmpty }) else { return HTML() }
+    let witnesses = block.record.witnesses
+    let rows = witnesses.map { witness -> HTML in
+      "<tr><td>\(witness.shownName)</td><td class=\"n\">\(zone.text(witness.time))</td></tr>"
+    }
+    let count = Set(witnesses.map(\.node)).count
+    return """
+      <section><h2>\(Units.plural(count, "host")) of the fleet saw it</h2><table class="list"><thead><tr><th scope="col">host</th>\
+      <th scope="col" class="n">at a decoy of its own</th></tr></thead><tbody>\(rows)</tbody></table></section>
+      """
   }
 
   private var blocks: HTML {

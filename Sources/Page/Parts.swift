@@ -56,8 +56,15 @@ struct Overview {
     guard let pulse else { return "<p class=\"span\">Showing stored data.</p>" }
     return """
       <p class="span">Watching \(modes(pulse)) on \(pulse.interfaces.isEmpty ? "no interface" : pulse.interfaces.joined(separator: ", ")) \
-      for \(Term.text(now - Timestamp(seconds: pulse.started))). Response: \(pulse.response).</p>
+      for \(Term.text(now - Timestamp(seconds: pulse.started))). Response: \(pulse.response).</p>\(fleet)
       """
+  }
+
+  /// Where this host is of a fleet.
+  private var fleet: HTML {
+    guard let fleet = status?.fleet else { return HTML() }
+    let tone: StaticString = fleet.connected == true ? "span" : "span bad"
+    return "<p class=\"\(HTML(stringLiteral: tone))\">Fleet: \(FleetText.line(fleet)).</p>"
   }
 
   private func modes(_ pulse: LivePulse) -> String {

@@ -72,6 +72,20 @@ package struct LiveStatus: Sendable, Decodable {
     package var is_over: Bool
   }
 
+  /// This host's place in a fleet.
+  package struct Fleet: Sendable, Decodable {
+    package var name: String?
+    package var zone: Int?
+    package var connected: Bool?
+    package var fault: String?
+    package var members: Int?
+    package var bans: Int?
+    package var waiting: Int?
+    package var spared: UInt64?
+    /// What was not believed, by reason.
+    package var refused: [String: UInt64]?
+  }
+
   package var version: String?
   package var pid: Int32?
   package var started: Int64?
@@ -100,6 +114,8 @@ package struct LiveStatus: Sendable, Decodable {
   package var never_blocked: [Safe]?
   /// Why its processes have rights that they could do without.
   package var unconfined: [String]?
+  /// nil where this host is of no fleet.
+  package var fleet: Fleet?
 
   /// Of which nothing is known yet.
   package init() {}
@@ -116,6 +132,18 @@ package struct LiveStatus: Sendable, Decodable {
   package var seesNothing: Bool { interfaces?.isEmpty ?? false }
 }
 
+/// A host of the fleet that saw somebody, read back.
+package struct LiveWitness: Sendable, Decodable {
+  package var host: String
+  /// In seconds since 1970.
+  package var time: Double
+
+  package init(host: String, time: Double) {
+    self.host = host
+    self.time = time
+  }
+}
+
 /// A block in force: `portsentry blocked --json`, read back.
 package struct LiveBlock: Sendable, Decodable {
   package var network: String
@@ -126,6 +154,8 @@ package struct LiveBlock: Sendable, Decodable {
   package var `protocol`: String?
   package var mode: String
   package var reason: String
+  /// The hosts of the fleet that it rests on.
+  package var witnesses: [LiveWitness]?
 
   package init(
     network: String, since: Int64, until: Int64?, methods: [String], port: Int, protocol: String, mode: String,

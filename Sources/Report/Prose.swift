@@ -227,6 +227,15 @@ package enum Prose {
     return text
   }
 
+  package static func fleet(_ s: Summary) -> String {
+    let b = s.blocks
+    guard b.fleet > 0 else { return "" }
+    let first = b.byHost.first.map { " The host that saw most of them is \($0.host), \(Units.plural($0.blocks, "block"))." } ?? ""
+    return
+      "\(Units.count(b.fleet)) of \(Units.plural(b.made, "block")) \(b.fleet == 1 ? "rests" : "rest") on what other hosts of the"
+      + " fleet saw: several hosts had completed connections of the same address at their decoys.\(first)"
+  }
+
   package static func sight(_ s: Summary) -> String {
     guard let share = s.sight.share else { return "When a sentry was watching is not known." }
     let (blind, off) = (s.sight.time(.blind), s.sight.time(.off))

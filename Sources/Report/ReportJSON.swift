@@ -72,6 +72,11 @@ package enum ReportJSON {
         "went_on": JSON(s.blocks.wentOn), "came_back": JSON(s.blocks.cameBack), "repeated": JSON(s.blocks.repeated),
         "newest": .array(s.blocks.newest.map(EventText.json)),
       ]),
+      "fleet": .object([
+        "blocks": JSON(s.blocks.fleet),
+        "hosts": .members(s.blocks.byHost.map { ($0.host, JSON($0.blocks)) }),
+        "newest": .array(s.blocks.fleetNewest.map(EventText.json)),
+      ]),
       "sight": .object([
         "watched": s.sight.share.map { .decimal($0) } ?? .null,
         "blind_seconds": JSON(s.sight.time(.blind).components.seconds),

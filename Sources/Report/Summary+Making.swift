@@ -255,6 +255,7 @@ extension Summary {
   }
 
   private mutating func countBlocks(_ reader: JournalReader) throws(DatabaseError) {
+    var byHost: [String: Int] = [:]
     for block in try reader.blocks(since: window.start) where block.record.since < window.end {
       if block.record.since >= window.start { blocks.made += 1 }
       if block.ended == nil { blocks.inForce += 1 } else { blocks.ended += 1 }
@@ -263,6 +264,13 @@ extension Summary {
       if block.repeats > 0 { blocks.repeated += 1 }
       if let index = index(block.record.since) { days[index].blocks += 1 }
       if blocks.newest.count < Self.lines { blocks.newest.append(block) }
+      guard !block.record.witnesses.isEmpty else { continue }
+      blocks.fleet += 1
+      if blocks.fleetNewest.count < Self.lines { blocks.fleetNewest.append(block) }
+      for host in Set(block.record.witnesses.map(\.shownName)) { byHost[host, default: 0] += 1 }
+    }
+    blocks.byHost = byHost.map { (host: $0.key, blocks: $0.value) }.largest(Self.lines) {
+      ($1.blocks, $0.host) < ($0.blocks, $1.host)
     }
   }
 

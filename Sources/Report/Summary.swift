@@ -135,6 +135,11 @@ package struct Summary: Sendable {
     package var cameBack = 0
     package var repeated = 0
     package var newest: [PastBlock] = []
+    /// Those that rest on what hosts of the fleet saw, and the newest of them.
+    package var fleet = 0
+    package var fleetNewest: [PastBlock] = []
+    /// On how many of them each host's word is, the host with the most first.
+    package var byHost: [(host: String, blocks: Int)] = []
   }
 
   /// When something could be seen.

@@ -50,8 +50,7 @@ package struct FleetCause: Equatable, Sendable {
 
   /// In few words.
   package var summary: String {
-    let names = witnesses.map { $0.name.isEmpty ? "node \($0.node)" : $0.name }.joined(separator: ", ")
-    let hosts = "\(witnesses.count) \(witnesses.count == 1 ? "host" : "hosts") of the fleet saw it (\(names))"
+    let hosts = Self.hosts(witnesses)
     switch basis {
     case .quorum: return hosts
     case .hearsay(_, let ports, _):
@@ -60,6 +59,20 @@ package struct FleetCause: Equatable, Sendable {
     case .order(let number): return "order of the fleet's operator \(number)"
     }
   }
+}
+
+extension FleetCause {
+  /// `3 hosts of the fleet saw it (web1, web2, db)`.
+  package static func hosts(_ witnesses: [Witness]) -> String {
+    let count = Set(witnesses.map(\.node)).count
+    let names = witnesses.map(\.shownName).joined(separator: ", ")
+    return "\(count) \(count == 1 ? "host" : "hosts") of the fleet saw it (\(names))"
+  }
+}
+
+extension FleetCause.Witness {
+  /// Its name, or its number where no certificate gave one.
+  package var shownName: String { name.isEmpty ? "node \(node)" : name }
 }
 
 // MARK: Written down
@@ -118,6 +131,29 @@ extension FleetCause {
         default: false
         }
       }
+  }
+}
+
+/// What hosts of the fleet saw of an address, and what follows here.
+package struct FleetSight: Equatable, Sendable {
+  /// What follows. The words are those of `why`.
+  package enum Standing: String, Sendable {
+    /// It is blocked here because of it.
+    case banned
+    /// An operator of the fleet bans it.
+    case ordered
+    /// As many saw it as a ban needs, and that is not why it is blocked here, or it is not.
+    case spared
+    /// Fewer saw it: a connection with a decoy of this host would be enough, or two.
+    case watched
+  }
+
+  package var standing: Standing
+  package var witnesses: [FleetCause.Witness]
+
+  package init(_ standing: Standing, _ witnesses: [FleetCause.Witness]) {
+    self.standing = standing
+    self.witnesses = witnesses
   }
 }
 

@@ -219,6 +219,15 @@ package struct Block: Sendable, Equatable {
 
     package var grounds: Grounds? { Grounds(line: evidence) }
 
+    /// What hosts of the fleet saw, of a block that rests on it; nil for all others, whose evidence is not read for that.
+    package var fleetCause: FleetCause? {
+      guard evidence.startsWithBytes("fleet "), case .fleet(let cause)? = grounds?.accusation else { return nil }
+      return cause
+    }
+
+    /// The evidence in words, with the names of the fleet's hosts, which `reason` leaves out.
+    package var fullReason: String { fleetCause == nil || !isFleets ? reason : grounds?.description ?? reason }
+
     /// Whether its source had shown that it is where it says (`grounds.origin`), without reading all of the evidence: a hundred
     /// thousand are asked at a start.
     package var isProven: Bool { evidence.containsBytes(" origin ") }

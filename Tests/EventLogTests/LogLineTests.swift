@@ -90,6 +90,22 @@ import Wire
         "attackalert: Host 10.77.0.1 has been blocked via nftables using set: \"inet portsentry banned4\" (for 24h)"
       ),
       (
+        LogLine.blocked(
+          IPNetwork(host), by: .nftables(set: "x", .seconds(86_400)),
+          because: "2 hosts of the fleet saw it (web1, web2)", in: .native),
+        "Blocked 10.77.0.1 for 24h by nftables: 2 hosts of the fleet saw it (web1, web2)"
+      ),
+      (
+        // The predecessors' line stays as it is.
+        LogLine.blocked(IPNetwork(host), by: .blackholeRoute(.seconds(60)), because: "x", in: .classic),
+        "attackalert: Host 10.77.0.1 has been blocked via blackhole route (for 1m)"
+      ),
+      (
+        LogLine.bannedByFleet(
+          IPNetwork(host), because: "2 hosts of the fleet saw it (web1, web2)", in: .classic),
+        "adminalert: Host 10.77.0.1 is blocked for the fleet: 2 hosts of the fleet saw it (web1, web2)"
+      ),
+      (
         LogLine.blocked(IPNetwork(host), by: .blackholeRoute(nil), in: .classic),
         "attackalert: Host 10.77.0.1 has been blocked via blackhole route (until released)"
       ),

@@ -309,6 +309,33 @@ func block(_ network: String, since: Timestamp, until: Timestamp?) -> Event {
     }
   }
 
+  @Test func `A block that rests on the fleet is kept with its witnesses`() throws {
+    try inFolder { folder in
+      let book = try Book(folder)
+      let seen = ["web1", "db"].enumerated().map {
+        FleetCause.Witness(node: UInt32($0.offset + 1), name: $0.element, at: at(Double($0.offset)))
+      }
+      func fleet(_ network: String, _ mode: String, _ cause: FleetCause) -> Event {
+        .blocked(
+          Block.Record(
+            network: IPNetwork(network)!, since: at(1), until: at(24), methods: [.nftables], port: 0, transport: .tcp,
+            modeName: mode, reason: "2 fleet hosts", evidence: Grounds(.fleet(cause), nil).line), repeats: 0)
+      }
+      try book.write([
+        fleet("10.0.0.1", "fleet", FleetCause(.quorum(2), seen)),
+        fleet("10.0.0.2", "atcp", FleetCause(.hearsay(weight: 2200, ownPorts: [23, 25], threshold: 4595), seen)),
+        block("10.0.0.3", since: at(1), until: nil),
+      ])
+      let reader = try book.reader()
+      let blocks = try (1...3).map { try reader.blocks(covering: IPNetwork("10.0.0.\($0)")!)[0].record }
+      #expect(blocks.map(\.witnesses) == [seen, seen, []])
+      #expect(
+        blocks.map(\.reason) == ["2 hosts of the fleet saw it (web1, db)", "2 fleet hosts", "a test"])
+      // The note leads to it as well.
+      #expect(try reader.notes(on: IPNetwork("10.0.0.1")!).first?.block?.record.witnesses == seen)
+    }
+  }
+
   @Test func `A block of a network is found by its addresses`() throws {
     try inFolder { folder in
       let book = try Book(folder)

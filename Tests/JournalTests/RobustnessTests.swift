@@ -10,6 +10,30 @@ import Wire
 @testable import Journal
 
 @Suite struct RobustnessTests {
+  @Test func `A journal of the first version is brought up to date, with what is in it`() throws {
+    try inFolder { folder in
+      let path = folder + "/journal.db"
+      do {
+        let database = try Database(path, .readWrite)
+        try database.execute(Schema.migrations[0])
+        try database.pragma("application_id", Int(Schema.applicationID))
+        try database.pragma("user_version", 1)
+        try database.run(
+          """
+          INSERT INTO block(network, since, until, methods, port, transport, mode, reason, repeats)
+            VALUES(x'0a000001', 1793577600000000000, NULL, 'nftables', 23, 6, 'atcp', 'of old', 0)
+          """)
+      }
+      // A reader by itself changes nothing.
+      #expect(throws: JournalError.self) { try JournalReader(path: path) }
+      let book = try Book(folder)
+      let old = try #require(try book.reader().blocks(covering: IPNetwork("10.0.0.1")!).first)
+      #expect(old.record.reason == "of old" && old.record.witnesses.isEmpty)
+      try book.write([block("10.0.0.2", since: at(1), until: nil)])
+      #expect(try book.reader().blocks(since: .distantPast).count == 2)
+    }
+  }
+
   @Test func `A journal of a newer version is left alone`() throws {
     try inFolder { folder in
       _ = try Book(folder)
@@ -21,7 +45,7 @@ import Wire
       let before = try Data(contentsOf: URL(fileURLWithPath: path))
       for open in [{ _ = try Book(folder) }, { _ = try JournalReader(path: path) }] {
         let error = #expect(throws: JournalError.self) { try open() }
-        guard case .newer(_, 99, 1) = error else {
+        guard case .newer(_, 99, Schema.version) = error else {
           Issue.record("\(String(describing: error))")
           continue
         }

@@ -368,6 +368,58 @@ private final class FakeSentry: Sendable {
     }
   }
 
+  @Test func `What the fleet saw is on the pages`() throws {
+    try inSite { site, sentry in
+      func overview(_ fleet: String) throws -> String {
+        sentry.status.withLock { $0 = "{\"interfaces\": [\"eth0\"], \"fleet\": \(fleet)}" }
+        let fresh = Site(site.settings, Self.secrets)
+        let (cookie, _) = try logIn(fresh)
+        return answer(fresh, get("/", cookie: cookie)).body
+      }
+      #expect(try !overview("null").contains("Fleet:"))
+      let reached = """
+        {"name": "web1", "zone": 2, "connected": true, "fault": null, "members": 5, "bans": 12, "waiting": 0, "spared": 1}
+        """
+      #expect(
+        try overview(reached).contains(
+          "<p class=\"span\">Fleet: reached; this host is web1 of zone 2, one of 5 members; 12 bans, 1 not in force here.</p>"))
+      let away = """
+        {"name": "<b>", "zone": 2, "connected": false, "fault": "<i>refused</i>", "members": 5, "bans": 1, "waiting": 3}
+        """
+      let page = try overview(away)
+      #expect(page.contains("Fleet: NOT REACHED, &lt;i&gt;refused&lt;/i&gt;; this host is &lt;b&gt; of zone 2"))
+      #expect(page.contains("3 records not sent yet") && page.contains("<p class=\"span bad\">Fleet:"))
+    }
+  }
+
+  @Test func `Blocks of the fleet name their hosts`() {
+    var live = LiveBlock(
+      network: "10.1.0.1", since: 1_793_577_600, until: nil, methods: ["nftables"], port: 0, protocol: "TCP",
+      mode: "fleet", reason: "2 hosts of the fleet saw it (web1, db)")
+    live.witnesses = [LiveWitness(host: "web1", time: 1_793_577_540.5), LiveWitness(host: "<b>db", time: 1_793_577_541)]
+    let seen = FleetCause.Witness(node: 3, name: "mail", at: Timestamp(seconds: 1_793_577_000))
+    let past = PastBlock(
+      id: 1,
+      record: PastBlock.BlockRecord(
+        network: IPNetwork("10.1.0.2")!, since: Timestamp(seconds: 1_793_577_600), until: nil, methods: "nftables",
+        port: 0, transport: .tcp, mode: "fleet", reason: "x", witnesses: [seen]),
+      ended: Timestamp(seconds: 1_793_577_700), because: "expired")
+    let page = BlocksPage(
+      live: [live], past: [past], search: "", page: 1, pastPage: 1,
+      session: Sessions.Session(formKey: "k", until: .init(seconds: 0)), now: .init(seconds: 1_793_577_900), zone: .utc
+    ).html.text
+    #expect(page.contains("<small>web1 2026-11-01 23:59:00, &lt;b&gt;db 2026-11-01 23:59:01</small>"))
+    #expect(page.contains("<small>mail 2026-11-01 23:50:00</small>"))
+    let story = SourceStory(
+      address: IPAddress("10.1.0.2")!, source: nil,
+      window: Window(last: .seconds(86_400), now: .init(seconds: 1_793_577_900)), blocks: [past])
+    let dossier = Dossier(
+      story: story, around: ShowText.Surroundings(), isAnswered: true, neighbours: [], neighbourCount: 0,
+      session: Sessions.Session(formKey: "k", until: .init(seconds: 0)), now: .init(seconds: 1_793_577_900), zone: .utc
+    ).html.text
+    #expect(dossier.contains("<h2>1 host of the fleet saw it</h2>") && dossier.contains("<td>mail</td>"))
+  }
+
   @Test func `Who may still be in the kernel's set is not called free`() throws {
     try inSite { site, sentry in
       let (cookie, _) = try logIn(site)

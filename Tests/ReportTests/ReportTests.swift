@@ -5,6 +5,7 @@ import FoundationXML
 import GeoIP
 import Journal
 import Platform
+import Response
 import Simulation
 import Testing
 import TestSupport
@@ -142,6 +143,47 @@ private let month = Result { () -> Summary in
       #expect(ReportText.render(summary).contains("No probes."))
       #expect(ReportPage.html(summary).text.contains("No probes."))
       #expect(!ReportJSON.value(summary).text.isEmpty)
+    }
+  }
+
+  @Test func `What the fleet saw is told with names and times, where it saw something`() throws {
+    #expect(try !ReportText.render(month.get()).contains("What the fleet saw"))
+    try inFolder { folder in
+      let writer = try JournalWriter(JournalWriter.Settings(path: folder + "/journal.db"))
+      let begin = Timestamp(seconds: 1_793_577_600)
+      var batch = Batch()
+      for (number, hosts) in [["web1", "db", "mail"], ["web1", "db"], []].enumerated() {
+        let seen = hosts.enumerated().map {
+          FleetCause.Witness(
+            node: UInt32($0.offset + 1), name: $0.element, at: begin + .seconds(Int64($0.offset)))
+        }
+        let cause = Grounds(.fleet(FleetCause(.quorum(2), seen)), nil)
+        batch.add(
+          .blocked(
+            Block.Record(
+              network: IPNetwork("203.0.113.\(number)")!, since: begin + .seconds(60), until: nil,
+              methods: [.nftables], port: 23, transport: .tcp, modeName: hosts.isEmpty ? "atcp" : "fleet",
+              reason: "a test", evidence: hosts.isEmpty ? "" : cause.line), repeats: 0))
+      }
+      try writer.write(batch, now: begin + .seconds(60))
+      let now = begin + .seconds(3600)
+      let summary = try Summary.make(
+        try JournalReader(path: folder + "/journal.db"), Window(last: .seconds(86_400), now: now), now: now, zone: .utc,
+        host: "host", version: "test", atlas: Atlas())
+      #expect(summary.blocks.made == 3 && summary.blocks.fleet == 2)
+      #expect(summary.blocks.byHost.map(\.host) == ["db", "web1", "mail"])
+      #expect(summary.blocks.byHost.map(\.blocks) == [2, 2, 1])
+      let text = ReportText.render(summary)
+      #expect(text.contains("2 of 3 blocks rest on what other hosts of the fleet"))
+      #expect(text.contains("web1 2026-11-02 00:00:00, db 2026-11-02 00:00:01, mail 2026-11-02 00:00:02"))
+      let page = ReportPage.html(summary).text
+      #expect(page.contains("<section id=\"fleet\"><h2>What the fleet saw</h2>") && page.contains("mail 2026-11-02 00:00:02"))
+      let data = Data(ReportJSON.value(summary).text.utf8)
+      let object = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+      let fleet = try #require(object["fleet"] as? [String: Any])
+      #expect((fleet["hosts"] as? [String: Int]) == ["web1": 2, "db": 2, "mail": 1])
+      let newest = try #require((fleet["newest"] as? [[String: Any]])?.first { ($0["network"] as? String) == "203.0.113.0" })
+      #expect((newest["witnesses"] as? [[String: Any]])?.map { $0["host"] as? String } == ["web1", "db", "mail"])
     }
   }
 

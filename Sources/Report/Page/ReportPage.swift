@@ -36,7 +36,7 @@ package enum ReportPage {
   package static func body(_ s: Summary, _ link: Sections.Link = { _ in nil }) -> HTML {
     Sections.days(s) + Sections.heat(s) + Sections.ports(s) + Sections.rising(s) + Sections.tools(s) + Sections.reach(s)
       + Sections.echoes(s) + Sections.sources(s, link) + Sections.extremes(s, link) + Sections.blocks(s, link)
-      + Sections.sight(s)
+      + FleetSection.html(s, link) + Sections.sight(s)
   }
 
   private static func ignored(_ s: Summary) -> HTML {

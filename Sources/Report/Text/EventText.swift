@@ -1,6 +1,7 @@
 import Detection
 import Journal
 import Platform
+import Response
 import Wire
 
 /// Notes of the journal in words: one line each, without anything a terminal would obey.
@@ -113,6 +114,11 @@ package enum EventText {
     ])
   }
 
+  /// A host of the fleet that saw somebody, and when.
+  package static func json(_ witness: FleetCause.Witness) -> JSON {
+    .object(["host": .string(witness.shownName), "time": .time(witness.time)])
+  }
+
   package static func json(_ block: PastBlock) -> JSON {
     let record = block.record
     let isWithoutProbe = record.isWithoutProbe
@@ -124,6 +130,7 @@ package enum EventText {
       "port": isWithoutProbe ? .null : JSON(record.port),
       "protocol": isWithoutProbe ? .null : .string(record.transport.name),
       "mode": .string(record.mode), "reason": .string(record.reason),
+      "witnesses": .array(record.witnesses.map(json)),
       "repeats": JSON(block.repeats), "ended": block.ended.map { JSON($0.seconds) } ?? .null,
       "because": JSON(block.because), "went_on": .bool(block.wentOn), "came_back": .bool(block.cameBack),
     ])

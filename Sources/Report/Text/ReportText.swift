@@ -25,6 +25,7 @@ package enum ReportText {
     section("From where", [Prose.places(s)], places(s))
     section("The longest, the slowest, the broadest", [Prose.extremes(s)], extremes(s))
     section("Blocks", [Prose.blocks(s)])
+    if s.blocks.fleet > 0 { section("What the fleet saw", [Prose.fleet(s)], fleet(s)) }
     section("How well we saw", [Prose.sight(s)])
     return text
   }
@@ -148,6 +149,16 @@ package enum ReportText {
       text += "\n" + columns.text(indent: 2)
     }
     return text
+  }
+
+  private static func fleet(_ s: Summary) -> String {
+    var columns = Columns([("ADDRESS", .left), ("SINCE", .left), ("SEEN BY", .left)])
+    for block in s.blocks.fleetNewest {
+      columns.add([
+        "\(block.record.network)", s.zone.minute(block.record.since), FleetText.times(block.record.witnesses, s.zone),
+      ])
+    }
+    return columns.text(indent: 2)
   }
 
   private static func extremes(_ s: Summary) -> String {

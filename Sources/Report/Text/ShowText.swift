@@ -2,6 +2,7 @@ import Detection
 import GeoIP
 import Journal
 import Platform
+import Response
 import Wire
 
 /// `portsentry show ADDRESS`: what one source did, how it was judged, and what was done about it and why.
@@ -146,6 +147,9 @@ package enum ShowText {
       ])
     }
     var text = columns.text(indent: 2)
+    for block in story.blocks.prefix(10) where !block.record.witnesses.isEmpty {
+      text += "  \(FleetCause.hosts(block.record.witnesses)): \(FleetText.times(block.record.witnesses, zone))\n"
+    }
     if story.blocks.contains(where: \.cameBack) { text += "  It came back after a block had ended.\n" }
     return text
   }

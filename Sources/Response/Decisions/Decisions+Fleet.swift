@@ -15,7 +15,10 @@ extension Decisions {
           : FleetWatch.Entry(weight: min(weight, FleetCause.mostHearsay), until: until, witnesses: witnesses))
       followHearsay(of: address)
     case .lift(let network, let isOrder, let reason):
-      if !isOrder, network.isHost { fleet.watch(network.address, nil) }
+      if !isOrder, network.isHost {
+        fleet.watch(network.address, nil)
+        fleet.forgetSeen(network.address)
+      }
       if let waiting = fleet.waiting[network], waiting.cause.isOrder == isOrder { _ = fleet.stopWaiting(network) }
       guard let block = table[network], let cause = block.record.fleetBasis, cause == (isOrder ? .order : .quorum)
       else {
@@ -70,11 +73,15 @@ extension Decisions {
     if ban.until <= here.time { return false }
     _ = fleet.stopWaiting(network)
     // The site bans nobody. What the fleet says then is for the ledger to show.
-    guard policy.settings.tcp == .block else { return false }
+    guard policy.settings.tcp == .block else {
+      fleet.note(network, ban)
+      return false
+    }
     // After the trial it gets its whole time.
     if let trial, !trial.isOver, ban.until > trial.end { fleet.wait(network, ban) }
     if let block = table[network], stands(block, against: ban) {
       if (block.until ?? ban.until) < ban.until { fleet.wait(network, ban) }
+      if block.record.fleetBasis == nil { fleet.note(network, ban) }
       return false
     }
     guard network.isHost, jobs[network.address] != nil else { return true }
@@ -113,7 +120,7 @@ extension Decisions {
     counters.refused += 1
     switch refusal {
     case .safe, .hasUser: fleet.wait(network, ban)
-    case .ignored, .tableFull, .tooFast, .trialOver: break
+    case .ignored, .tableFull, .tooFast, .trialOver: fleet.note(network, ban)
     }
     let isLimit =
       switch refusal {
@@ -131,6 +138,18 @@ extension Decisions {
 
   mutating func retryFleet(_ network: IPNetwork) {
     if let ban = fleet.waiting[network] { fleetBan(network, ban) }
+  }
+
+  /// What hosts of the fleet saw of an address, as far as it is known here; nil for nothing.
+  package func fleetSight(of address: IPAddress, at now: Timestamp) -> FleetSight? {
+    if let cause = table.block(covering: address)?.record.fleetCause {
+      return FleetSight(cause.isOrder ? .ordered : .banned, cause.witnesses)
+    }
+    if let ban = fleet.waiting[IPNetwork(address)], ban.until > now {
+      return FleetSight(ban.cause.isOrder ? .ordered : .spared, ban.cause.witnesses)
+    }
+    if let ban = fleet.seen[address], ban.until > now { return FleetSight(.spared, ban.cause.witnesses) }
+    return fleet.entry(for: address, at: now).map { FleetSight(.watched, $0.witnesses) }
   }
 
   // MARK: Hearsay

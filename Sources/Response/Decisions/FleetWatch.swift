@@ -21,6 +21,9 @@ struct FleetWatch: Sendable {
 
   private(set) var watched: [IPAddress: Entry] = [:]
   private(set) var waiting: [IPNetwork: Waiting] = [:]
+  /// Whom a quorum speaks against and this host does not ban for that, because it bans them itself, or nobody. For `why` only. As many as
+  /// wait; at the end further ones are not known.
+  private(set) var seen: [IPAddress: Waiting] = [:]
   /// When those that wait are tried again, by the monotonic clock.
   private var next: Int64 = 0
 
@@ -37,6 +40,12 @@ struct FleetWatch: Sendable {
     watched[address].flatMap { $0.until > now ? $0 : nil }
   }
 
+  mutating func note(_ network: IPNetwork, _ ban: Waiting) {
+    guard network.isHost, !ban.cause.witnesses.isEmpty else { return }
+    if seen[network.address] == nil, seen.count >= Self.mostWaiting { return }
+    seen[network.address] = ban
+  }
+
   mutating func wait(_ network: IPNetwork, _ ban: Waiting) {
     if waiting[network] == nil, waiting.count >= Self.mostWaiting { return }
     waiting[network] = ban
@@ -46,11 +55,15 @@ struct FleetWatch: Sendable {
     if network.isHost {
       watched[network.address] = nil
       waiting[network] = nil
+      seen[network.address] = nil
     } else {
       watched = watched.filter { !network.contains($0.key) }
       waiting = waiting.filter { !network.contains($0.key) }
+      seen = seen.filter { !network.contains($0.key) }
     }
   }
+
+  mutating func forgetSeen(_ address: IPAddress) { seen[address] = nil }
 
   mutating func stopWaiting(_ network: IPNetwork) -> Waiting? { waiting.removeValue(forKey: network) }
 
@@ -60,6 +73,7 @@ struct FleetWatch: Sendable {
     next = monotonic + Decisions.minute
     watched = watched.filter { $0.value.until > now }
     waiting = waiting.filter { $0.value.until > now }
+    seen = seen.filter { $0.value.until > now }
     return waiting.keys.sorted()
   }
 }

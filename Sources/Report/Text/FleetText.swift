@@ -1,0 +1,35 @@
+import Journal
+import Platform
+import Response
+import Wire
+
+/// What the fleet is and saw, in words.
+package enum FleetText {
+  /// For `status`; nothing where this host is of no fleet.
+  static func rows(_ fleet: LiveStatus.Fleet?) -> [(String, String)] {
+    guard let fleet else { return [] }
+    var rows = [("fleet", line(fleet))]
+    let refused = (fleet.refused ?? [:]).filter { $0.value > 0 }.sorted { $0.key < $1.key }
+    if !refused.isEmpty {
+      let reasons = refused.map { "\(Units.count($0.value)) \(SafeText.line($0.key, limit: 40))" }
+      rows.append(("", "not believed: \(reasons.joined(separator: ", "))"))
+    }
+    return rows
+  }
+
+  /// `reached; this host is web1 of zone 1, one of 5 members; 12 bans`.
+  package static func line(_ fleet: LiveStatus.Fleet) -> String {
+    let fault = fleet.fault.map { ", \(SafeText.line($0, limit: 200))" } ?? ""
+    var text = fleet.connected == true ? "reached" : "NOT REACHED\(fault)"
+    text += "; this host is \(SafeText.line(fleet.name ?? "?", limit: 63)) of zone \(fleet.zone ?? 0)"
+    text += ", one of \(Units.plural(fleet.members ?? 0, "member")); \(Units.plural(fleet.bans ?? 0, "ban"))"
+    if let spared = fleet.spared, spared > 0 { text += ", \(Units.count(spared)) not in force here" }
+    if let waiting = fleet.waiting, waiting > 0 { text += "; \(Units.plural(waiting, "record")) not sent yet" }
+    return text
+  }
+
+  /// `web1 2026-11-29 23:10:01, web2 2026-11-29 23:10:04`.
+  package static func times(_ witnesses: [FleetCause.Witness], _ zone: Zone) -> String {
+    witnesses.map { "\(SafeText.line($0.shownName, limit: 63)) \(zone.text($0.time))" }.joined(separator: ", ")
+  }
+}
