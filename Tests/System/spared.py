@@ -362,9 +362,12 @@ def one_shot(lab):
         if L._libc.setns(homes[number], 0x40000000) != 0:
             os._exit(70)
 
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     try:
-        while time.monotonic() < end:
+        while count < 100_000 and time.monotonic() < end:
+            # It dozes through a half of them: by the time it looks every listener is gone.
+            if count % 2500 == 0:
+                sentry.send_signal(signal.SIGCONT if count % 5000 else signal.SIGSTOP)
             number = count % 2
             family, any_address, target = ((socket.AF_INET, "0.0.0.0", L.TARGET4), (socket.AF_INET6, "::", L.TARGET6))[number]
             ports = ports + 1 if ports < 32_000 else 1024
@@ -391,6 +394,7 @@ def one_shot(lab):
                 slowest = max(slowest, time.monotonic() - began)
             count += 1
     finally:
+        sentry.send_signal(signal.SIGCONT)
         enter(0)
         for home in homes:
             os.close(home)
@@ -400,5 +404,5 @@ def one_shot(lab):
     L.check(status["probes"]["seen"] == 0, "%d probes of %d connections: %s" % (
         status["probes"]["seen"], count, [t for t in sentry.texts() if "attackalert" in t][:5]))
     L.check(not sentry.find("attackalert"), "an alert")
-    L.check(count > 2_000, "only %d connections" % count)
-    return "%d connections, 0 probes" % count
+    L.check(count > 10_000, "only %d connections" % count)
+    return "%d connections, half of them while the sentry was stopped: 0 probes" % count
