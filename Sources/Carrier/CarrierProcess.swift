@@ -16,6 +16,7 @@ package enum CarrierProcess {
       guard let hello = waitForHello(pair) else { return 0 }
       try confine()
       guard let carrier = Carrier(pair, hello) else { return 64 }
+      Code.giveBack()
       carrier.run()
       return 0
     } catch {

@@ -11,6 +11,7 @@ struct Deadlines {
   /// Not before this time, even if addresses or routes change: a router may change its routes all the time.
   private var soonestSafeList: Int64 = 0
   private var metrics: Int64 = 0
+  private var startOver: Int64 = .max
 
   /// When the loop has to wake.
   var next: Int64 { min(tick, watchdog) }
@@ -39,6 +40,15 @@ struct Deadlines {
   mutating func takesMetrics(at now: Int64) -> Bool {
     guard now >= metrics else { return false }
     metrics = now + 15 * Self.second
+    return true
+  }
+
+  mutating func started(at now: Int64) { startOver = now + Self.second }
+
+  /// Once, a second after the start: what only the start needed can be let go.
+  mutating func takesStartOver(at now: Int64) -> Bool {
+    guard now >= startOver else { return false }
+    startOver = .max
     return true
   }
 

@@ -217,6 +217,7 @@ package final class Sentry {
     setUpConsole()
     deadlines.startWatchdog(every: door.notifier.watchdogInterval, at: Clock.monotonic)
     flush()
+    deadlines.started(at: Clock.monotonic)
   }
 
   func notifyReady() {
@@ -314,6 +315,7 @@ package final class Sentry {
     let now = Clock.monotonic
     if deadlines.takesWatchdog(every: door.notifier.watchdogInterval, at: now) { door.notifier.alive() }
     guard deadlines.takesTick(at: now) else { return }
+    if deadlines.takesStartOver(at: now) { Code.giveBack() }
     if deadlines.isSafeListDue(at: now) {
       refreshSafeList()
       deadlines.safeListRead(from: now, to: Clock.monotonic)

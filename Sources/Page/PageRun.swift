@@ -92,6 +92,7 @@ package enum PageRun {
     try PageConfinement.enter(settings, as: parent == nil ? byHand(settings) : .current)
     // A change of user takes this back.
     if let parent { CLinux_end_with_parent(); if getppid() != parent { return } }
+    Code.giveBack()
     var lastBeat: Int64 = 0
     while true {
       server.turn(milliseconds: Int32(max(0, (lastBeat + pause(server) - Clock.monotonic) / 1_000_000 + 1))) {

@@ -45,6 +45,19 @@ private func probe(_ source: String = "203.0.113.1") -> Probe {
     #expect(isDue && deadlines.next == 20 * second)
   }
 
+  @Test func `The start is over once, a second after it`() {
+    var deadlines = Deadlines()
+    var isOver = deadlines.takesStartOver(at: 100 * second)
+    #expect(!isOver)
+    deadlines.started(at: 100 * second)
+    isOver = deadlines.takesStartOver(at: 101 * second - 1)
+    #expect(!isOver)
+    isOver = deadlines.takesStartOver(at: 101 * second)
+    #expect(isOver)
+    isOver = deadlines.takesStartOver(at: 200 * second)
+    #expect(!isOver)
+  }
+
   @Test func `What is in force is compared every minute, five seconds after a failure, and soon after a touch`() {
     var deadlines = Deadlines()
     #expect(deadlines.isReconcileDue(at: 0))

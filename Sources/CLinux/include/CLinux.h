@@ -82,6 +82,13 @@ static inline void CLinux_store_release_u32(void *address, uint32_t value) {
 // Large tables: read at random, so worth large pages; given back to the kernel, which zeroes them.
 static inline void CLinux_madvise_hugepage(void *address, size_t length) { madvise(address, length, 14 /* MADV_HUGEPAGE */); }
 static inline void CLinux_madvise_dontneed(void *address, size_t length) { madvise(address, length, 4 /* MADV_DONTNEED */); }
+
+// From the first byte of the program to the end of its code (symbols of every Linux linker): all of it is of the file, and read only.
+extern char __executable_start, etext;
+static inline void CLinux_release_code(void) {
+  uintptr_t start = (uintptr_t)&__executable_start & ~(uintptr_t)4095, end = (uintptr_t)&etext & ~(uintptr_t)4095;
+  if (end > start) madvise((void *)start, end - start, 4 /* MADV_DONTNEED */);
+}
 static inline void CLinux_prefetch(const void *address) { __builtin_prefetch(address, 1, 3); }
 
 // open(2) and fcntl(2) are variadic, which Swift does not import.
