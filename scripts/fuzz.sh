@@ -61,12 +61,12 @@ if [ ! -x "$out/fuzz" ] || [ -n "$(find Fuzz/*.swift Sources "$0" -newer "$out/f
   swiftc $flags -use-ld=lld -module-name Fuzz -o "$out/fuzz" Fuzz/*.swift $objects
 fi
 
-# As many at once as there are processors, each of which one target uses; the next begins when one has ended, and slow ones come first, so
+# As many at once as there are processors (FUZZ_JOBS), each of which one target uses; the next begins when one has ended, and slow ones come first, so
 # that none is left alone at the end.
 rm -f "$out"/*.failed "$out"/*.said
 for target in "$@"; do
   case $target in fleet-ledger | replay | memory) echo "0 $target" ;; *) echo "1 $target" ;; esac
-done | sort -s -k 1,1 | cut -d' ' -f2 | xargs -P "$(nproc 2>/dev/null || echo 1)" -n 1 sh scripts/fuzz.sh --one "$seconds" || true
+done | sort -s -k 1,1 | cut -d' ' -f2 | xargs -P "${FUZZ_JOBS:-$(nproc 2>/dev/null || echo 1)}" -n 1 sh scripts/fuzz.sh --one "$seconds" || true
 rm -rf "$out/fresh"
 failed=0
 for target in "$@"; do

@@ -228,7 +228,10 @@ def old(lab):
     link = lab.link()
     for port in range(200, 700):
         link.send(P.segment(other, L.TARGET4, 40000, port))
-    L.wait_for(lambda: alerts(sentry, other) >= 450, 20, lambda: "a line for each packet; there are %d" % alerts(sentry, other), 0.2)
+        if port % 20 == 19:
+            # No faster than it reads: what it loses in a flood comes next.
+            L.wait_for(lambda: alerts(sentry, other) >= (port - 199) * 0.9, 20, lambda: "a line for each packet; there are %d of %d" % (
+                alerts(sentry, other), port - 199))
     came = lab.count("tcp flags & (fin|syn|rst|ack) == syn")
     cannon = Cannon(lab, syns(["198.%d.%d.%d" % (18 + n % 2, n // 2 % 256, n // 512 % 250 + 1) for n in range(60_000)], list(range(200, 1000))))
     cannon.fire(60_000)

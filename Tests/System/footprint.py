@@ -169,7 +169,8 @@ for i in range(10000):
            "10,000 connections %.4f s); connected UDP server %.4f s per million" % (each, millions, wall, (cpu1 - cpu0) / ((packets1 - packets0) / 1e6),
                                            (cpu3 - cpu1) / ((packets3 - packets1) / 1e6), cpu2 - cpu3, connected)
     L.check(not sentry.find("attackalert|Scan from"), "honest traffic was called a scan: %s" % (sentry.texts()[-2:],))
-    L.check(each <= L.bar(0.005), text)
+    # By the packet, by the second, and by the connection: on a busy machine few packets come within these seconds.
+    L.check(cpu2 - cpu0 <= L.bar(0.005) * millions + L.bar(0.0005) * wall + L.bar(1e-6) * 10_000, text)
     return text
 
 

@@ -60,7 +60,7 @@ def debian_1_2():
         L.run(["sh", "-c", "cd %s && apt-get download portsentry" % ROOTS], ok=None, timeout=120)
         found = glob.glob(os.path.join(ROOTS, "portsentry_1.2*.deb"))
     if not found:
-        raise L.Skip("PortSentry 1.2's package is not to be had here")
+        raise L.Skip("PortSentry 1.2's package is not available here")
     return found[0]
 
 

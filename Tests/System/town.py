@@ -94,7 +94,7 @@ def install(chosen):
         with open(ROOT + ".done", "a") as f:
             f.write("\n".join(wanted) + "\n")
     except (L.Failure, L.Skip, subprocess.TimeoutExpired, OSError) as error:
-        print("the neighbours' software is not to be had here: %s" % error, file=sys.stderr)
+        print("the neighbours' software is not available here: %s" % error, file=sys.stderr)
         return False
     return True
 

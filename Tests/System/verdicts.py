@@ -280,16 +280,8 @@ def verdicts(lab):
     with open(os.path.join(L.ROOT, "docs", "coverage.md")) as file:
         old = file.read()
 
-    def reasons():
-        new = live_table(measure_live())
-        return worse(old, new if captures is None else new + "\n\n" + capture_table(captures))
-
-    wrong = reasons()
-    if wrong:
-        # On a busy machine nmap gives up on what is not answered at once: a row that is worse is so again, by its title.
-        L.say("once more:", *wrong)
-        again = {reason.split(":")[0] for reason in reasons()}
-        wrong = [reason for reason in wrong if reason.split(":")[0] in again]
+    new = live_table(measure_live())
+    wrong = worse(old, new if captures is None else new + "\n\n" + capture_table(captures))
     L.check(not wrong, "; ".join(wrong[:30]))
     return "%d live scans%s, none seen later or named worse than docs/coverage.md says" % (
         len(ROWS), "" if captures is None else " and %d captures" % len(captures))
