@@ -753,6 +753,17 @@ def data_sink(lab):
     )
 
 
+def prompt(answer):
+    """An answer as of a program that closes at once: the kernel acknowledges a FIN by itself where a program takes longer than 40 ms, which
+    depends on what else the machine does, for services and decoys alike."""
+
+    def is_ack_before_fin(step, n):
+        one, next_one = dict(zip(step[n][::2], step[n][1::2])), dict(zip(step[n + 1][::2], step[n + 1][1::2]))
+        return one["flags"] == P.ACK and not one["data"] and next_one["flags"] == P.FIN | P.ACK and one["ack"] == next_one["ack"]
+
+    return tuple(tuple(packet for n, packet in enumerate(step) if n + 1 == len(step) or not is_ack_before_fin(step, n)) for step in answer)
+
+
 @L.test("oracles.connected")
 def connected(lab):
     """What a connection says: ACKs of data, window, data out of order and out of the window, keepalive, urgent data, SYN within it, RST,
@@ -798,7 +809,7 @@ def connected(lab):
     }
     # A service has to be woken before it closes; a FIN comes again after 0.2, 0.6 and 1.4 s: far from the end of each step.
     answers = ask(lab, questions, (SERVICE, 9_999), moment=1.0)
-    wrong = [(n, f) for n in questions for f in FAMILIES if answers[n, f, SERVICE] != answers[n, f, 9_999]]
+    wrong = [(n, f) for n in questions for f in FAMILIES if prompt(answers[n, f, SERVICE]) != prompt(answers[n, f, 9_999])]
     L.check(
         not wrong,
         "%d tell: %s"
