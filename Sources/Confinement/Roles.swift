@@ -54,7 +54,14 @@ extension SystemCalls {
   /// namespaces, the clock, and whatever the kernel learns later.
   package static let sentry = SystemCalls(
     steady + reading + writing + sockets + starting, otherwise: .refuse,
-    families: [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET])
+    families: [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET], commands: kernelPrograms)
+
+  /// What the programs at interfaces, of the gate and of the decoys take: maps, loading, links that end with us, and frames of our own put
+  /// through one. Nothing that finds what others have loaded, and nothing that outlives us.
+  private static let kernelPrograms = [
+    BPF_MAP_CREATE, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM, BPF_PROG_LOAD, BPF_PROG_TEST_RUN,
+    BPF_OBJ_GET_INFO_BY_FD, BPF_BTF_LOAD, BPF_LINK_CREATE, BPF_LINK_UPDATE,
+  ].map(\.rawValue)
 
   /// The page: reads files, answers on the socket that it has, and asks the sentry. It starts no program and no process, opens no
   /// socket but such as lead to programs of this host, and changes no file but, where nothing else keeps it from that, the journal's

@@ -16,11 +16,16 @@ package struct SystemCalls: Equatable, Sendable {
   package var otherwise: Otherwise
   /// Address families that `socket` may be called with; nil for all.
   package var families: [Int32]?
+  /// Commands that `bpf` may be called with; nil for all.
+  package var commands: [UInt32]?
 
-  package init(_ allowed: [String], otherwise: Otherwise, families: [Int32]? = nil) {
+  package init(
+    _ allowed: [String], otherwise: Otherwise, families: [Int32]? = nil, commands: [UInt32]? = nil
+  ) {
     self.allowed = allowed
     self.otherwise = otherwise
     self.families = families
+    self.commands = commands
   }
 
   /// Whether this machine has filters, and we know its numbers.
@@ -74,10 +79,11 @@ package struct SystemCalls: Equatable, Sendable {
       word(4), sock_filter(code: UInt16(BPF_JMP | BPF_JEQ | BPF_K), jt: 1, jf: 0, k: CLinux_audit_arch()),
       end(Self.killProcess), word(0),
     ]
-    if let families {
+    for (name, values) in [("socket", families?.map { UInt32($0) }), ("bpf", commands)] {
+      let number = unsafe CLinux_system_call(name)
+      guard let values, number >= 0, name == "socket" || allowed.contains(name) else { continue }
       // Its first argument, which is an int: the lower half of what is at 16, on machines that we know the numbers of.
-      let number = unsafe CLinux_system_call("socket")
-      let accepted = families.flatMap { [skipUnless(UInt32($0)), end(Self.allow)] }
+      let accepted = values.flatMap { [skipUnless($0), end(Self.allow)] }
       let rule = [word(16)] + accepted + [end(refusal)]
       code.append(
         sock_filter(code: UInt16(BPF_JMP | BPF_JEQ | BPF_K), jt: 0, jf: UInt8(rule.count), k: UInt32(number)))

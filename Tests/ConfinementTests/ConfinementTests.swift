@@ -108,7 +108,13 @@ struct ConfinementTests {
   func refused() async {
     await #expect(processExitsWith: .exitCode(0)) {
       try Confinement.noNewPrivileges()
+      var attributes = bpf_attr()
+      let next = Int32(BPF_MAP_GET_NEXT_ID.rawValue)
+      // What others have loaded is found by it.
       guard try SystemCalls.sentry.restrict() else { exit(0) }
+      guard unsafe CLinux_bpf(next, &attributes) == -1, CLinux_errno() == EPERM else { exit(9) }
+      guard unsafe CLinux_bpf(Int32(BPF_MAP_CREATE.rawValue), &attributes) == -1, geteuid() != 0 || CLinux_errno() == EINVAL
+      else { exit(10) }
       guard unshare(0x1000_0000) == -1, CLinux_errno() == EPERM else { exit(2) }
       guard (try? Files.read("/proc/self/status")) != nil else { exit(3) }
       guard try ProcessState.read(getpid()).systemCallFilter == 2 else { exit(4) }
