@@ -10,6 +10,8 @@ package struct Interface: Sendable, Equatable {
   package let isLoopback: Bool
   /// The index of the bridge, bond or team it is a port of; 0 for none. Its packets are seen once more there.
   package let master: Int32
+  /// Whether its frames begin with an Ethernet header, as those of tunnels do not.
+  package let hasEthernetHeader: Bool
 }
 
 /// The kernel's list of interfaces and of what is local, and news of changes (`rtnetlink(7)`).
@@ -60,7 +62,8 @@ package struct Interfaces: ~Copyable {
       result.append(
         Interface(
           index: info.ifi_index, name: name ?? "", isUp: info.ifi_flags & UInt32(IFF_UP) != 0,
-          isLoopback: info.ifi_flags & UInt32(IFF_LOOPBACK) != 0, master: kind == "vrf" ? 0 : master))
+          isLoopback: info.ifi_flags & UInt32(IFF_LOOPBACK) != 0, master: kind == "vrf" ? 0 : master,
+          hasEthernetHeader: info.ifi_type == UInt16(ARPHRD_ETHER) || info.ifi_type == UInt16(ARPHRD_LOOPBACK)))
     }
     return result
   }

@@ -79,14 +79,7 @@ package struct KernelFilter: Sendable, Equatable {
       code.jump(to: drop)
       code.place(known)
     }
-    // A tagged frame passes once more on its VLAN interface, where the tag is off. One tagged with VLAN 0 bears only a
-    // priority (IEEE 802.1Q section 9.6): the host takes it, and it passes here and nowhere else.
-    let untagged = code.label()
-    code.load(.word, Self.ancillary(SKF_AD_VLAN_TAG_PRESENT))
-    code.jump(.equal, 0, to: untagged)
-    code.load(.word, Self.ancillary(SKF_AD_VLAN_TAG))
-    code.jump(.set, 0x0fff, to: drop)
-    code.place(untagged)
+    dropTagged(&code, drop: drop)
     let outgoing = code.label()
     code.load(.word, Self.ancillary(SKF_AD_PKTTYPE))
     code.jump(.equal, UInt32(PACKET_OUTGOING), to: outgoing)
@@ -118,6 +111,40 @@ package struct KernelFilter: Sendable, Equatable {
     code.place(drop)
     code.returns(0)
     return code.assemble()
+  }
+
+  /// The same for packets of one family in one direction, on whatever interface.
+  func part(isV4: Bool, isOutgoing: Bool, ranges limit: Int) -> [sock_filter] {
+    var code = Assembler()
+    let accept = code.label()
+    let drop = code.label()
+    dropTagged(&code, drop: drop)
+    if !isOutgoing {
+      code.load(.word, Self.ancillary(SKF_AD_PKTTYPE))
+      code.jump(.greater, UInt32(PACKET_HOST), to: drop)
+    }
+    switch (isV4, isOutgoing) {
+    case (true, false): incomingV4(&code, limit, accept: accept, drop: drop)
+    case (false, false): incomingV6(&code, limit, accept: accept, drop: drop)
+    case (true, true): sentV4(&code, limit, accept: accept, drop: drop)
+    case (false, true): sentV6(&code, limit, accept: accept, drop: drop)
+    }
+    code.place(accept)
+    code.returns(Self.snapLength)
+    code.place(drop)
+    code.returns(0)
+    return code.assemble()
+  }
+
+  /// A tagged frame passes once more on its VLAN interface, where the tag is off. One tagged with VLAN 0 bears only a
+  /// priority (IEEE 802.1Q section 9.6): the host takes it, and it passes here and nowhere else.
+  private func dropTagged(_ code: inout Assembler, drop: Label) {
+    let untagged = code.label()
+    code.load(.word, Self.ancillary(SKF_AD_VLAN_TAG_PRESENT))
+    code.jump(.equal, 0, to: untagged)
+    code.load(.word, Self.ancillary(SKF_AD_VLAN_TAG))
+    code.jump(.set, 0x0fff, to: drop)
+    code.place(untagged)
   }
 
   static func ancillary(_ offset: Int32) -> UInt32 { UInt32(bitPattern: SKF_AD_OFF + offset) }

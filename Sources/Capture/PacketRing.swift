@@ -15,8 +15,20 @@ package struct PacketRing: ~Copyable {
     package let isOutgoing: Bool
     /// The transport checksum is right by the device's word, or is still to be filled in by it.
     package let checksumVouched: Bool
+    /// Whether it can be a packet whose checksum is still to be filled in, and the kernel does not say so.
+    package let mayBeUnfinished: Bool
     /// The filter wanted less than there was: of a SYN/ACK that it is a decoy's (`KernelFilter.decoyMark`).
     package let isCut: Bool
+
+    /// Frames of two cores may be stamped a little out of order; time never runs back for the detector. A clock that
+    /// was set back by more than that is believed.
+    func inOrder(after last: inout Timestamp) -> Frame {
+      let isLate = time < last && last.nanoseconds - time.nanoseconds < 1_000_000_000
+      if !isLate { last = time }
+      return Frame(
+        time: last, interface: interface, isOutgoing: isOutgoing, checksumVouched: checksumVouched,
+        mayBeUnfinished: mayBeUnfinished, isCut: isCut)
+    }
   }
 
   package struct Statistics: Sendable, Equatable {
@@ -24,6 +36,11 @@ package struct PacketRing: ~Copyable {
     package var received: UInt64 = 0
     /// Those of them that found the ring full and are lost.
     package var dropped: UInt64 = 0
+
+    mutating func add(_ other: Statistics) {
+      received &+= other.received
+      dropped &+= other.dropped
+    }
   }
 
   /// Room for the kernel's header (80 bytes) and `KernelFilter.snapLength` of packet.
@@ -33,8 +50,9 @@ package struct PacketRing: ~Copyable {
   private let base: UnsafeMutableRawPointer
   private let frames: Int
   private var position = 0
-  package private(set) var statistics = Statistics()
-  private var lastTime = Timestamp.distantPast
+  private var counted = Statistics()
+  /// As of the last `updateStatistics`.
+  package var statistics: Statistics { counted }
 
   /// Maps a ring; nothing is received before `start`.
   ///
@@ -78,10 +96,13 @@ package struct PacketRing: ~Copyable {
     }
   }
 
-  /// Begins to receive from every interface, present and future.
-  package func start() throws(Errno) {
+  /// Begins to receive.
+  ///
+  /// - Parameter interface: its index; 0 for every one, present and future. May be changed later.
+  package func start(on interface: Int32 = 0) throws(Errno) {
     var address = sockaddr_ll()
     address.sll_family = UInt16(AF_PACKET)
+    address.sll_ifindex = interface
     address.sll_protocol = UInt16(ETH_P_ALL).bigEndian
     try check("bind", "packet socket") {
       unsafe CLinux_bind(socket.raw, &address, socklen_t(MemoryLayout<sockaddr_ll>.size))
@@ -97,14 +118,10 @@ package struct PacketRing: ~Copyable {
     guard status & UInt32(TP_STATUS_USER) != 0 else { return false }
     let header = unsafe start.load(as: tpacket2_hdr.self)
     let link = unsafe (start + 32).load(as: sockaddr_ll.self)
-    var time = Timestamp(seconds: Int64(header.tp_sec), nanoseconds: Int64(header.tp_nsec))
-    // Frames of two cores may be stamped a little out of order; time never runs back for the detector. A clock that
-    // was set back by more than that is believed.
-    if time < lastTime, lastTime.nanoseconds - time.nanoseconds < 1_000_000_000 { time = lastTime }
-    lastTime = time
     let frame = Frame(
-      time: time, interface: link.sll_ifindex, isOutgoing: link.sll_pkttype == UInt8(PACKET_OUTGOING),
+      time: Timestamp(seconds: Int64(header.tp_sec), nanoseconds: Int64(header.tp_nsec)), interface: link.sll_ifindex, isOutgoing: link.sll_pkttype == UInt8(PACKET_OUTGOING),
       checksumVouched: status & UInt32(TP_STATUS_CSUMNOTREADY | TP_STATUS_CSUM_VALID) != 0,
+      mayBeUnfinished: false,
       isCut: header.tp_snaplen < header.tp_len)
     let offset = Int(header.tp_net)
     let length = min(Int(header.tp_snaplen), max(Self.frameSize - offset, 0))
@@ -119,7 +136,7 @@ package struct PacketRing: ~Copyable {
     var counters = tpacket_stats()
     var size = socklen_t(MemoryLayout<tpacket_stats>.size)
     guard unsafe getsockopt(socket.raw, SOL_PACKET, PACKET_STATISTICS, &counters, &size) == 0 else { return }
-    statistics.received += UInt64(counters.tp_packets)
-    statistics.dropped += UInt64(counters.tp_drops)
+    counted.received += UInt64(counters.tp_packets)
+    counted.dropped += UInt64(counters.tp_drops)
   }
 }

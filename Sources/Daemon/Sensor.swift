@@ -6,11 +6,11 @@ import Platform
 import Synchronization
 import Wire
 
-/// The thread that sees: ring, decoder, detector and listeners, in one plain loop that owns them all. It takes no part
+/// The thread that sees: tap, decoder, detector and listeners, in one plain loop that owns them all. It takes no part
 /// in responses; what it finds leaves through one bounded queue.
 // One thread at a time owns a sensor: the main thread while it opens, then its own.
 struct Sensor: ~Copyable, @unchecked Sendable {
-  private var ring: PacketRing
+  private var tap: TrafficTap
   private var interfaces: Interfaces
   private var sockets: SocketTable
   private var monitor: SocketMonitor?
@@ -18,7 +18,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
   private var state: State
   private let link: SensorLink
 
-  /// What the packet path changes; apart from the ring so that both can be in use at once.
+  /// What the packet path changes; apart from the tap so that both can be in use at once.
   private struct State: ~Copyable {
     var settings: SensorSettings
     var detector: Detector
@@ -68,7 +68,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     _ settings: SensorSettings, queue: consuming BoundedQueue<Probe>.Producer,
     verdicts: consuming BoundedQueue<Verdict>.Producer, link: SensorLink
   ) throws(Errno) -> Sensor {
-    let ring = try PacketRing()
+    let tap = try TrafficTap()
     let interfaces = try Interfaces()
     let sockets = try SocketTable()
     let listeners = try ConnectListeners()
@@ -76,17 +76,17 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       settings: settings, detector: Detector(settings.detector, key: Clock.randomKey()), queue: queue,
       verdicts: verdicts)
     var sensor = Sensor(
-      ring: ring, interfaces: interfaces, sockets: sockets, monitor: openMonitor(link), listeners: listeners,
+      tap: tap, interfaces: interfaces, sockets: sockets, monitor: openMonitor(link), listeners: listeners,
       state: state, link: link)
     try sensor.lookAround()
     return sensor
   }
 
   private init(
-    ring: consuming PacketRing, interfaces: consuming Interfaces, sockets: consuming SocketTable,
+    tap: consuming TrafficTap, interfaces: consuming Interfaces, sockets: consuming SocketTable,
     monitor: consuming SocketMonitor?, listeners: consuming ConnectListeners, state: consuming State, link: SensorLink
   ) {
-    self.ring = ring
+    self.tap = tap
     self.interfaces = interfaces
     self.sockets = sockets
     self.monitor = monitor
@@ -122,8 +122,21 @@ struct Sensor: ~Copyable, @unchecked Sendable {
 
   /// Receives, from now on. In the background what is seen waits in the ring until `run`.
   mutating func start() throws(Errno) {
-    try ring.start()
+    try tap.start()
     publish()
+  }
+
+  /// Has the kernel show packets in its cheapest way.
+  private mutating func attachPrograms() {
+    do throws(Errno) { try tap.attachPrograms() } catch { sayOutOfDate(error) }
+  }
+
+  private func sayOutOfDate(_ error: Errno) {
+    link.notify(.trouble(error, consequence: "what this host serves may be out of date"))
+  }
+
+  private mutating func settleTap(_ ready: [Int32]) {
+    do throws(Errno) { try tap.settle(ready) } catch { sayOutOfDate(error) }
   }
 
   /// Runs until the link says stop.
@@ -132,8 +145,9 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     var idleWakes = WakeCredit(at: Clock.monotonic)
     // So do probes, which wake the main thread as well: what comes by the thousand is taken in heaps.
     var usefulWakes = WakeCredit(at: Clock.monotonic)
+    attachPrograms()
     while true {
-      var descriptors = [link.toSensor.fd, interfaces.descriptor, ring.descriptor]
+      var descriptors = [link.toSensor.fd, interfaces.descriptor] + tap.descriptors
       if !listeners.isEmpty { descriptors.append(listeners.descriptor) }
       if let fd = monitor?.descriptor { descriptors.append(fd) }
       var wait = (nextRefresh - Clock.monotonic + 999_999) / 1_000_000
@@ -156,6 +170,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       // Whatever changes, and however often: fifty looks a second are enough, and cost little.
       if state.isSnapshotStale { nextRefresh = min(nextRefresh, lastRefresh + 20_000_000) }
       if now >= nextRefresh { refreshOrSay() }
+      settleTap(ready)
       let before = state.found
       if !listeners.isEmpty, ready.contains(listeners.descriptor) { acceptAll() }
       let seen = drain()
@@ -169,7 +184,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       if state.found != before {
         link.toSentry.signal()
         if !usefulWakes.spend(at: now) { Clock.sleep(.milliseconds(10)) }
-      } else if ready.contains(ring.descriptor), !idleWakes.spend(at: now) {
+      } else if tap.hasPacket(ready), !idleWakes.spend(at: now) {
         Clock.sleep(.milliseconds(10))
       }
       sampleIfFlooded(now)
@@ -247,7 +262,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     var count = 0
     while true {
       count += 1
-      let isThere = ring.next { bytes, frame in
+      let isThere = tap.next { bytes, frame in
         state.packet.time = frame.time
         state.packet.interface = frame.interface
         state.packet.isOutgoing = frame.isOutgoing
@@ -257,6 +272,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
           state.undecoded[Int(outcome.rawValue)] &+= 1
           return
         }
+        if frame.mayBeUnfinished { state.packet.believeUnfinished(in: bytes) }
         guard outcome == .packet else {
           state.others &+= 1
           return state.detector.considerOther(&state.packet, outcome)
@@ -287,9 +303,9 @@ struct Sensor: ~Copyable, @unchecked Sendable {
   /// Looks into what nothing has answered in time. Where packets were lost, the answer may be one of them: then nobody is accused.
   private mutating func judgeUnanswered(_ seen: Timestamp) {
     guard seen.nanoseconds >= state.detector.answersDue else { return }
-    let before = ring.statistics.dropped
-    ring.updateStatistics()
-    let isComplete = ring.statistics.dropped == before
+    let before = tap.statistics.dropped
+    tap.updateStatistics()
+    let isComplete = tap.statistics.dropped == before
     let hasService = state.detector.takeUnanswered(at: seen) { isComplete ? sockets.serves($0) : nil }
     if hasService { state.isSnapshotStale = true }
   }
@@ -324,7 +340,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       try refresh()
     } catch {
       nextRefresh = Clock.monotonic + 1_000_000_000
-      link.notify(.trouble(error, consequence: "what this host serves may be out of date"))
+      sayOutOfDate(error)
     }
   }
 
@@ -342,10 +358,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       state.detector.exposure = exposure
     }
     try chooseInterfaces()
-    let filter = filter()
-    guard filter != attached else { return }
-    try ring.attach(filter)
-    attached = filter
+    try tap.fit(filter(), watched: watched)
   }
 
   private mutating func chooseInterfaces() throws(Errno) {
@@ -372,7 +385,6 @@ struct Sensor: ~Copyable, @unchecked Sendable {
   }
 
   private var unwatched: [Int32] = []
-  private var attached: KernelFilter?
 
   private func filter() -> KernelFilter {
     let settings = state.settings.detector
@@ -432,12 +444,12 @@ struct Sensor: ~Copyable, @unchecked Sendable {
   private mutating func publish() {
     lastPublished = Clock.monotonic
     isPublished = true
-    ring.updateStatistics()
-    let dropped = drops.advance(to: ring.statistics.dropped)
+    tap.updateStatistics()
+    let dropped = drops.advance(to: tap.statistics.dropped)
     if dropped > 0 { link.notify(.ringOverflow(dropped)) }
     var statistics = SensorStatistics()
-    statistics.received = ring.statistics.received
-    statistics.ringDropped = ring.statistics.dropped
+    statistics.received = tap.statistics.received
+    statistics.ringDropped = tap.statistics.dropped
     for index in statistics.undecoded.indices { statistics.undecoded[index] = state.undecoded[index] }
     for reason in Detector.Dismissal.allCases {
       statistics.dismissed[Int(reason.rawValue)] = state.detector.dismissals(reason)
@@ -449,6 +461,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     statistics.evictions = state.detector.evictions
     (statistics.connectionShift, statistics.otherShift) = (sampling.connections, sampling.others)
     statistics.interfaces = watched.filter(\.isUp).map(\.name)
+    statistics.sight = tap.sight
     let exposure = state.detector.exposure
     statistics.servedTCP = exposure.servedAnywhere(.tcp)
     statistics.servedUDP = exposure.servedAnywhere(.udp)

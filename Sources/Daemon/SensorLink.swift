@@ -59,6 +59,8 @@ struct SensorStatistics: Sendable, Equatable {
   var connectionShift: UInt8 = 0
   var otherShift: UInt8 = 0
   var interfaces: [String] = []
+  /// By what means they are seen.
+  var sight = TrafficTap.Sight()
   var servedTCP = PortSet()
   /// TCP ports served on all addresses of a family.
   var everywhere4 = PortSet()

@@ -31,6 +31,7 @@ extension Sentry {
       ("TCP", modeText(.tcp)),
       ("UDP", modeText(.udp)),
       ("interfaces", s.interfaces.isEmpty ? "NONE IS UP: nothing is seen" : s.interfaces.joined(separator: ", ")),
+      ("capture", s.sight.text),
       ("services now", "TCP \(s.servedTCP), UDP \(s.servedUDP)"),
       ("response", responseText()),
       ("deception", deceptionText()),
@@ -182,6 +183,10 @@ extension Sentry {
       "udp_port_count": JSON(plan.ports(.udp).count),
       "response": .string(responseText()),
       "interfaces": .array(s.interfaces.map(JSON.string)),
+      "capture": .object([
+        "text": .string(s.sight.text), "programs": .array(s.sight.programs.map(JSON.string)),
+        "packet_socket": .array(s.sight.socket.map(JSON.string)), "reason": JSON(s.sight.reason),
+      ]),
       "served_tcp": .string(s.servedTCP.description),
       "served_udp": .string(s.servedUDP.description),
       "packets": .object([

@@ -14,7 +14,21 @@ package struct BPFProgram: Sendable {
 
   package enum Size: UInt8, Sendable {
     case word = 0x00
+    case half = 0x08
+    case byte = 0x10
     case double = 0x18
+  }
+
+  /// Arithmetic on the lower 32 bits; the upper ones become zero.
+  package enum Operation: UInt8, Sendable {
+    case add = 0x00
+    case subtract = 0x10
+    case multiply = 0x20
+    case and = 0x50
+    case or = 0x40
+    case shiftLeft = 0x60
+    case shiftRight = 0x70
+    case move = 0xb0
   }
 
   /// Helper functions by their number (`enum bpf_func_id`).
@@ -27,12 +41,21 @@ package struct BPFProgram: Sendable {
     case setSocketOption = 49
     case socketStorage = 107
     case namespaceCookie = 122
+    case ringReserve = 131
+    case ringSubmit = 132
+    case ringDiscard = 133
+    case checksumLevel = 135
   }
 
   package enum Test: UInt8, Sendable {
     case equal = 0x10
     case unequal = 0x50
     case above = 0x20
+    case aboveOrEqual = 0x30
+    case below = 0xa0
+    case belowOrEqual = 0xb0
+    /// A bit of both is set.
+    case set = 0x40
   }
 
   private struct Instruction {
@@ -90,6 +113,26 @@ package struct BPFProgram: Sendable {
     code.append(Instruction(code: 0x18, target: target, value: Int32(truncatingIfNeeded: value)))
     code.append(Instruction(code: 0x00, value: Int32(truncatingIfNeeded: value >> 32)))
   }
+  /// The address of the value of a map of one number, by its descriptor: two instructions long.
+  package mutating func loadValue(_ target: Register, _ map: Int32) {
+    code.append(Instruction(code: 0x18, target: target, source: UInt8(BPF_PSEUDO_MAP_VALUE), value: map))
+    code.append(Instruction(code: 0x00))
+  }
+  package mutating func word(_ operation: Operation, _ target: Register, _ value: UInt32) {
+    code.append(Instruction(code: 0x04 | operation.rawValue, target: target, value: Int32(bitPattern: value)))
+  }
+  package mutating func word(_ operation: Operation, _ target: Register, _ source: Register) {
+    code.append(Instruction(code: 0x0c | operation.rawValue, target: target, source: source.rawValue))
+  }
+  /// Makes a number that was loaded in the network's order of bytes one of this machine's.
+  package mutating func fromNetwork(_ target: Register, _ size: Size) {
+    guard size == .word || size == .half else { return }
+    code.append(Instruction(code: 0xdc, target: target, value: size == .word ? 32 : 16))
+  }
+  /// memory at target += source, 64 bits, whoever else does so at the same time
+  package mutating func addAtomically(_ target: Register, _ source: Register) {
+    code.append(Instruction(code: 0xdb, target: target, source: source.rawValue))
+  }
   package mutating func call(_ helper: Helper) { code.append(Instruction(code: 0x85, value: helper.rawValue)) }
   package mutating func exit() { code.append(Instruction(code: 0x95)) }
 
@@ -105,6 +148,19 @@ package struct BPFProgram: Sendable {
     fixups.append((code.count, label.index))
     code.append(Instruction(code: 0x05 | test.rawValue, target: register, value: value))
   }
+
+  /// Compares the lower 32 bits.
+  package mutating func jumpWord(_ test: Test, _ register: Register, _ value: UInt32, to label: BPFLabel) {
+    fixups.append((code.count, label.index))
+    code.append(Instruction(code: 0x06 | test.rawValue, target: register, value: Int32(bitPattern: value)))
+  }
+  package mutating func jumpWord(_ test: Test, _ register: Register, _ other: Register, to label: BPFLabel) {
+    fixups.append((code.count, label.index))
+    code.append(Instruction(code: 0x0e | test.rawValue, target: register, source: other.rawValue))
+  }
+
+  /// How many instructions there are; jumps reach 32,767.
+  package var count: Int { code.count }
 
   /// Eight bytes for each instruction, as this machine's kernel reads them.
   package func assemble() -> [UInt8] {
@@ -275,6 +331,50 @@ package enum BPF {
     }
     _ = try result.get()
     return unsafe Int32(bitPattern: attributes.test.retval)
+  }
+
+  // What headers before Linux 6.6 lack.
+  private static let tcxIngress: UInt32 = 46
+  private static let tcxEgress: UInt32 = 47
+  private static let before: UInt32 = 1 << 3
+
+  /// Attaches a program to one side of an interface, before all others that are there (tcx, kernel 6.6), until the descriptor given
+  /// back is closed. The kernel waits for all its processors meanwhile, some 10 ms.
+  package static func attach(
+    _ program: Int32, interface: Int32, outgoing: Bool
+  ) throws(Errno) -> FileDescriptor {
+    var attributes = bpf_attr()
+    unsafe attributes.link_create.prog_fd = UInt32(program)
+    unsafe attributes.link_create.target_fd = UInt32(interface)
+    unsafe attributes.link_create.attach_type = outgoing ? tcxEgress : tcxIngress
+    unsafe attributes.link_create.flags = before
+    return FileDescriptor(owning: try call(BPF_LINK_CREATE, &attributes, "interface"))
+  }
+
+  /// Puts another program in the place of one that is attached; each packet meets either the one or the other.
+  package static func replace(
+    _ link: borrowing FileDescriptor, by program: borrowing FileDescriptor
+  ) throws(Errno) {
+    var attributes = bpf_attr()
+    unsafe attributes.link_update.link_fd = UInt32(link.raw)
+    unsafe attributes.link_update.new_prog_fd = UInt32(program.raw)
+    _ = try call(BPF_LINK_UPDATE, &attributes, "replace")
+  }
+
+  /// The interface that a program is attached to; 0 when the interface is gone, or somebody has taken the program away.
+  package static func interface(of link: borrowing FileDescriptor) throws(Errno) -> Int32 {
+    // struct bpf_link_info: type, id, program; then, aligned to 8, for this kind the interface.
+    var info = [UInt8](repeating: 0, count: 64)
+    var attributes = bpf_attr()
+    unsafe attributes.info.bpf_fd = UInt32(link.raw)
+    unsafe attributes.info.info_len = UInt32(info.count)
+    var result: Result<Int32, Errno> = .failure(Errno(0, "bpf"))
+    unsafe info.withUnsafeMutableBytes { bytes in
+      unsafe attributes.info.info = UInt64(UInt(bitPattern: bytes.baseAddress))
+      result = Result { () throws(Errno) in try call(BPF_OBJ_GET_INFO_BY_FD, &attributes, "link") }
+    }
+    _ = try result.get()
+    return info[16...].value(at: 0, as: Int32.self) ?? 0
   }
 
   /// Attaches a program to a control group, until the descriptor given back is closed: it ends with us.

@@ -53,6 +53,11 @@ package struct LiveStatus: Sendable, Decodable {
     package var failing: Bool?
   }
 
+  package struct Capture: Sendable, Decodable {
+    /// In words.
+    package var text: String?
+  }
+
   package struct Deception: Sendable, Decodable {
     package var state: String?
     /// In words.
@@ -97,6 +102,7 @@ package struct LiveStatus: Sendable, Decodable {
   package var udp_ports: String?
   package var udp_port_count: Int?
   package var interfaces: [String]?
+  package var capture: Capture?
   package var served_tcp: String?
   package var served_udp: String?
   package var response: String?

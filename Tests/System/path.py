@@ -8,6 +8,7 @@ neighbour who drops them. Each figure is the least of the rounds, since what dis
 import ctypes
 import json
 import os
+import signal
 import socket
 import statistics
 import struct
@@ -208,6 +209,69 @@ class Ways:
             time.sleep(0.5)
             return sentry
         return begun, end
+
+
+# Rights as the packaged unit has them: loading programs, but none of what CAP_PERFMON lets the verifier take.
+_AS_UNIT = 'set -- setpriv --bounding-set=-sys_admin,-perfmon --inh-caps=-sys_admin,-perfmon "$@"'
+
+
+def programs_at(lab, interface="lan0"):
+    """How many programs are at the two sides of an interface of the target's (tcx)."""
+    count = 0
+    with lab.inside(lab.target):
+        index = socket.if_nametoindex(interface)
+        for side in (46, 47):
+            ids = ctypes.create_string_buffer(256)
+            # BPF_PROG_QUERY: interface, side, flags, flags found, where the numbers go, how many fit.
+            _, raw = bpf(16, struct.pack("IIIIQI", index, side, 0, 0, ctypes.addressof(ids), 64))
+            count += struct.unpack_from("I", raw, 24)[0]
+    return count
+
+
+def _sees(sentry, link, port):
+    before = sentry.ask("status")["probes"]["seen"]
+    link.send(P.segment("10.99.1.1", L.TARGET4, 40000, port))
+    L.wait_for(lambda: sentry.ask("status")["probes"]["seen"] > before, 5, "a probe to be seen")
+
+
+@L.test("path.programs_at_the_interface")
+def programs(lab):
+    """Where the kernel has tcx the packet socket gives way to programs; they go with the sentry, and come with an interface."""
+    try:
+        programs_at(lab)
+    except OSError as error:
+        raise L.Skip("this kernel has no programs at interfaces: %s" % error)
+    link = lab.link()
+    for name, mounts, expected in (("all", "", "programs"), ("unit", _AS_UNIT, "programs"), ("none", L.WITHOUT_EBPF, "packet_socket")):
+        sentry = lab.sentry("-atcp", settings=ALL, mounts=mounts, name=name)
+        capture = L.wait_for(lambda: [c for c in [sentry.ask("status")["capture"]] if c[expected] == ["lan0"]], 10,
+                             lambda: "%s: %s" % (name, sentry.ask("status")["capture"]))[0]
+        text = sentry.control_command("status").stdout
+        L.check(capture["text"] in text, "status says nothing of %r" % capture["text"])
+        if expected == "programs":
+            L.check(programs_at(lab) == 2 and capture["reason"] is None, capture)
+        else:
+            L.check(programs_at(lab) == 0 and "CAP_BPF" in capture["reason"], capture)
+        _sees(sentry, link, 600)
+        L.check(sentry.ask("status")["dropped"]["ring_full"] == 0, "lost")
+        sentry.stop(signal.SIGKILL if name == "all" else signal.SIGTERM)
+        L.wait_for(lambda: programs_at(lab) == 0, 5, "the end of the programs")
+
+    sentry = lab.sentry("-atcp", settings=ALL, name="late")
+    lab.in_target("ip", "link", "add", "late0", "type", "dummy")
+    begun = time.monotonic()
+    lab.in_target("ip", "link", "set", "late0", "up")
+    L.wait_for(lambda: "late0" in sentry.ask("status")["capture"]["programs"], 10, lambda: sentry.ask("status")["capture"])
+    took = time.monotonic() - begun
+    L.check(programs_at(lab, "late0") == 2, "no programs at a new interface")
+    # Without an Ethernet header.
+    made = L.run(["ip", "netns", "exec", lab.target, "ip", "tuntap", "add", "tun9", "mode", "tun"], ok=None).returncode == 0
+    if made:
+        lab.in_target("ip", "link", "set", "tun9", "up")
+        L.wait_for(lambda: sentry.ask("status")["capture"]["packet_socket"] == ["tun9"], 10, lambda: sentry.ask("status")["capture"])
+    _sees(sentry, link, 601)
+    return "seen by programs, with the unit's rights too; a new interface after %.0f ms%s" % (
+        1000 * took, "; a tunnel by a packet socket" if made else "")
 
 
 @L.test("path.what_an_honest_packet_pays")

@@ -50,6 +50,7 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/if_addr.h>
+#include <linux/if_arp.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/if_packet.h>
@@ -77,6 +78,13 @@ static inline uint32_t CLinux_load_acquire_u32(const void *address) {
 }
 static inline void CLinux_store_release_u32(void *address, uint32_t value) {
   __atomic_store_n((uint32_t *)address, value, __ATOMIC_RELEASE);
+}
+
+static inline uint64_t CLinux_load_acquire_u64(const void *address) {
+  return __atomic_load_n((const uint64_t *)address, __ATOMIC_ACQUIRE);
+}
+static inline void CLinux_store_release_u64(void *address, uint64_t value) {
+  __atomic_store_n((uint64_t *)address, value, __ATOMIC_RELEASE);
 }
 
 // Large tables: read at random, so worth large pages; given back to the kernel, which zeroes them.

@@ -82,7 +82,7 @@ package enum StatusText {
       return
         "\(SafeText.line(name)), \(Units.plural(count ?? 0, "port")) (\(all.count > 60 ? "\(all.prefix(57))..." : all))"
     }
-    return [
+    var rows = [
       ("configuration", live.configuration.map { SafeText.line($0) } ?? "built-in settings"),
       ("TCP", mode(live.tcp_mode, live.tcp_ports, live.tcp_port_count)),
       ("UDP", mode(live.udp_mode, live.udp_ports, live.udp_port_count)),
@@ -91,9 +91,13 @@ package enum StatusText {
         live.seesNothing
           ? "NONE IS UP: nothing is seen" : SafeText.line((live.interfaces ?? []).joined(separator: ", "))
       ),
+    ]
+    if let text = live.capture?.text { rows.append(("capture", SafeText.line(text))) }
+    rows += [
       ("services now", "TCP \(SafeText.line(live.served_tcp ?? "?")), UDP \(SafeText.line(live.served_udp ?? "?"))"),
       ("response", SafeText.line(live.response ?? "?")),
-    ] + deceiving(live)
+    ]
+    return rows + deceiving(live)
   }
 
   private static func deceiving(_ live: LiveStatus) -> [(String, String)] {
