@@ -117,6 +117,16 @@ if [ -n "$wants_predecessor" ] && [ ! -x .build/portsentry-1.2/usr/sbin/portsent
     echo "PortSentry 1.2 is not available here: its columns of the coverage table are not measured" >&2
   fi
 fi
+if [ "${1:-build}" = test ] && ! command -v crowdsec >/dev/null && [ ! -x .build/crowdsec/usr/bin/crowdsec ]; then
+  # CrowdSec reads what we write. Unpacked, not installed: its package starts a service that asks its makers for an account.
+  rm -rf .build/crowdsec
+  mkdir -p .build/crowdsec
+  if (cd .build/crowdsec && apt-get download -q crowdsec >/dev/null 2>&1 && dpkg -x crowdsec_*.deb . && rm crowdsec_*.deb); then
+    echo "Unpacked CrowdSec from Debian: its test reads our log with it"
+  else
+    echo "CrowdSec is not available here: its test is skipped" >&2
+  fi
+fi
 if [ "${1:-build}" = test ] && ! .build/venv/bin/python -c 'import playwright, axe_playwright_python, stix2, xarf' 2>/dev/null; then
   # What drives the browser and looks at pages in it (axe), and the validators of STIX and XARF by their owners: into a place of their own.
   python3 -m venv .build/venv
