@@ -127,11 +127,12 @@ if [ "${1:-build}" = test ] && ! command -v crowdsec >/dev/null && [ ! -x .build
     echo "CrowdSec is not available here: its test is skipped" >&2
   fi
 fi
-if [ "${1:-build}" = test ] && ! .build/venv/bin/python -c 'import playwright, axe_playwright_python, stix2, xarf' 2>/dev/null; then
-  # What drives the browser and looks at pages in it (axe), and the validators of STIX and XARF by their owners: into a place of their own.
+if [ "${1:-build}" = test ] && ! .build/venv/bin/python -c 'import playwright, axe_playwright_python, stix2, xarf, vrl_python, pcre2' 2>/dev/null; then
+  # What drives the browser and looks at pages in it (axe), the validators of STIX and XARF by their owners, Vector's language, and the library of
+  # Wazuh's expressions: into a place of their own.
   python3 -m venv .build/venv
-  .build/venv/bin/pip install -q --disable-pip-version-check playwright axe-playwright-python stix2 xarf ||
-    echo "Python's packages are not available here: the tests of page, STIX and XARF are skipped" >&2
+  .build/venv/bin/pip install -q --disable-pip-version-check playwright axe-playwright-python stix2 xarf vrl-python pcre2 ||
+    echo "Python's packages are not available here: the tests of page, STIX, XARF, Vector and Wazuh are skipped" >&2
 fi
 # The software among which the sentry is tried, in a root of its own: of the quick scenarios for `test`, which skips those that are not there.
 case ${1:-build} in
