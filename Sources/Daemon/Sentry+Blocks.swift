@@ -37,7 +37,6 @@ extension Sentry {
     blockedFiles.change()
     reconcile()
     blocker.watchTable()
-    blocker.seal()
     comparison.hasStarted = true
   }
 
