@@ -160,6 +160,7 @@ struct TapPrograms: ~Copyable {
   mutating func detach() { links.removeAll() }
 
   var isAttached: Bool { !links.isEmpty }
+  func isAttached(to index: Int32) -> Bool { links[index] != nil }
   /// Interfaces that the kernel does not let us attach to, and why.
   var refused: [Int32: Errno] { refusedOnes }
 

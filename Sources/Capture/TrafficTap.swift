@@ -39,6 +39,9 @@ package struct TrafficTap: ~Copyable {
   private var believed = Timestamp.never..<Timestamp.never
   /// The interfaces that only the socket sees; nil: all of them.
   private var exclusive: Set<Int32>?
+  /// How long to leave the filter as it is after it was changed, in nanoseconds: the kernel reads each program anew, which is to take a
+  /// twentieth of our time at most.
+  package private(set) var pause: Int64 = 0
   private var isSocketsTurn = true
   private var lastTime = Timestamp.distantPast
   /// Of sockets and programs that are no more.
@@ -73,7 +76,9 @@ package struct TrafficTap: ~Copyable {
         if programs == nil {
           programs = Owned(try TapPrograms(now, records: frames))
         } else if before != now {
+          let begun = Clock.monotonic
           try programs!.value.exchange(now)
+          pause = min(20 * (Clock.monotonic - begun), 1_000_000_000)
         }
         try programs!.value.attach(to: Set(attachable))
       } catch {
@@ -254,21 +259,22 @@ package struct TrafficTap: ~Copyable {
   /// How what is watched is seen.
   package var sight: Sight {
     var sight = Sight()
-    let exclusive = exclusive
+    var isWaiting = programs != nil && exclusive == nil && refusal == nil
     for interface in watched where interface.isUp {
       if exclusive?.contains(interface.index) ?? true {
         sight.socket.append(interface.name)
-      } else {
+      } else if programs?.value.isAttached(to: interface.index) ?? false {
         sight.programs.append(interface.name)
+      } else {
+        isWaiting = true
       }
     }
-    guard !sight.socket.isEmpty else { return sight }
-    sight.reason = refusal ?? reasonOfSome
+    sight.reason = isWaiting ? "programs are being attached" : sight.socket.isEmpty ? nil : reasonOfSome
     return sight
   }
 
   private var reasonOfSome: String? {
-    if exclusive == nil { return mayAttach && programs != nil ? "programs are being attached" : nil }
+    if exclusive == nil { return refusal }
     if let error = programs?.value.refused.first?.value { return error.description }
     if watched.contains(where: { !$0.hasEthernetHeader }) { return "no Ethernet header" }
     return "more than \(Self.mostInterfaces) interfaces"
@@ -284,7 +290,7 @@ extension TrafficTap.Sight {
   /// In words.
   package var text: String {
     let words = reason.map { " (\($0))" } ?? ""
-    if socket.isEmpty { return programs.isEmpty ? "nothing" : "programs at the interfaces" }
+    if socket.isEmpty { return (programs.isEmpty ? "nothing" : "programs at the interfaces") + words }
     if programs.isEmpty { return "a packet socket\(words)" }
     return "programs; at \(socket.joined(separator: ", ")) a packet socket\(words)"
   }

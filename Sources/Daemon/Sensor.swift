@@ -168,7 +168,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       }
       if ready.contains(interfaces.descriptor), interfaces.drain() { state.isSnapshotStale = true }
       // Whatever changes, and however often: fifty looks a second are enough, and cost little.
-      if state.isSnapshotStale { nextRefresh = min(nextRefresh, lastRefresh + 20_000_000) }
+      if state.isSnapshotStale { nextRefresh = min(nextRefresh, lastRefresh + max(20_000_000, tap.pause)) }
       if now >= nextRefresh { refreshOrSay() }
       settleTap(ready)
       let before = state.found

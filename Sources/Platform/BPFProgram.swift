@@ -166,17 +166,18 @@ package struct BPFProgram: Sendable {
   package func assemble() -> [UInt8] {
     var code = code
     for (instruction, label) in fixups { code[instruction].offset = Int16(labels[label] - instruction - 1) }
-    return code.flatMap { instruction in
+    // Two bit fields of four bits, whose order is that of the bytes.
+    let isLittle = UInt16(1).littleEndian == 1
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(8 * code.count)
+    for instruction in code {
       let target = instruction.target.rawValue
-      // Two bit fields of four bits, whose order is that of the bytes.
-      let isLittle = UInt16(1).littleEndian == 1
-      let registers = isLittle ? target | instruction.source << 4 : target << 4 | instruction.source
-      return [instruction.code, registers] + withBytes(instruction.offset) + withBytes(instruction.value)
+      bytes.append(instruction.code)
+      bytes.append(isLittle ? target | instruction.source << 4 : target << 4 | instruction.source)
+      unsafe withUnsafeBytes(of: instruction.offset) { unsafe bytes.append(contentsOf: $0) }
+      unsafe withUnsafeBytes(of: instruction.value) { unsafe bytes.append(contentsOf: $0) }
     }
-  }
-
-  private func withBytes(_ value: some FixedWidthInteger) -> [UInt8] {
-    unsafe withUnsafeBytes(of: value) { unsafe Array($0) }
+    return bytes
   }
 }
 

@@ -258,7 +258,7 @@ def programs(lab):
         L.wait_for(lambda: programs_at(lab) == 0, 5, "the end of the programs")
 
     sentry = lab.sentry("-atcp", settings=ALL, name="late")
-    lab.in_target("ip", "link", "add", "late0", "type", "dummy")
+    lab.in_target("ip", "link", "add", "late0", "type", "veth", "peer", "name", "late1")
     begun = time.monotonic()
     lab.in_target("ip", "link", "set", "late0", "up")
     L.wait_for(lambda: "late0" in sentry.ask("status")["capture"]["programs"], 10, lambda: sentry.ask("status")["capture"])
