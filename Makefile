@@ -11,7 +11,7 @@ CAPTURES = ../shared/captures
 run: build ## watch this host now, log only
 	@sh scripts/run.sh
 
-test: dependencies-test ## every test: units, namespaces with real scanners, fuzzing
+test: dependencies-test build tools ## every test: units, namespaces with real scanners, fuzzing
 	@sh scripts/test.sh
 
 test-quick: dependencies-build ## formatting, and the tests that need no root: under three minutes once it is built

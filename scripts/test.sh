@@ -29,39 +29,24 @@ if [ "${1:-}" = quick ]; then
   python3 -c 'import ast, glob; [ast.parse(open(name).read(), name) for name in glob.glob("Tests/System/*.py") + glob.glob("Benchmarks/*.py")]'
   exit 0
 fi
-# What uses one processor goes on beside what uses another; its output is shown when it has ended. The release build is one such thing:
-# the fuzzers are built and run meanwhile.
-side=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$side"' EXIT
-beside() { # NAME COMMAND...
-  name=$1
-  shift
-  ("$@" > "$side/$name" 2>&1 && : > "$side/$name.ok") &
-}
-tell() { # NAME...
-  for name in "$@"; do
-    cat "$side/$name"
-    [ -e "$side/$name.ok" ]
-  done
-}
-began=$(date +%s)
-part() { echo "== $1 ($(($(date +%s) - began)) s since the beginning)"; }
-beside fuzz env FUZZ_JOBS=1 sh scripts/fuzz.sh "${FUZZ_RUNS:-20000}x"
-part "the program, and what measures"
-make --no-print-directory build tools
-part "unit tests"
+echo "== unit tests"
 swift build --build-tests
 unit_tests as_root
-part "what is promised of the detector, simulated; instructions and allocations a packet; labelled captures; fuzzing, the same inputs at every start"
-beside trials .build/release/trials
-beside replay python3 Benchmarks/replay.py --count
+# What needs one processor alone goes on beside something else, and its output is shown when it has ended.
+side=$(mktemp -d)
+(sh scripts/fuzz.sh "${FUZZ_RUNS:-20000}x" > "$side/fuzz" 2>&1 && : > "$side/fuzz.ok") &
+fuzzing=$!
+trap 'kill "$fuzzing" 2>/dev/null || true; rm -rf "$side"' EXIT
+echo "== what is promised of the detector, simulated; instructions and allocations a packet"
+.build/release/trials
+python3 Benchmarks/replay.py --count
 if [ -f ../shared/captures/score.py ]; then
-  beside score python3 ../shared/captures/score.py -- .build/release/portsentry replay --json
+  echo "== labelled captures"
+  python3 ../shared/captures/score.py -- .build/release/portsentry replay --json
 fi
-wait
-tell trials replay
-if [ -f ../shared/captures/score.py ]; then tell score; fi
-tell fuzz
-part "the real binary in network namespaces"
+echo "== fuzzing, a short run: the same inputs at every start"
+wait "$fuzzing" || true
+cat "$side/fuzz"
+[ -e "$side/fuzz.ok" ]
+echo "== the real binary in network namespaces"
 as_root python3 Tests/System/run.py --binary .build/release/portsentry
-part "all passed"
