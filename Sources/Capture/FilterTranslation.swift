@@ -139,7 +139,9 @@ struct FilterTranslation {
     case 0x04: code.word(.add, .r7, k)
     case 0x87: code.word(.move, .r7, .r8)
     case 0x06:
-      if k == 0 { code.jump(to: drop) } else {
+      if k == 0 {
+        code.jump(to: drop)
+      } else {
         code.word(.move, .r7, k)
         code.jump(to: accept)
       }

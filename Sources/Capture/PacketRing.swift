@@ -119,7 +119,8 @@ package struct PacketRing: ~Copyable {
     let header = unsafe start.load(as: tpacket2_hdr.self)
     let link = unsafe (start + 32).load(as: sockaddr_ll.self)
     let frame = Frame(
-      time: Timestamp(seconds: Int64(header.tp_sec), nanoseconds: Int64(header.tp_nsec)), interface: link.sll_ifindex, isOutgoing: link.sll_pkttype == UInt8(PACKET_OUTGOING),
+      time: Timestamp(seconds: Int64(header.tp_sec), nanoseconds: Int64(header.tp_nsec)), interface: link.sll_ifindex,
+      isOutgoing: link.sll_pkttype == UInt8(PACKET_OUTGOING),
       checksumVouched: status & UInt32(TP_STATUS_CSUMNOTREADY | TP_STATUS_CSUM_VALID) != 0,
       mayBeUnfinished: false,
       isCut: header.tp_snaplen < header.tp_len)

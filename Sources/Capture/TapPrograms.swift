@@ -32,7 +32,7 @@ struct TapPrograms: ~Copyable {
   private var links: [Int32: TapPair] = [:]
   private let job: Job
   private var isWorking = false
-    private var refusedOnes: [Int32: Errno] = [:]
+  private var refusedOnes: [Int32: Errno] = [:]
   private var takenOnes: UInt64 = 0
   /// What is to be added to the programs' clock for the wall clock's time; nil: to be looked at anew.
   private var offset: Int64?
@@ -137,10 +137,12 @@ struct TapPrograms: ~Copyable {
   /// - Returns: whether it has come to its end since the last time.
   mutating func settle() throws(Errno) -> Bool {
     job.flag.clear()
-    guard let found = job.attached.withLock({ attached in
-      defer { attached = nil }
-      return attached
-    }) else { return false }
+    guard
+      let found = job.attached.withLock({ attached in
+        defer { attached = nil }
+        return attached
+      })
+    else { return false }
     isWorking = false
     for (index, result) in found {
       switch result {

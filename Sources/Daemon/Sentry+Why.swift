@@ -23,7 +23,9 @@ extension Sentry {
     }
     /// Better than what `grounds` knows where only the connection was seen.
     var origin: Grounds.ProofOfOrigin? { grounds?.origin ?? entry?.origin }
-    var isKnown: Bool { block != nil || entry != nil || doubt != nil || repeats > 0 || safe != nil || isIgnored || fleet != nil }
+    var isKnown: Bool {
+      block != nil || entry != nil || doubt != nil || repeats > 0 || safe != nil || isIgnored || fleet != nil
+    }
   }
 
   func why(_ target: String, json: Bool) -> ControlReply {

@@ -108,7 +108,9 @@ extension RawSpan {
     if random.chance(50) { builder.tcpOptions = PacketBuilder.timestamps }
     var bytes = builder.datagram
     // Sequence number 0 is what a refusal has.
-    if random.chance(50), builder.transport == .tcp { bytes.replaceSubrange((isV6 ? 44 : 24)..<(isV6 ? 48 : 28), with: [0, 0, 0, 0]) }
+    if random.chance(50), builder.transport == .tcp {
+      bytes.replaceSubrange((isV6 ? 44 : 24)..<(isV6 ? 48 : 28), with: [0, 0, 0, 0])
+    }
     if random.chance(15) { bytes[isV6 ? 6 : 9] = UInt8.random(in: 0...140, using: &random) }
     if random.chance(15), !isV6 {
       bytes[6] = UInt8.random(in: 0...63, using: &random) & (random.chance(50) ? 0x20 : 0xff)
