@@ -35,6 +35,8 @@ final class Notary: Sendable {
     /// Records of this host that the engine has not taken yet.
     var waiting = 0
     var told: UInt64 = 0
+    /// Sightings that were signed, or lost.
+    var signed: UInt64 = 0
     var taken: UInt64 = 0
     /// What was not believed, by reason.
     var refused: [String: UInt64] = [:]
