@@ -113,7 +113,8 @@ struct ConfinementTests {
       // What others have loaded is found by it.
       guard try SystemCalls.sentry.restrict() else { exit(0) }
       guard unsafe CLinux_bpf(next, &attributes) == -1, CLinux_errno() == EPERM else { exit(9) }
-      guard unsafe CLinux_bpf(Int32(BPF_MAP_CREATE.rawValue), &attributes) == -1, geteuid() != 0 || CLinux_errno() == EINVAL
+      guard unsafe CLinux_bpf(Int32(BPF_MAP_CREATE.rawValue), &attributes) == -1,
+        geteuid() != 0 || CLinux_errno() == EINVAL
       else { exit(10) }
       guard unshare(0x1000_0000) == -1, CLinux_errno() == EPERM else { exit(2) }
       guard (try? Files.read("/proc/self/status")) != nil else { exit(3) }
