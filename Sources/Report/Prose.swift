@@ -230,7 +230,8 @@ package enum Prose {
   package static func fleet(_ s: Summary) -> String {
     let b = s.blocks
     guard b.fleet > 0 else { return "" }
-    let first = b.byHost.first.map { " The host that saw most of them is \($0.host), \(Units.plural($0.blocks, "block"))." } ?? ""
+    let first =
+      b.byHost.first.map { " The host that saw most of them is \($0.host), \(Units.plural($0.blocks, "block"))." } ?? ""
     return
       "\(Units.count(b.fleet)) of \(Units.plural(b.made, "block")) \(b.fleet == 1 ? "rests" : "rest") on what other hosts of the"
       + " fleet saw: several hosts had completed connections of the same address at their decoys.\(first)"

@@ -382,7 +382,8 @@ private final class FakeSentry: Sendable {
         """
       #expect(
         try overview(reached).contains(
-          "<p class=\"span\">Fleet: reached; this host is web1 of zone 2, one of 5 members; 12 bans, 1 not in force here.</p>"))
+          "<p class=\"span\">Fleet: reached; this host is web1 of zone 2, one of 5 members; 12 bans, 1 not in force here.</p>"
+        ))
       let away = """
         {"name": "<b>", "zone": 2, "connected": false, "fault": "<i>refused</i>", "members": 5, "bans": 1, "waiting": 3}
         """
@@ -396,7 +397,9 @@ private final class FakeSentry: Sendable {
     var live = LiveBlock(
       network: "10.1.0.1", since: 1_793_577_600, until: nil, methods: ["nftables"], port: 0, protocol: "TCP",
       mode: "fleet", reason: "2 hosts of the fleet saw it (web1, db)")
-    live.witnesses = [LiveWitness(host: "web1", time: 1_793_577_540.5), LiveWitness(host: "<b>db", time: 1_793_577_541)]
+    live.witnesses = [
+      LiveWitness(host: "web1", time: 1_793_577_540.5), LiveWitness(host: "<b>db", time: 1_793_577_541),
+    ]
     let seen = FleetCause.Witness(node: 3, name: "mail", at: Timestamp(seconds: 1_793_577_000))
     let past = PastBlock(
       id: 1,

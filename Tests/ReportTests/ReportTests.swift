@@ -177,12 +177,14 @@ private let month = Result { () -> Summary in
       #expect(text.contains("2 of 3 blocks rest on what other hosts of the fleet"))
       #expect(text.contains("web1 2026-11-02 00:00:00, db 2026-11-02 00:00:01, mail 2026-11-02 00:00:02"))
       let page = ReportPage.html(summary).text
-      #expect(page.contains("<section id=\"fleet\"><h2>What the fleet saw</h2>") && page.contains("mail 2026-11-02 00:00:02"))
+      #expect(
+        page.contains("<section id=\"fleet\"><h2>What the fleet saw</h2>") && page.contains("mail 2026-11-02 00:00:02"))
       let data = Data(ReportJSON.value(summary).text.utf8)
       let object = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
       let fleet = try #require(object["fleet"] as? [String: Any])
       #expect((fleet["hosts"] as? [String: Int]) == ["web1": 2, "db": 2, "mail": 1])
-      let newest = try #require((fleet["newest"] as? [[String: Any]])?.first { ($0["network"] as? String) == "203.0.113.0" })
+      let newest = try #require(
+        (fleet["newest"] as? [[String: Any]])?.first { ($0["network"] as? String) == "203.0.113.0" })
       #expect((newest["witnesses"] as? [[String: Any]])?.map { $0["host"] as? String } == ["web1", "db", "mail"])
     }
   }

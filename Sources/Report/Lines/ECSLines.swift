@@ -114,7 +114,8 @@ package struct ECSLines: Sendable {
         ])
     case .blocked(let record, let repeats):
       return self.event(
-        time, "event", ["intrusion_detection"], ["denied"], "blocked", "\(record.network) is blocked: \(record.fullReason)",
+        time, "event", ["intrusion_detection"], ["denied"], "blocked",
+        "\(record.network) is blocked: \(record.fullReason)",
         [
           ("event.reason", .string(record.fullReason)), source(record.network),
         ]
