@@ -52,8 +52,7 @@ package struct Suspects: Sendable {
   private let capacity: Int
   private var entries: [IPNetwork: Entry] = [:]
   /// By rank, the oldest first; those that have since gone or changed rank are passed over.
-  private var queues: [[IPNetwork]] = [[], [], []]
-  private var heads = [0, 0, 0]
+  private var queues = [ArrivalOrder<IPNetwork>](repeating: ArrivalOrder(), count: 3)
   /// Proven addresses: a verdict about a prefix looks for its members.
   private var provenAddresses: Set<IPAddress> = []
   /// Sources forgotten to make room.
@@ -202,37 +201,19 @@ package struct Suspects: Sendable {
     if known == nil, entries.count >= capacity { evict() }
     entries[network] = entry
     if known?.rank != entry.rank {
-      queues[entry.rank].append(network)
+      let rank = entry.rank
+      queues[rank].append(network, bound: 2 * capacity + 1024) { entries[$0]?.rank == rank }
       if entry.origin != nil, network.isHost { provenAddresses.insert(network.address) }
-      trim(entry.rank)
     }
   }
 
   private mutating func evict() {
     for rank in 0...2 {
-      while heads[rank] < queues[rank].count {
-        let network = queues[rank][heads[rank]]
-        heads[rank] += 1
-        guard entries[network]?.rank == rank else { continue }
-        entries[network] = nil
-        provenAddresses.remove(network.address)
-        evictions &+= 1
-        return
-      }
-    }
-  }
-
-  /// Drops the part of a queue that has been passed over.
-  private mutating func trim(_ rank: Int) {
-    if heads[rank] > 1024, heads[rank] * 2 > queues[rank].count {
-      queues[rank].removeFirst(heads[rank])
-      heads[rank] = 0
-    }
-    // Entries that went up in rank leave their old places behind.
-    if queues[rank].count > 2 * capacity + 1024 {
-      var seen: Set<IPNetwork> = []
-      queues[rank] = queues[rank][heads[rank]...].filter { entries[$0]?.rank == rank && seen.insert($0).inserted }
-      heads[rank] = 0
+      guard let network = queues[rank].takeOldest(where: { entries[$0]?.rank == rank }) else { continue }
+      entries[network] = nil
+      provenAddresses.remove(network.address)
+      evictions &+= 1
+      return
     }
   }
 }

@@ -7,9 +7,7 @@ import Wire
 struct WantedSources {
   private let capacity: Int
   private var since: [IPAddress: Int64] = [:]
-  /// In the order in which they came; those that have since gone are passed over.
-  private var order: [IPAddress] = []
-  private var head = 0
+  private var order = ArrivalOrder<IPAddress>()
 
   /// - Parameter capacity: at least 1.
   init(capacity: Int) { self.capacity = capacity }
@@ -24,13 +22,10 @@ struct WantedSources {
   /// Takes a source, or renews its time.
   mutating func insert(_ source: IPAddress, at now: Int64) {
     if since.updateValue(now, forKey: source) != nil { return }
-    order.append(source)
-    while since.count > capacity {
-      let oldest = order[head]
-      head += 1
-      if oldest != source { since[oldest] = nil }
+    while since.count > capacity, let oldest = order.takeOldest(where: { since[$0] != nil && $0 != source }) {
+      since[oldest] = nil
     }
-    if order.count > 2 * capacity + 1024 { compact() }
+    order.append(source, bound: 2 * capacity + 1024) { since[$0] != nil }
   }
 
   mutating func remove(_ source: IPAddress) { since[source] = nil }
@@ -40,11 +35,5 @@ struct WantedSources {
     let old = since.filter { now - $0.value > age }.map(\.key)
     for source in old { since[source] = nil }
     return old
-  }
-
-  private mutating func compact() {
-    var seen: Set<IPAddress> = []
-    order = order[head...].filter { since[$0] != nil && seen.insert($0).inserted }
-    head = 0
   }
 }
