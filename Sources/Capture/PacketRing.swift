@@ -50,9 +50,8 @@ package struct PacketRing: ~Copyable {
   private let base: UnsafeMutableRawPointer
   private let frames: Int
   private var position = 0
-  private var counted = Statistics()
   /// As of the last `updateStatistics`.
-  package var statistics: Statistics { counted }
+  package private(set) var statistics = Statistics()
 
   /// Maps a ring; nothing is received before `start`.
   ///
@@ -137,7 +136,7 @@ package struct PacketRing: ~Copyable {
     var counters = tpacket_stats()
     var size = socklen_t(MemoryLayout<tpacket_stats>.size)
     guard unsafe getsockopt(socket.raw, SOL_PACKET, PACKET_STATISTICS, &counters, &size) == 0 else { return }
-    counted.received += UInt64(counters.tp_packets)
-    counted.dropped += UInt64(counters.tp_drops)
+    statistics.received += UInt64(counters.tp_packets)
+    statistics.dropped += UInt64(counters.tp_drops)
   }
 }

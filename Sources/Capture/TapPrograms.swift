@@ -32,8 +32,10 @@ struct TapPrograms: ~Copyable {
   private var links: [Int32: TapPair] = [:]
   private let job: Job
   private var isWorking = false
-  private var refusedOnes: [Int32: Errno] = [:]
-  private var takenOnes: UInt64 = 0
+  /// Interfaces that the kernel does not let us attach to, and why.
+  private(set) var refused: [Int32: Errno] = [:]
+  /// Packets that were lent.
+  private(set) var taken: UInt64 = 0
   /// What is to be added to the programs' clock for the wall clock's time; nil: to be looked at anew.
   private var offset: Int64?
 
@@ -86,14 +88,14 @@ struct TapPrograms: ~Copyable {
 
   /// Has them attached to these interfaces and no others. `news` tells when it has been done.
   mutating func attach(to wanted: Set<Int32>) throws(Errno) {
-    refusedOnes = refusedOnes.filter { wanted.contains($0.key) }
+    refused = refused.filter { wanted.contains($0.key) }
     guard !isWorking else { return }
     // An interface of before, or one that somebody has freed of us.
     for (index, link) in links where !wanted.contains(index) || !Self.isAttached(link, index) {
       unneeded.append(link)
       links[index] = nil
     }
-    let missing = wanted.filter { links[$0] == nil && refusedOnes[$0] == nil }.sorted()
+    let missing = wanted.filter { links[$0] == nil && refused[$0] == nil }.sorted()
     guard !missing.isEmpty || !unneeded.isEmpty else { return }
     isWorking = true
     let (job, programs, old) = (job, programs, unneeded)
@@ -119,8 +121,8 @@ struct TapPrograms: ~Copyable {
     for index in missing {
       found[index] = Result { () throws(Errno) in
         TapPair(
-          incoming: try BPF.attach(programs.incoming.raw, interface: index, outgoing: false),
-          outgoing: try BPF.attach(programs.outgoing.raw, interface: index, outgoing: true))
+          incoming: try BPF.attach(programs.incoming, interface: index, outgoing: false),
+          outgoing: try BPF.attach(programs.outgoing, interface: index, outgoing: true))
       }
     }
     job.attached.withLock { $0 = found }
@@ -152,7 +154,7 @@ struct TapPrograms: ~Copyable {
         try fitProgram(at: index)
       // Gone before we came to it.
       case .failure(let error) where error.code == ENODEV: break
-      case .failure(let error): refusedOnes[index] = error
+      case .failure(let error): refused[index] = error
       }
     }
     return true
@@ -163,20 +165,15 @@ struct TapPrograms: ~Copyable {
 
   var isAttached: Bool { !links.isEmpty }
   func isAttached(to index: Int32) -> Bool { links[index] != nil }
-  /// Interfaces that the kernel does not let us attach to, and why.
-  var refused: [Int32: Errno] { refusedOnes }
 
   // MARK: What they see
 
   /// Readable when a packet is there.
   var descriptor: Int32 { ring.descriptor }
 
-  /// Packets that were lent.
-  var taken: UInt64 { takenOnes }
-
   /// Packets that found the ring full.
   var dropped: UInt64 {
-    lost.value([0, 0, 0, 0])?[...].value(at: 0, as: UInt64.self) ?? 0
+    lost.value(Int32(0).hostBytes)?[...].value(at: 0, as: UInt64.self) ?? 0
   }
 
   /// Lends the next packet, from its IP header on, and gives its place back afterwards.
@@ -201,7 +198,7 @@ struct TapPrograms: ~Copyable {
         checksumVouched: flags & TapProgram.Record.vouched != 0, mayBeUnfinished: true, isCut: captured < length)
       body(record.extracting(TapProgram.Record.packet..<TapProgram.Record.packet + captured), frame)
     }
-    if isThere { takenOnes &+= 1 } else { self.offset = nil }
+    if isThere { taken &+= 1 } else { self.offset = nil }
     return isThere
   }
 

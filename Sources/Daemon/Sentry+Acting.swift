@@ -122,10 +122,7 @@ extension Sentry {
       }
     case .fleet(let block):
       switch effect {
-      case .took(let means):
-        let reason = block.record.fleetCause?.summary
-        say(.blocked(block.network, by: means, because: reason, in: dialect))
-        if dialect != .native, let reason { say(.bannedByFleet(block.network, because: reason, in: dialect)) }
+      case .took(let means): for line in linesOfBlock(block, by: means) { say(line) }
       case .failed(let why): say("\(block.network), which the fleet bans, could not be blocked: \(why)", isError: true)
       default: break
       }
@@ -135,16 +132,18 @@ extension Sentry {
     }
   }
 
+  /// That a block is in force, and of one that rests on the fleet why: no verdict of this host's went before it.
+  private func linesOfBlock(_ block: Block, by means: BlockedBy) -> [LogLine] {
+    let reason = block.record.fleetCause?.summary
+    var lines: [LogLine] = [.blocked(block.network, by: means, because: reason, in: dialect)]
+    if dialect != .native, let reason { lines.append(.bannedByFleet(block.network, because: reason, in: dialect)) }
+    return lines
+  }
+
   private func say(_ effect: Effect, of job: Job) {
     let network = job.block.network
     switch effect {
-    case .took(let means):
-      // No verdict of this host's went before it.
-      let reason = job.block.record.fleetCause?.summary
-      scribe.say(.blocked(network, by: means, because: reason, in: dialect), after: job.probe)
-      if dialect != .native, let reason {
-        scribe.say(.bannedByFleet(network, because: reason, in: dialect), after: job.probe)
-      }
+    case .took(let means): for line in linesOfBlock(job.block, by: means) { scribe.say(line, after: job.probe) }
     case .alreadyInHostsDeny: scribe.say(.alreadyInHostsDeny(network.address, in: dialect), after: job.probe)
     case .noTarget(let key): scribe.say(.noTarget(in: key, dialect), after: job.probe)
     case .hostsDenyFailed(let path, let reason):

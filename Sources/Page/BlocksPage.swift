@@ -79,9 +79,10 @@ struct BlocksPage {
     let (part, links) = cut(found, page, false)
     let rows = part.map { block -> HTML in
       let address = IPNetwork(block.network).map(Charts.address) ?? "<code>\(block.network)</code>"
+      let seen = Self.seen(FleetText.times((block.witnesses ?? []).map(\.witness), zone))
       let end = block.until.map { "in \(Term.text(max(Timestamp(seconds: $0) - now, .zero)))" } ?? "never"
       return """
-        <tr><td>\(address)<small>\(block.reason)</small>\(Self.seen(block.witnesses, zone))</td><td class="n late">\(zone.minute(Timestamp(seconds: block.since)))</td>\
+        <tr><td>\(address)<small>\(block.reason)</small>\(seen)</td><td class="n late">\(zone.minute(Timestamp(seconds: block.since)))</td>\
         <td class="n">\(end)</td>\
         <td class="late">\(block.methods.joined(separator: ", "))</td><td class="n"><form method="post" action="/unblock">\
         \(Template.key(session))\
@@ -110,16 +111,7 @@ struct BlocksPage {
   }
 
   /// The hosts of the fleet that a block rests on, and when each saw the source.
-  private static func seen(_ witnesses: [LiveWitness]?, _ zone: Zone) -> HTML {
-    guard let witnesses, !witnesses.isEmpty else { return HTML() }
-    let times = witnesses.map { "\($0.host) \(zone.text(Timestamp(seconds: Int64($0.time))))" }
-    return "<small>\(times.joined(separator: ", "))</small>"
-  }
-
-  private static func seen(_ block: PastBlock, _ zone: Zone) -> HTML {
-    guard !block.record.witnesses.isEmpty else { return HTML() }
-    return "<small>\(FleetText.times(block.record.witnesses, zone))</small>"
-  }
+  private static func seen(_ times: String) -> HTML { times.isEmpty ? HTML() : "<small>\(times)</small>" }
 
   /// What is said of a block that was never taken back.
   static let unknown = "in force, or no sentry ran since"
@@ -129,7 +121,7 @@ struct BlocksPage {
       let end = block.ended.map { "\(zone.minute($0)), \(block.because ?? "")" } ?? open
       let after = block.cameBack ? "came back" : block.ended == nil ? "" : "stayed away"
       return """
-        <tr><td>\(Charts.address(block.record.network))<small>\(block.record.reason)</small>\(seen(block, zone))</td><td class="n late">\
+        <tr><td>\(Charts.address(block.record.network))<small>\(block.record.reason)</small>\(seen(FleetText.times(block.record.witnesses, zone)))</td><td class="n late">\
         \(zone.minute(block.record.since))</td>\
         <td class="n wrap">\(end)<small>\(after)</small></td></tr>
         """

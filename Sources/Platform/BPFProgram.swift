@@ -136,27 +136,24 @@ package struct BPFProgram: Sendable {
   package mutating func call(_ helper: Helper) { code.append(Instruction(code: 0x85, value: helper.rawValue)) }
   package mutating func exit() { code.append(Instruction(code: 0x95)) }
 
-  package mutating func jump(to label: BPFLabel) {
+  private mutating func append(_ jump: Instruction, to label: BPFLabel) {
     fixups.append((code.count, label.index))
-    code.append(Instruction(code: 0x05))
+    code.append(jump)
   }
+  package mutating func jump(to label: BPFLabel) { append(Instruction(code: 0x05), to: label) }
   package mutating func jump(_ test: Test, _ register: Register, _ other: Register, to label: BPFLabel) {
-    fixups.append((code.count, label.index))
-    code.append(Instruction(code: 0x0d | test.rawValue, target: register, source: other.rawValue))
+    append(Instruction(code: 0x0d | test.rawValue, target: register, source: other.rawValue), to: label)
   }
   package mutating func jump(_ test: Test, _ register: Register, _ value: Int32, to label: BPFLabel) {
-    fixups.append((code.count, label.index))
-    code.append(Instruction(code: 0x05 | test.rawValue, target: register, value: value))
+    append(Instruction(code: 0x05 | test.rawValue, target: register, value: value), to: label)
   }
 
   /// Compares the lower 32 bits.
   package mutating func jumpWord(_ test: Test, _ register: Register, _ value: UInt32, to label: BPFLabel) {
-    fixups.append((code.count, label.index))
-    code.append(Instruction(code: 0x06 | test.rawValue, target: register, value: Int32(bitPattern: value)))
+    append(Instruction(code: 0x06 | test.rawValue, target: register, value: Int32(bitPattern: value)), to: label)
   }
   package mutating func jumpWord(_ test: Test, _ register: Register, _ other: Register, to label: BPFLabel) {
-    fixups.append((code.count, label.index))
-    code.append(Instruction(code: 0x0e | test.rawValue, target: register, source: other.rawValue))
+    append(Instruction(code: 0x0e | test.rawValue, target: register, source: other.rawValue), to: label)
   }
 
   /// How many instructions there are; jumps reach 32,767.
@@ -342,14 +339,9 @@ package enum BPF {
   /// Attaches a program to one side of an interface, before all others that are there (tcx, kernel 6.6), until the descriptor given
   /// back is closed. The kernel waits for all its processors meanwhile, some 10 ms.
   package static func attach(
-    _ program: Int32, interface: Int32, outgoing: Bool
+    _ program: borrowing FileDescriptor, interface: Int32, outgoing: Bool
   ) throws(Errno) -> FileDescriptor {
-    var attributes = bpf_attr()
-    unsafe attributes.link_create.prog_fd = UInt32(program)
-    unsafe attributes.link_create.target_fd = UInt32(interface)
-    unsafe attributes.link_create.attach_type = outgoing ? tcxEgress : tcxIngress
-    unsafe attributes.link_create.flags = before
-    return FileDescriptor(owning: try call(BPF_LINK_CREATE, &attributes, "interface"))
+    try link(program, to: interface, outgoing ? tcxEgress : tcxIngress, flags: before, "interface")
   }
 
   /// Puts another program in the place of one that is attached; each packet meets either the one or the other.
@@ -382,10 +374,22 @@ package enum BPF {
   package static func attach(
     _ program: borrowing FileDescriptor, to group: borrowing FileDescriptor, _ type: bpf_attach_type
   ) throws(Errno) -> FileDescriptor {
+    try link(program, to: group.raw, type.rawValue, "attach")
+  }
+
+  private static func link(
+    _ program: borrowing FileDescriptor, to target: Int32, _ type: UInt32, flags: UInt32 = 0, _ what: String
+  ) throws(Errno) -> FileDescriptor {
     var attributes = bpf_attr()
     unsafe attributes.link_create.prog_fd = UInt32(program.raw)
-    unsafe attributes.link_create.target_fd = UInt32(group.raw)
-    unsafe attributes.link_create.attach_type = type.rawValue
-    return FileDescriptor(owning: try call(BPF_LINK_CREATE, &attributes, "attach"))
+    unsafe attributes.link_create.target_fd = UInt32(target)
+    unsafe attributes.link_create.attach_type = type
+    unsafe attributes.link_create.flags = flags
+    return FileDescriptor(owning: try call(BPF_LINK_CREATE, &attributes, what))
   }
+}
+
+extension FixedWidthInteger {
+  /// As it lies in memory: keys and values of maps, parts of netlink messages.
+  package var hostBytes: [UInt8] { unsafe withUnsafeBytes(of: self) { unsafe Array($0) } }
 }

@@ -226,7 +226,10 @@ package struct Block: Sendable, Equatable {
     }
 
     /// The evidence in words, with the names of the fleet's hosts, which `reason` leaves out.
-    package var fullReason: String { fleetCause == nil || !isFleets ? reason : grounds?.description ?? reason }
+    package var fullReason: String {
+      guard isFleets, let grounds, case .fleet = grounds.accusation else { return reason }
+      return grounds.description
+    }
 
     /// Whether its source had shown that it is where it says (`grounds.origin`), without reading all of the evidence: a hundred
     /// thousand are asked at a start.

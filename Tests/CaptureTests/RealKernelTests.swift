@@ -81,34 +81,6 @@ private func packet(
 
 /// Everything here runs against the kernel, in a network namespace that ends with the test.
 @Suite(.enabled(if: NetworkNamespace.isPossible), .serialized) struct RealKernelTests {
-  /// A pair of joined interfaces, `va` without addresses and `vb` with.
-  private static func makePair() {
-    shell(
-      """
-      ip link add va type veth peer name vb; ip addr add 192.0.2.10/24 dev vb; ip addr add 2001:db8::10/64 dev vb nodad
-      ip link set va up; ip link set vb up
-      """)
-  }
-
-  /// Puts a frame on the wire at `va`, as if another host had sent it to `vb`.
-  private static func inject(_ datagram: [UInt8], tag: [UInt8] = [], to group: Bool = false) throws {
-    let socket = try FileDescriptor.socket(AF_PACKET, CLinux_SOCK_RAW, 0)
-    var address = sockaddr_ll()
-    address.sll_family = UInt16(AF_PACKET)
-    address.sll_ifindex = Int32(bitPattern: unsafe if_nametoindex("va"))
-    // Not /sys, which shows the namespace it was mounted in.
-    let words = shell("ip -o link show dev vb").output.split(separator: " ")
-    let index = try #require(words.firstIndex(of: "link/ether"))
-    let mac = words[index + 1].split(separator: ":").compactMap { UInt8($0, radix: 16) }
-    let type: [UInt8] = datagram[0] >> 4 == 4 ? [8, 0] : [0x86, 0xdd]
-    let frame = (group ? [UInt8](repeating: 0xff, count: 6) : mac) + [2, 0, 0, 0, 0, 9] + tag + type + datagram
-    let raw = socket.raw
-    let sent = unsafe frame.withUnsafeBytes {
-      unsafe CLinux_sendto(raw, $0.baseAddress, $0.count, 0, &address, socklen_t(MemoryLayout<sockaddr_ll>.size))
-    }
-    try #require(sent == frame.count)
-  }
-
   /// All packets in the ring, waited for at most `milliseconds`.
   private static func drain(_ ring: inout PacketRing, milliseconds: Int32 = 100) -> [Packet] {
     var found: [Packet] = []
@@ -116,14 +88,7 @@ private func packet(
     for _ in 0..<20 {
       guard Poll.readable([ring.descriptor], milliseconds: milliseconds).contains(ring.descriptor) else { break }
       while ring.next({ bytes, frame in
-        var packet = Packet()
-        packet.time = frame.time
-        packet.interface = frame.interface
-        packet.isOutgoing = frame.isOutgoing
-        if decoder.decode(bytes, checksumVouched: frame.checksumVouched, into: &packet) == .packet {
-          packet.verify(in: bytes)
-          found.append(packet)
-        }
+        if let packet = Cable.packet(bytes, frame, &decoder) { found.append(packet) }
       }) {}
     }
     return found
@@ -131,7 +96,7 @@ private func packet(
 
   @Test func theRingSeesWhatTheFilterLetsThrough() throws {
     try inNamespace {
-      Self.makePair()
+      Cable.make()
       var ring = try PacketRing(frames: 1024)
       var filter = KernelFilter()
       filter.tcpV4 = PortSet(ranges: [20...30])
@@ -143,15 +108,15 @@ private func packet(
       let before = Clock.now
       let syn = PacketBuilder()
       let six = PacketBuilder(from: "2001:db8::7", 41_000, to: "2001:db8::10", 21)
-      try Self.inject(syn.datagram)
-      try Self.inject(syn.with { $0.targetPort = 80 }.datagram)
-      try Self.inject(six.datagram)
-      try Self.inject(syn.with { $0.target = IPAddress("192.0.2.11")! }.datagram)
-      try Self.inject(syn.with { $0.targetPort = 22 }.datagram, to: true)
-      try Self.inject(syn.with { $0.targetPort = 24 }.datagram, tag: [0x81, 0, 0, 5])
-      try Self.inject(syn.with { $0.targetPort = 25 }.datagram, tag: [0x81, 0, 0x60, 0])
-      for fragment in syn.with({ $0.targetPort = 26 }).fragments(of: 8) { try Self.inject(fragment) }
-      try Self.inject(syn.with { ($0.targetPort, $0.transportChecksum) = (27, .wrong) }.datagram)
+      try Cable.inject(syn.datagram)
+      try Cable.inject(syn.with { $0.targetPort = 80 }.datagram)
+      try Cable.inject(six.datagram)
+      try Cable.inject(syn.with { $0.target = IPAddress("192.0.2.11")! }.datagram)
+      try Cable.inject(syn.with { $0.targetPort = 22 }.datagram, toGroup: true)
+      try Cable.inject(syn.with { $0.targetPort = 24 }.datagram, tag: [0x81, 0, 0, 5])
+      try Cable.inject(syn.with { $0.targetPort = 25 }.datagram, tag: [0x81, 0, 0x60, 0])
+      for fragment in syn.with({ $0.targetPort = 26 }).fragments(of: 8) { try Cable.inject(fragment) }
+      try Cable.inject(syn.with { ($0.targetPort, $0.transportChecksum) = (27, .wrong) }.datagram)
       let seen = Self.drain(&ring)
       #expect(
         seen.map(\.targetPort) == [23, 21, 25, 26, 27], "priority-tagged packets are ours, those of a VLAN are not")
@@ -199,7 +164,7 @@ private func packet(
 
   @Test func aFullRingCountsWhatIsLost() throws {
     try inNamespace {
-      Self.makePair()
+      Cable.make()
       var ring = try PacketRing(frames: 256)
       var filter = KernelFilter()
       filter.udpV4 = PortSet(ranges: [0...65535])
@@ -207,7 +172,7 @@ private func packet(
       filter.addresses = [IPAddress("192.0.2.10")!]
       try ring.attach(filter)
       try ring.start()
-      for port in 1...300 as ClosedRange<UInt16> { try Self.inject(PacketBuilder(.udp, 9, port).datagram) }
+      for port in 1...300 as ClosedRange<UInt16> { try Cable.inject(PacketBuilder(.udp, 9, port).datagram) }
       Clock.sleep(.milliseconds(50))
       let seen = Self.drain(&ring)
       ring.updateStatistics()
@@ -325,7 +290,7 @@ private func packet(
       _ = interfaces.drain()
       #expect(!interfaces.drain())
 
-      Self.makePair()
+      Cable.make()
       #expect(Poll.readable([interfaces.descriptor], milliseconds: 30_000) == [interfaces.descriptor])
       #expect(interfaces.drain())
       #expect(Set(try interfaces.list().map(\.name)) == ["lo", "va", "vb"])

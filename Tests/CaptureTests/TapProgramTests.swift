@@ -34,7 +34,7 @@ private struct TriedProgram: ~Copyable {
     let target = [UInt8](repeating: frame.type == UInt32(PACKET_MULTICAST) ? 1 : 0, count: 6)
     let type: [UInt8] = frame.isV6 ? [0x86, 0xdd] : [8, 0]
     var context = [UInt8](repeating: 0, count: 12)
-    context.replaceSubrange(8..<12, with: hostBytes(frame.mark))
+    context.replaceSubrange(8..<12, with: frame.mark.hostBytes)
     let bytes = target + [2, 0, 0, 0, 0, 9] + type + frame.datagram
     #expect(try BPF.run(program, on: bytes, context) == -1, "it goes on")
     var captured: UInt32 = 0
@@ -47,11 +47,7 @@ private struct TriedProgram: ~Copyable {
     return captured
   }
 
-  func lostOnes() -> [UInt8]? { lost.value(hostBytes(Int32(0))) }
-}
-
-private func hostBytes(_ value: some FixedWidthInteger) -> [UInt8] {
-  unsafe withUnsafeBytes(of: value) { unsafe Array($0) }
+  func lostOnes() -> [UInt8]? { lost.value(Int32(0).hostBytes) }
 }
 
 extension RawSpan {

@@ -10,33 +10,6 @@ import Wire
 @Suite(.enabled(if: NetworkNamespace.isPossible), .serialized) struct TrafficTapTests {
   private static let host = IPAddress("192.0.2.10")!
 
-  private static func makePair() {
-    shell(
-      """
-      ip link add va type veth peer name vb; ip addr add 192.0.2.10/24 dev vb; ip addr add 2001:db8::10/64 dev vb nodad
-      ip link set va up; ip link set vb up
-      """)
-  }
-
-  /// Puts a frame on the wire at `va`, as if another host had sent it to `vb`.
-  private static func inject(_ datagram: [UInt8], tag: [UInt8] = [], toGroup: Bool = false) throws {
-    let socket = try FileDescriptor.socket(AF_PACKET, CLinux_SOCK_RAW, 0)
-    var address = sockaddr_ll()
-    address.sll_family = UInt16(AF_PACKET)
-    address.sll_ifindex = Int32(bitPattern: unsafe if_nametoindex("va"))
-    let words = shell("ip -o link show dev vb").output.split(separator: " ")
-    let index = try #require(words.firstIndex(of: "link/ether"))
-    let mac = words[index + 1].split(separator: ":").compactMap { UInt8($0, radix: 16) }
-    let type: [UInt8] = datagram[0] >> 4 == 4 ? [8, 0] : [0x86, 0xdd]
-    let frame =
-      (toGroup ? [UInt8](repeating: 0xff, count: 6) : mac) + [2, 0, 0, 0, 0, 9] + tag + type + datagram
-    let raw = socket.raw
-    let sent = unsafe frame.withUnsafeBytes {
-      unsafe CLinux_sendto(raw, $0.baseAddress, $0.count, 0, &address, socklen_t(MemoryLayout<sockaddr_ll>.size))
-    }
-    try #require(sent == frame.count)
-  }
-
   private static func filter(_ ports: ClosedRange<UInt16>) -> KernelFilter {
     var filter = KernelFilter()
     filter.tcpV4 = PortSet(ranges: [ports])
@@ -64,15 +37,7 @@ import Wire
       if ready.isEmpty { return found }
       try tap.settle(ready)
       while tap.next({ bytes, frame in
-        var packet = Packet()
-        packet.time = frame.time
-        packet.interface = frame.interface
-        packet.isOutgoing = frame.isOutgoing
-        if decoder.decode(bytes, checksumVouched: frame.checksumVouched, into: &packet) == .packet {
-          if frame.mayBeUnfinished { packet.believeUnfinished(in: bytes) }
-          packet.verify(in: bytes)
-          found.append(packet)
-        }
+        if let packet = Cable.packet(bytes, frame, &decoder) { found.append(packet) }
       }) {}
     }
   }
@@ -90,18 +55,18 @@ import Wire
 
   @Test func theSocketFirstThenPrograms() throws {
     try inNamespace {
-      Self.makePair()
+      Cable.make()
       var tap = try TrafficTap(frames: 1024)
       try tap.fit(Self.filter(20...30), watched: try Self.interfaces(["vb"]))
       try tap.start()
       let syn = PacketBuilder()
-      try Self.inject(syn.datagram)
+      try Cable.inject(syn.datagram)
       #expect(try Self.drain(&tap).map(\.targetPort) == [23])
       #expect(tap.sight.socket == ["vb"] && tap.sight.programs.isEmpty)
       // What is there when programs take over, and what comes meanwhile, is seen once.
-      try Self.inject(syn.with { $0.targetPort = 28 }.datagram)
+      try Cable.inject(syn.with { $0.targetPort = 28 }.datagram)
       try tap.attachPrograms()
-      try Self.inject(syn.with { $0.targetPort = 29 }.datagram)
+      try Cable.inject(syn.with { $0.targetPort = 29 }.datagram)
       #expect(try Self.settle(&tap, programs: ["vb"]).map(\.targetPort) == [28, 29])
       #expect(tap.sight.reason == nil && tap.sight.text == "programs at the interfaces")
       _ = try Self.drain(&tap)
@@ -109,15 +74,15 @@ import Wire
 
       let before = Clock.now
       let six = PacketBuilder(from: "2001:db8::7", 41_000, to: "2001:db8::10", 21)
-      try Self.inject(syn.datagram)
-      try Self.inject(syn.with { $0.targetPort = 80 }.datagram)
-      try Self.inject(six.datagram)
-      try Self.inject(syn.with { $0.target = IPAddress("192.0.2.11")! }.datagram)
-      try Self.inject(syn.with { $0.targetPort = 22 }.datagram, toGroup: true)
-      try Self.inject(syn.with { $0.targetPort = 24 }.datagram, tag: [0x81, 0, 0, 5])
-      try Self.inject(syn.with { $0.targetPort = 25 }.datagram, tag: [0x81, 0, 0x60, 0])
-      for fragment in syn.with({ $0.targetPort = 26 }).fragments(of: 8) { try Self.inject(fragment) }
-      try Self.inject(syn.with { ($0.targetPort, $0.transportChecksum) = (27, .wrong) }.datagram)
+      try Cable.inject(syn.datagram)
+      try Cable.inject(syn.with { $0.targetPort = 80 }.datagram)
+      try Cable.inject(six.datagram)
+      try Cable.inject(syn.with { $0.target = IPAddress("192.0.2.11")! }.datagram)
+      try Cable.inject(syn.with { $0.targetPort = 22 }.datagram, toGroup: true)
+      try Cable.inject(syn.with { $0.targetPort = 24 }.datagram, tag: [0x81, 0, 0, 5])
+      try Cable.inject(syn.with { $0.targetPort = 25 }.datagram, tag: [0x81, 0, 0x60, 0])
+      for fragment in syn.with({ $0.targetPort = 26 }).fragments(of: 8) { try Cable.inject(fragment) }
+      try Cable.inject(syn.with { ($0.targetPort, $0.transportChecksum) = (27, .wrong) }.datagram)
       let seen = try Self.drain(&tap)
       #expect(seen.map(\.targetPort) == [23, 21, 25, 26, 27], "as by the packet socket")
       #expect(seen.map(\.checksum) == [.valid, .valid, .valid, .valid, .wrong])
@@ -132,7 +97,7 @@ import Wire
 
   @Test func whatThisHostSendsIsSeen() throws {
     try inNamespace {
-      Self.makePair()
+      Cable.make()
       var tap = try TrafficTap(frames: 256)
       try tap.fit(Self.filter(20...30), watched: try Self.interfaces(["lo", "vb"]))
       try tap.start()
@@ -151,36 +116,36 @@ import Wire
 
   @Test func filtersAreExchangedAndInterfacesComeAndGo() throws {
     try inNamespace {
-      Self.makePair()
+      Cable.make()
       var tap = try TrafficTap(frames: 256)
       try tap.fit(Self.filter(20...30), watched: try Self.interfaces(["vb"]))
       try tap.start()
       try tap.attachPrograms()
       _ = try Self.settle(&tap, programs: ["vb"])
       try tap.fit(Self.filter(40...50), watched: try Self.interfaces(["vb"]))
-      try Self.inject(PacketBuilder().datagram)
-      try Self.inject(PacketBuilder().with { $0.targetPort = 45 }.datagram)
+      try Cable.inject(PacketBuilder().datagram)
+      try Cable.inject(PacketBuilder().with { $0.targetPort = 45 }.datagram)
       #expect(try Self.drain(&tap).map(\.targetPort) == [45])
 
       // The same name again is another interface.
       shell("ip link del vb")
-      Self.makePair()
+      Cable.make()
       try tap.fit(Self.filter(40...50), watched: try Self.interfaces(["vb"]))
       _ = try Self.drain(&tap)
       try tap.fit(Self.filter(40...50), watched: try Self.interfaces(["vb"]))
-      try Self.inject(PacketBuilder().with { $0.targetPort = 46 }.datagram)
+      try Cable.inject(PacketBuilder().with { $0.targetPort = 46 }.datagram)
       #expect(try Self.drain(&tap).map(\.targetPort) == [46])
 
       try tap.fit(Self.filter(40...50), watched: [])
       _ = try Self.drain(&tap)
-      try Self.inject(PacketBuilder().with { $0.targetPort = 47 }.datagram)
+      try Cable.inject(PacketBuilder().with { $0.targetPort = 47 }.datagram)
       #expect(try Self.drain(&tap).isEmpty)
     }
   }
 
   @Test func withoutAnEthernetHeaderItIsThePacketSocket() throws {
     try inNamespace {
-      Self.makePair()
+      Cable.make()
       shell("ip link add wa type veth peer name wb; ip link set wa up; ip link set wb up")
       var tap = try TrafficTap(frames: 256)
       let watched = try Self.interfaces(["wb"]) + Self.interfaces(["vb"], withEthernet: false)
@@ -189,19 +154,19 @@ import Wire
       try tap.attachPrograms()
       _ = try Self.settle(&tap, programs: ["wb"], socket: ["vb"])
       #expect(tap.sight.text == "programs; at vb a packet socket (no Ethernet header)")
-      try Self.inject(PacketBuilder().datagram)
+      try Cable.inject(PacketBuilder().datagram)
       #expect(try Self.drain(&tap).map(\.targetPort) == [23])
     }
   }
 
   @Test func withoutProgramsItIsThePacketSocketAsWell() throws {
     try inNamespace {
-      Self.makePair()
+      Cable.make()
       var tap = try TrafficTap(frames: 256, usesPrograms: false)
       try tap.fit(Self.filter(20...30), watched: try Self.interfaces(["vb"]))
       try tap.start()
       try tap.attachPrograms()
-      try Self.inject(PacketBuilder().datagram)
+      try Cable.inject(PacketBuilder().datagram)
       #expect(try Self.drain(&tap).map(\.targetPort) == [23])
       #expect(tap.sight.socket == ["vb"] && tap.sight.text == "a packet socket (as asked for)")
     }
@@ -209,7 +174,7 @@ import Wire
 
   @Test func aFullRingCountsWhatIsLost() throws {
     try inNamespace {
-      Self.makePair()
+      Cable.make()
       var tap = try TrafficTap(frames: 256)
       var filter = Self.filter(20...30)
       filter.udpV4 = PortSet(ranges: [0...65535])
@@ -221,7 +186,7 @@ import Wire
       _ = try Self.drain(&tap)
       tap.updateStatistics()
       let before = tap.statistics.received
-      for port in 1...300 as ClosedRange<UInt16> { try Self.inject(PacketBuilder(.udp, 9, port).datagram) }
+      for port in 1...300 as ClosedRange<UInt16> { try Cable.inject(PacketBuilder(.udp, 9, port).datagram) }
       Clock.sleep(.milliseconds(50))
       let seen = try Self.drain(&tap)
       tap.updateStatistics()

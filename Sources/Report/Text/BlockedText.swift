@@ -25,10 +25,7 @@ package enum BlockedText {
       "network": .string(block.network), "since": JSON(block.since), "until": block.until.map { JSON($0) } ?? .null,
       "methods": .array(block.methods.map(JSON.string)), "port": block.port.map { JSON($0) } ?? .null,
       "protocol": JSON(block.protocol), "mode": .string(block.mode), "reason": .string(block.reason),
-      "witnesses": .array(
-        (block.witnesses ?? []).map {
-          .object(["host": .string($0.host), "time": .time(Timestamp(nanoseconds: Int64($0.time * 1e6) * 1000))])
-        }),
+      "witnesses": .array((block.witnesses ?? []).map { EventText.json($0.witness) }),
     ])
   }
 

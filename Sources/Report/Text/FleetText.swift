@@ -33,3 +33,10 @@ package enum FleetText {
     witnesses.map { "\(SafeText.line($0.shownName, limit: 63)) \(zone.text($0.time))" }.joined(separator: ", ")
   }
 }
+
+extension LiveWitness {
+  /// As the journal has it, but for its number, which is not told.
+  package var witness: FleetCause.Witness {
+    FleetCause.Witness(node: 0, name: host, at: Timestamp(nanoseconds: Int64(time * 1e6) * 1000))
+  }
+}

@@ -131,11 +131,6 @@ extension RuleExpression {
   }
 }
 
-extension FixedWidthInteger {
-  /// As it lies in memory.
-  var hostBytes: [UInt8] { unsafe withUnsafeBytes(of: self) { unsafe Array($0) } }
-}
-
 /// What the kernel has of our table.
 struct NFTablesState: Equatable {
   enum Presence: Equatable {
