@@ -145,8 +145,7 @@ struct Sensor: ~Copyable, @unchecked Sendable {
     var idleWakes = WakeCredit(at: Clock.monotonic)
     // So do probes, which wake the main thread as well: what comes by the thousand is taken in heaps.
     var usefulWakes = WakeCredit(at: Clock.monotonic)
-    // The kernel reads the programs for some ten milliseconds: not before what came during the start has been seen.
-    var attaching: Int64? = Clock.monotonic + 200_000_000
+    attachPrograms()
     while true {
       var descriptors = [link.toSensor.fd, interfaces.descriptor] + tap.descriptors
       if !listeners.isEmpty { descriptors.append(listeners.descriptor) }
@@ -154,7 +153,6 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       var wait = (nextRefresh - Clock.monotonic + 999_999) / 1_000_000
       let due = min(state.detector.answersDue, state.detector.delaysDue)
       if due < .max { wait = min(wait, (due - Clock.now.nanoseconds + 999_999) / 1_000_000) }
-      if let attaching { wait = min(wait, (attaching - Clock.monotonic + 999_999) / 1_000_000) }
       // Where nothing comes nothing has to be published, and no sampling ends.
       let longest: Int64 = isPublished && sampling.connections == 0 && sampling.others == 0 ? 60_000 : 1000
       let ready = Poll.readable(descriptors, milliseconds: Int32(min(max(wait, 0), longest)))
@@ -172,10 +170,6 @@ struct Sensor: ~Copyable, @unchecked Sendable {
       // Whatever changes, and however often: fifty looks a second are enough, and cost little.
       if state.isSnapshotStale { nextRefresh = min(nextRefresh, lastRefresh + max(20_000_000, tap.pause)) }
       if now >= nextRefresh { refreshOrSay() }
-      if let time = attaching, now >= time {
-        attaching = nil
-        attachPrograms()
-      }
       settleTap(ready)
       let before = state.found
       if !listeners.isEmpty, ready.contains(listeners.descriptor) { acceptAll() }
