@@ -39,6 +39,7 @@ let package = Package(
     module("Capture", ["CLinux", "CZlib", "Platform", "Wire"]),
     module("Host", ["CLinux", "Platform", "Wire", "Capture", "Detection"]),
     module("Response", ["CLinux", "Wire", "Detection", "Platform"]),
+    module("Enforcement", ["CLinux", "Wire", "Platform", "Confinement", "Response", "Configuration"]),
     module("Fleet", ["Memory", "Wire"]),
     module("Signing", ["COpenSSL", "Fleet"]),
     module("EventLog", ["Wire", "Detection", "Response", "Platform"]),
@@ -55,7 +56,7 @@ let package = Package(
       "Daemon",
       [
         "CLinux", "Wire", "Platform", "Capture", "Detection", "Host", "Response", "EventLog", "Database",
-        "Journal", "Report", "Configuration", "Confinement", "Notify", "Carrier", "Fleet", "Signing",
+        "Journal", "Report", "Configuration", "Confinement", "Enforcement", "Notify", "Carrier", "Fleet", "Signing",
       ]),
     module(
       "Page",
@@ -68,7 +69,8 @@ let package = Package(
     .executableTarget(
       name: "portsentry",
       dependencies: [
-        "Capture", "Carrier", "Daemon", "Configuration", "Database", "Detection", "EventLog", "Fleet", "GeoIP",
+        "Capture", "Carrier", "Daemon", "Configuration", "Database", "Detection", "Enforcement", "EventLog", "Fleet",
+        "GeoIP",
         "Journal",
         "Notify", "Page", "Platform", "Report", "Response", "Signing", "Watch", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -97,6 +99,9 @@ let package = Package(
     tests("DetectionTests", ["Detection", "Strangers", "Wire"]),
     tests("CaptureTests", ["Capture", "CZlib", "Wire", "Detection", "Host", "Platform", "CLinux"]),
     tests("ResponseTests", ["Response", "CLinux", "Wire", "Detection", "Platform"]),
+    tests(
+      "EnforcementTests",
+      ["Enforcement", "CLinux", "Configuration", "Confinement", "Response", "Wire", "Detection", "Platform"]),
     tests("FleetTests", ["Fleet", "Signing", "Wire"]),
     tests("EventLogTests", ["EventLog", "Response", "Wire", "Detection", "Platform"]),
     tests("JournalTests", ["Journal", "Database", "Response", "Wire", "Detection", "Platform", "CLinux"]),
@@ -119,8 +124,8 @@ let package = Package(
     tests(
       "DaemonTests",
       [
-        "Daemon", "CLinux", "Capture", "Configuration", "Confinement", "Database", "EventLog", "Journal", "Notify",
-        "Response", "Wire", "Detection", "Platform", "Simulation", "Strangers",
+        "Daemon", "CLinux", "Capture", "Configuration", "Confinement", "Database", "Enforcement", "EventLog", "Journal",
+        "Notify", "Response", "Wire", "Detection", "Platform", "Simulation", "Strangers",
       ]),
   ]
 )

@@ -15,6 +15,20 @@ package struct ProcessState: Equatable, Sendable {
   /// 0 none, 1 strict, 2 a filter.
   package var systemCallFilter: Int
 
+  package init(
+    pid: Int32, parent: Int32, name: String, user: uid_t, effectiveUser: uid_t, capabilities: Capabilities,
+    noNewPrivileges: Bool, systemCallFilter: Int
+  ) {
+    self.pid = pid
+    self.parent = parent
+    self.name = name
+    self.user = user
+    self.effectiveUser = effectiveUser
+    self.capabilities = capabilities
+    self.noNewPrivileges = noNewPrivileges
+    self.systemCallFilter = systemCallFilter
+  }
+
   /// - Throws: `ENOENT` where there is no such process.
   package static func read(_ pid: Int32) throws(Errno) -> ProcessState {
     let path = "/proc/\(pid)/status"

@@ -54,7 +54,8 @@ extension SystemCalls {
   /// namespaces, the clock, and whatever the kernel learns later.
   package static let sentry = SystemCalls(
     steady + reading + writing + sockets + starting, otherwise: .refuse,
-    families: [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET], commands: kernelPrograms)
+    families: [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET], commands: kernelPrograms,
+    refusing: blocking)
 
   /// What the programs at interfaces, of the gate and of the decoys take: maps, loading, links that end with us, and frames of our own put
   /// through one. Nothing that finds what others have loaded, and nothing that outlives us.
@@ -62,6 +63,42 @@ extension SystemCalls {
     BPF_MAP_CREATE, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM, BPF_PROG_LOAD, BPF_PROG_TEST_RUN,
     BPF_OBJ_GET_INFO_BY_FD, BPF_BTF_LOAD, BPF_LINK_CREATE, BPF_LINK_UPDATE,
   ].map(\.rawValue)
+
+  private static func only(_ value: Int32) -> Refusal.Test { .isIn(UInt32(value)...UInt32(value)) }
+
+  /// By what a process with CAP_NET_ADMIN could block anybody without the enforcer: any netlink but that of routes and of sockets
+  /// (nf_tables, IPsec, generic); the options by which iptables, arptables, ebtables and IPVS are told their rules; the older way to
+  /// routes, addresses and interfaces. What ioctl reads there is let be (names, numbers, flags, addresses, MTU).
+  private static let blocking: [Refusal] =
+    [
+      Refusal(
+        "socket",
+        [
+          (0, only(AF_NETLINK)), (2, .isNot(UInt32(NETLINK_ROUTE))), (2, .isNot(UInt32(NETLINK_SOCK_DIAG))),
+        ]),
+      Refusal("setsockopt", [(1, only(Int32(IPPROTO_IP))), (2, .isIn(64...UInt32.max))]),
+      Refusal("setsockopt", [(1, only(Int32(IPPROTO_IPV6))), (2, .isIn(64...66))]),
+      Refusal(
+        "ioctl",
+        [(1, .isIn(0x8900...0x8bff))]
+          + [0x8910, 0x8912, 0x8913, 0x8915, 0x891b, 0x8921, 0x8927, 0x8933].map { (1, .isNot($0)) }),
+    ]
+
+  /// For a sentry that has opened what it needs: no further socket for routes. Those that it has were opened without CAP_NET_ADMIN, and
+  /// only read (netlink asks for the rights of whoever opened it).
+  package static let sealed = SystemCalls(
+    nil, otherwise: .refuse, refusing: [Refusal("socket", [(0, only(AF_NETLINK)), (2, only(NETLINK_ROUTE))])])
+
+  /// The enforcer: netlink of rules and routes, files that are read, and the fork by which it is started anew.
+  package static let enforcer = SystemCalls(
+    steady + reading
+      + names(
+        "socket bind getsockname setsockopt getsockopt sendto recvfrom sendmsg recvmsg clone clone3 fork wait4 capset"),
+    otherwise: .refuse, families: [AF_NETLINK],
+    refusing: [
+      Refusal(
+        "socket", [(2, .isNot(UInt32(NETLINK_ROUTE))), (2, .isNot(UInt32(NETLINK_NETFILTER)))])
+    ])
 
   /// The page: reads files, answers on the socket that it has, and asks the sentry. It starts no program and no process, opens no
   /// socket but such as lead to programs of this host, and changes no file but, where nothing else keeps it from that, the journal's

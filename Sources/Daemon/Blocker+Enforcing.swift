@@ -1,3 +1,4 @@
+import Enforcement
 import Platform
 import Response
 import Wire
@@ -10,19 +11,19 @@ extension Blocker: Enforcer {
     do throws(ResponderError) {
       switch attempt {
       case .step(.hostsDeny, _): return denyHost(block.record)
-      case .step(.killRoute, let job): return try killRoute(job)
+      case .step(.killRoute, let job): return try killRoute(job, now)
       case .step(.runCommand, let job): return runCommand(job)
       case .step(.nftables, _):
-        do throws(ResponderError) { try addToTable([(block.network, block.remaining(at: now))]) } catch {
+        do throws(ResponderError) { try put(block, .sets, at: now) } catch {
           return .failed("nftables: \(error)")
         }
         return .took(nftables(block))
       case .step(.route, _):
-        try addRoute(block.network, .blackhole)
+        try put(block, .blackhole, at: now)
         return .took(.blackholeRoute(block.duration))
       case .prefix, .fleet: return try whole(block, now)
       case .longer:
-        if block.methods.contains(.nftables) { try addToTable([(block.network, block.remaining(at: now))]) }
+        try put(block, ways(block), at: now)
         return .lasts
       }
     } catch {
@@ -38,8 +39,7 @@ extension Blocker: Enforcer {
 
   private mutating func whole(_ block: Block, _ now: Timestamp) throws(ResponderError) -> Effect {
     let isInSets = block.methods.contains(.nftables)
-    if isInSets { try addToTable([(block.network, block.remaining(at: now))]) }
-    if block.methods.contains(.route) { try addRoute(block.network, .blackhole) }
+    try put(block, ways(block), at: now)
     return .took(isInSets ? nftables(block) : .blackholeRoute(block.duration))
   }
 
@@ -56,12 +56,12 @@ extension Blocker: Enforcer {
     }
   }
 
-  private mutating func killRoute(_ job: Job) throws(ResponderError) -> Effect {
+  private mutating func killRoute(_ job: Job, _ now: Timestamp) throws(ResponderError) -> Effect {
     guard let template = settings.killRoute else { return .noTarget(in: "KILL_ROUTE") }
     let command = command(template, job.block.record)
     if CommandTemplate.isClassicReject(template) {
       // The one line of 1.2's example that needs no program: the same route by netlink, for IPv6 too.
-      try addRoute(job.block.network, .unreachable)
+      try put(job.block, .unreachable, at: now)
       return .took(.command(command))
     }
     if !template.containsBytes("$TARGET$") { return .noTarget(in: "KILL_ROUTE") }
@@ -155,38 +155,30 @@ extension Blocker: Enforcer {
     let wantsTable =
       hasTable || table.unordered.contains { $0.methods.contains(.nftables) }
       || (settings.methods.contains(.nftables) && (settings.tcp == .block || settings.udp == .block))
+    let isReject = settings.killRoute.map(CommandTemplate.isClassicReject) ?? false
+    var bans: [EnforcerOrder.Ban] = []
+    for block in table.unordered {
+      let ways = ways(block, isReject: isReject)
+      guard !ways.isEmpty else { continue }
+      bans.append(
+        EnforcerOrder.Ban(block.network, block.record.claim, ways, remaining: block.remaining(at: now)))
+    }
     var mended = 0
-    if wantsTable { mended += try mendTable(table, isFirst, now) }
-    mended += try mendRoutes(table)
+    if wantsTable || !bans.isEmpty || hasRoutes { mended += try mend(bans, needsTable: wantsTable) }
+    hasRoutes = bans.contains { $0.ways.route != nil }
     mended += try mendHostsDeny(table)
     return isFirst ? 0 : mended
   }
 
-  private mutating func mendTable(
-    _ table: BlockTable, _ isFirst: Bool, _ now: Timestamp
-  ) throws(ResponderError) -> Int {
-    // A table made this moment is empty; reading a large one takes the kernel a while.
-    let isNew = try prepareTable() && isFirst
-    let inForce = isNew ? [:] : try tableContents()
-    let missing = table.unordered.filter { $0.methods.contains(.nftables) && inForce[$0.network] == nil }
-    let extra = inForce.keys.filter { table[$0]?.methods.contains(.nftables) != true }
-    if !extra.isEmpty { try removeFromTable(Array(extra)) }
-    if !missing.isEmpty { try addToTable(missing.map { ($0.network, $0.remaining(at: now)) }) }
-    return missing.count + extra.count
-  }
-
-  private mutating func mendRoutes(_ table: BlockTable) throws(ResponderError) -> Int {
-    let isReject = settings.killRoute.map(CommandTemplate.isClassicReject) ?? false
-    func kind(_ block: Block) -> RouteTable.Kind? {
-      if block.methods.contains(.route) { return .blackhole }
-      return isReject && block.methods.contains(.command) ? .unreachable : nil
+  /// In what ways of the kernel a block is in force.
+  private func ways(_ block: Block, isReject: Bool = false) -> Permit.Ways {
+    var ways: Permit.Ways = block.methods.contains(.nftables) ? .sets : []
+    if block.methods.contains(.route) {
+      ways.insert(.blackhole)
+    } else if isReject, block.methods.contains(.command) {
+      ways.insert(.unreachable)
     }
-    let wanted = table.unordered.filter { kind($0) != nil }
-    guard !wanted.isEmpty else { return 0 }
-    let inForce = try routesInForce()
-    let missing = wanted.filter { !inForce.contains($0.network) }
-    for block in missing { try addRoute(block.network, kind(block)!) }
-    return missing.count
+    return ways
   }
 
   private func mendHostsDeny(_ table: BlockTable) throws(ResponderError) -> Int {

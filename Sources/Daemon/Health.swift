@@ -90,6 +90,11 @@ extension Sentry {
       health.lines.append(Health.Line(role: role, state: state, landlock: landlock, remarks: remarks))
     }
     add("sentry", getpid(), landlock: rights.hasLandlock, rights.rights.reasons + rights.faults)
+    // They say it themselves: where /proc hides the processes of others, they are hidden.
+    let enforcer = blocker.enforcer.health()
+    for (role, state) in zip(["enforcer", "keeper"], enforcer.states) {
+      health.lines.append(Health.Line(role: role, state: state, landlock: enforcer.landlock))
+    }
     if let page = companions.console?.pid {
       var remarks: [String] = []
       if case .same(let why) = PageUser.current { remarks.append("has no user of its own: \(why)") }

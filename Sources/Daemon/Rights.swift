@@ -146,6 +146,12 @@ struct Rights: Equatable, Sendable {
 
   /// What came of it.
   struct InForce: Sendable {
+    /// All is open that is needed: what could open more of the like is given up, too.
+    mutating func seal() {
+      guard rights.calls != nil else { return }
+      do throws(Errno) { _ = try SystemCalls.sealed.restrict() } catch { faults.append("\(error)") }
+    }
+
     var rights = Rights.all
     var hasLandlock = false
     /// What could not be given up, in words.

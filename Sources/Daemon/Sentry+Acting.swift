@@ -16,15 +16,25 @@ extension Sentry {
     var next: Decisions.Event? = event
     while let event = next {
       next = nil
-      for action in decisions.handle(event, circumstances) {
+      let actions = decisions.handle(event, circumstances)
+      let effect = effectAhead(of: actions)
+      for action in actions {
         switch action {
-        case .attempt(let attempt): next = .attempted(blocker.attempt(attempt, at: time.now))
+        case .attempt(let attempt): next = .attempted(effect ?? blocker.attempt(attempt, at: time.now))
         case .answer(let text): answer = text
         default: perform(action)
         }
       }
     }
     return answer
+  }
+
+  /// An attempt is the last of its list. Where the enforcer alone makes it, and nothing before it is the kernel's to do, it comes first:
+  /// what is written down is written once the source is shut out.
+  private func effectAhead(of actions: [Decisions.Action]) -> Effect? {
+    guard case .attempt(let attempt) = actions.last, case .step(.nftables, _) = attempt else { return nil }
+    for case .release in actions { return nil }
+    return blocker.attempt(attempt, at: time.now)
   }
 
   var circumstances: Circumstances {

@@ -37,6 +37,7 @@ extension Sentry {
     blockedFiles.change()
     reconcile()
     blocker.watchTable()
+    blocker.seal()
     comparison.hasStarted = true
   }
 

@@ -104,7 +104,7 @@ extension Sentry {
     var protection = Protection()
     protection.hiding = hiddenWays
     if case .failed(let why) = deception.state { protection.decoyFault = why }
-    protection.blocksInDoubt = comparison.outage.isOn
+    protection.blocksInDoubt = comparison.outage.isOn || !blocker.enforcer.isUp
     protection.isJournalFailing = recorder?.statistics.isFailing ?? false
     protection.lostLines = UInt64(scribe.lost) &+ scribe.historyLost
     return protection

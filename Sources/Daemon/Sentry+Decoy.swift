@@ -69,7 +69,9 @@ extension Sentry {
     let now = Clock.monotonic
     trap.closed4.formUnion(deception.rest.ports(v4: true, at: now))
     trap.closed6.formUnion(deception.rest.ports(v4: false, at: now))
-    trap.bridges = DecoyWay.filteredBridges().filter { trap.interfaces.isEmpty || trap.interfaces.contains($0) }
+    trap.bridges = DecoyWay.filteredBridges(with: surroundings.reader).filter {
+      trap.interfaces.isEmpty || trap.interfaces.contains($0)
+    }
     trap.mayMeetCookies = deception.meetsCookies
     trap.spared = IPNetworkSet(decisions.policy.safe.entries.map(\.network) + plan.ignored.sorted)
     guard trap != deception.trap || deception.state != .active else { return }

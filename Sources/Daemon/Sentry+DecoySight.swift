@@ -64,7 +64,7 @@ extension Sentry {
     }
     // A bridge that is new, or filtered only now.
     refreshTrap()
-    let ways = (try? DecoyWay.discover()) ?? []
+    let ways = (try? DecoyWay.discover(with: surroundings.reader)) ?? []
     visibility.sight.learn(visibility.test == nil ? [:] : testOnce(ways))
     if visibility.sight.isUndecided { visibility.sight.learn(testOnce(ways)) }
     if !visibility.hasRenewed, visibility.sight.obstacles.contains(where: { $0.loss == .bridge }) {

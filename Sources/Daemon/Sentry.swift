@@ -2,6 +2,7 @@ import Capture
 import CLinux
 import Configuration
 import Detection
+import Enforcement
 import EventLog
 import Journal
 import Platform
@@ -110,11 +111,12 @@ package final class Sentry {
   // MARK: Start
 
   /// - Parameters:
+  ///   - enforcer: in this process in tests.
   ///   - log: another in tests.
   ///   - time: likewise.
   init(
     _ plan: Plan, _ options: RunOptions, link: SensorLink, intake: Intake, door: Door, deception: Deception,
-    log: consuming LogSink? = nil, time: TimeSource = .kernel
+    enforcer: EnforcerLink = EnforcerLink(), log: consuming LogSink? = nil, time: TimeSource = .kernel
   ) {
     let now = time.now
     self.time = time
@@ -132,7 +134,7 @@ package final class Sentry {
     decisions = Decisions(
       plan.decisionSettings(options), ResponsePolicy(plan.configuration.response, ignored: plan.ignored),
       trial: options.trial.map { Trial(duration: $0, now: now) })
-    blocker = Blocker(plan.configuration.response)
+    blocker = Blocker(plan.configuration.response, enforcer)
     ledger = Ledger(directory: plan.keptDirectory)
     ignoring = IgnoreList(plan)
     memory = MemoryKeeper(directory: plan.keptDirectory)
@@ -155,6 +157,9 @@ package final class Sentry {
       umask(0o022)
       let signals = try openSignals()
       plan.makeFolders()
+      // Before the rights are given up that it keeps.
+      guard let program = ConsoleProcess.program else { throw Errno(ENOENT, "readlink", "/proc/self/exe") }
+      let enforcer = try EnforcerLink(starting: program, EnforcerSettings(plan, options))
       let rights = Rights(plan).enter()
       let link = try SensorLink()
       let queue = BoundedQueue<Probe>(capacity: 65_536)
@@ -166,8 +171,9 @@ package final class Sentry {
       sentry = Sentry(
         plan, options, link: link,
         intake: Intake(probes: Owned(queue.makeConsumer()), verdicts: Owned(verdicts.makeConsumer())),
-        door: Door(control, signals: signals), deception: try Deception())
+        door: Door(control, signals: signals), deception: try Deception(), enforcer: enforcer)
       sentry.rights = rights
+      sentry.rights.seal()
       try sensor.start()
       let handover = Handover(sensor)
       thread = try Thread.start(name: "sensor") { handover.take()?.run() }
@@ -238,9 +244,7 @@ package final class Sentry {
       if let fd = scribe.namesDescriptor, ready.contains(fd) || scribe.awaitsNames {
         scribe.takeNames { self.keep(.named($0, $1)) }
       }
-      if let fd = blocker.monitorDescriptor, ready.contains(fd), blocker.tableWasTouched() {
-        deadlines.tableTouched(at: Clock.monotonic)
-      }
+      if blocker.enforcer.hasNews || ready.contains(where: blocker.enforcer.descriptors.contains) { advanceEnforcer() }
       if let fd = surroundings.monitorDescriptor, ready.contains(fd), surroundings.hasChanged() {
         deadlines.networkChanged(at: Clock.monotonic)
       }
@@ -257,7 +261,7 @@ package final class Sentry {
   /// - Returns: the descriptors that can be read.
   private func wait() -> [Int32] {
     var descriptors = [door.signals.raw, link.toSentry.fd, door.control.descriptor] + blocker.commands.pollDescriptors
-    if let fd = blocker.monitorDescriptor { descriptors.append(fd) }
+    descriptors += blocker.enforcer.descriptors
     if let fd = scribe.namesDescriptor { descriptors.append(fd) }
     if let fd = surroundings.monitorDescriptor { descriptors.append(fd) }
     if let recorder { descriptors.append(recorder.toSentry.fd) }

@@ -80,10 +80,13 @@ struct Surroundings {
   var servers = NeededServers()
   /// Nil where the kernel does not tell of changes: then the list is read every 30 s.
   private let monitor = Owned(try? NetworkMonitor())
+  /// Answers about links, addresses and routes: opened once, since a confined sentry may open no other.
+  let reader: Owned<NetlinkSocket>?
 
   init() {
     let peers = Peers()
     self.peers = peers
+    reader = try? NetlinkSocket.reader(nil)
     conversations = { peers.current(at: Clock.monotonic) }
   }
 
@@ -94,6 +97,7 @@ struct Surroundings {
   /// Gateways, resolvers, our own addresses and needed servers as they are now.
   mutating func safeNetworks() throws(Errno) -> SafeNetworks {
     servers.note(peers.asked(ports: Set(NeededServers.roles.keys)))
-    return try SafeNetworks.discover(also: servers.networks(named: SafeNetworks.servers(), at: Clock.monotonic))
+    return try SafeNetworks.discover(
+      with: reader, also: servers.networks(named: SafeNetworks.servers(), at: Clock.monotonic))
   }
 }

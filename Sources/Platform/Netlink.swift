@@ -162,8 +162,14 @@ package struct NetlinkSocket: ~Copyable, Sendable {
   /// - Parameters:
   ///   - protocol: `NETLINK_ROUTE`, `NETLINK_NETFILTER`, `NETLINK_SOCK_DIAG`.
   ///   - groups: multicast groups to listen to, by number.
-  package init(_ protocol: Int32, groups: [Int32] = []) throws(Errno) {
-    let file = try FileDescriptor.socket(AF_NETLINK, CLinux_SOCK_RAW, `protocol`)
+  ///   - changes: whether links, addresses or routes are to be changed by one of `NETLINK_ROUTE`. Otherwise nothing can be, by nobody
+  ///     who gets hold of it.
+  package init(_ protocol: Int32, groups: [Int32] = [], changes: Bool = false) throws(Errno) {
+    let type = CLinux_SOCK_RAW | CLinux_SOCK_CLOEXEC
+    let file =
+      `protocol` == NETLINK_ROUTE && !changes
+      ? FileDescriptor(owning: try check("socket", "netlink") { CLinux_netlink_for_reading(type, `protocol`) })
+      : try FileDescriptor.socket(AF_NETLINK, CLinux_SOCK_RAW, `protocol`)
     var address = sockaddr_nl()
     address.nl_family = sa_family_t(AF_NETLINK)
     try check("bind", "netlink") {
@@ -174,6 +180,12 @@ package struct NetlinkSocket: ~Copyable, Sendable {
     try? file.setOption(SOL_SOCKET, SO_SNDBUFFORCE, 4 << 20)
     for group in groups { try file.setOption(Self.SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group) }
     self.file = file
+  }
+
+  /// A socket that is there, or one for questions about links, addresses and routes.
+  package static func reader(_ known: Owned<NetlinkSocket>?) throws(Errno) -> Owned<NetlinkSocket> {
+    if let known { return known }
+    return Owned(try NetlinkSocket(NETLINK_ROUTE))
   }
 
   package static let SOL_NETLINK: Int32 = 270

@@ -27,12 +27,14 @@ package struct DecoyWay: Sendable, Equatable {
   }
 
   /// Finds them: the interfaces of the default routes; where a family has none, every interface with an address of it.
-  package static func discover() throws(Errno) -> [DecoyWay] {
-    var socket = try NetlinkSocket(NETLINK_ROUTE)
+  ///
+  /// - Parameter reader: whom to ask; nil: a socket of its own.
+  package static func discover(with reader: Owned<NetlinkSocket>? = nil) throws(Errno) -> [DecoyWay] {
+    let reader = try NetlinkSocket.reader(reader)
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
-    let links = try links(&socket, &buffer)
+    let links = try links(&reader.value, &buffer)
     var outward: (v4: Set<Int32>, v6: Set<Int32>) = ([], [])
-    try socket.dumpRoutes(rtmsg(), buffer: &buffer) { route, parts in
+    try reader.value.dumpRoutes(rtmsg(), buffer: &buffer) { route, parts in
       // A VPN client writes its default route in two halves.
       guard Int(route.rtm_type) == Int(RTN_UNICAST), route.rtm_dst_len <= 1 else { return }
       let interfaces = Self.interfaces(parts)
@@ -43,7 +45,7 @@ package struct DecoyWay: Sendable, Equatable {
       }
     }
     var result: [DecoyWay] = []
-    for (index, address) in try addresses(&socket, &buffer) {
+    for (index, address) in try addresses(&reader.value, &buffer) {
       guard let link = links[index], link.isUp, !link.isLoopback else { continue }
       let isV4 = address.host.isV4
       let routes = isV4 ? outward.v4 : outward.v6
@@ -60,13 +62,13 @@ package struct DecoyWay: Sendable, Equatable {
   }
 
   /// The bridges whose packets br_netfilter shows to rules before their time.
-  package static func filteredBridges() -> [String] {
+  package static func filteredBridges(with reader: Owned<NetlinkSocket>? = nil) -> [String] {
     let settings = ["iptables", "ip6tables"].map { "/proc/sys/net/bridge/bridge-nf-call-\($0)" }
     guard settings.contains(where: { (try? Files.read($0, limit: 16))?.first == UInt8(ascii: "1") }) else { return [] }
     do throws(Errno) {
-      var socket = try NetlinkSocket(NETLINK_ROUTE)
+      let reader = try NetlinkSocket.reader(reader)
       var buffer = [UInt8](repeating: 0, count: 1 << 16)
-      let links = try links(&socket, &buffer)
+      let links = try links(&reader.value, &buffer)
       // More than 64 would be as many rules for each packet.
       return Array(Set(links.values.map(\.bridge)).compactMap { links[$0]?.name }.sorted().prefix(64))
     } catch {

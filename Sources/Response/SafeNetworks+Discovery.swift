@@ -36,17 +36,18 @@ extension SafeNetworks {
   ///
   /// - Parameters:
   ///   - resolvConf: the resolver's file. When it names a local stub, `upstream` says whom the stub asks.
+  ///   - reader: whom to ask; nil: a socket of its own.
   ///   - also: further networks with their reasons; what is found here goes before them.
   /// - Throws: the kernel's error, or that of a file that is there but cannot be read: a protection would be missing.
   package static func discover(
     resolvConf: String = "/etc/resolv.conf", upstream: String = "/run/systemd/resolve/resolv.conf",
-    also: [(network: IPNetwork, reason: String)] = []
+    with reader: Owned<NetlinkSocket>? = nil, also: [(network: IPNetwork, reason: String)] = []
   ) throws(Errno) -> SafeNetworks {
-    var socket = try NetlinkSocket(NETLINK_ROUTE)
+    let reader = try NetlinkSocket.reader(reader)
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
     var entries: [(network: IPNetwork, reason: String)] = []
-    try addresses(&socket, &buffer, &entries)
-    try routes(&socket, &buffer, &entries)
+    try addresses(&reader.value, &buffer, &entries)
+    try routes(&reader.value, &buffer, &entries)
     let resolvers = try resolvers(inFile: resolvConf)
     entries += resolvers.filter { !$0.isLoopback }.map { (IPNetwork($0), "a resolver in \(resolvConf)") }
     if resolvers.contains(where: \.isLoopback) {

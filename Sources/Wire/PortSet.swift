@@ -20,6 +20,9 @@ package struct PortSet: Sendable, Equatable {
     for range in ranges { insert(range) }
   }
 
+  /// What `init(words:)` takes.
+  package var bitmap: [UInt64] { words }
+
   @inlinable
   package func contains(_ port: UInt16) -> Bool { word(Int(port >> 6)) >> UInt64(port & 63) & 1 == 1 }
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Configuration
 import Daemon
+import Enforcement
 import Platform
 import Report
 import Wire
@@ -38,6 +39,9 @@ struct PortSentry: ParsableCommand {
     if let program = CommandLine.arguments.first, program.isSameBytes(as: ConfinedClient.role) {
       Console.error("portsentry: \(ConfinedClient.become(arguments))")
       Self.exit(withError: ExitCode(1))
+    }
+    if let program = CommandLine.arguments.first, program.isSameBytes(as: EnforcerProcess.role) {
+      Self.exit(withError: ExitCode(EnforcerProcess.run(arguments)))
     }
     // 2.x's -V, in the form it prints at each start.
     if arguments == ["-V"] || arguments == ["--version"] {

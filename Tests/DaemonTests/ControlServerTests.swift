@@ -32,7 +32,8 @@ import Testing
     let honest = try client(path)
     try honest.writeAll(Array("pulse\n".utf8))
     var answer: [UInt8] = []
-    for _ in 0..<400 {
+    let deadline = Clock.monotonic + 60_000_000_000
+    while Clock.monotonic < deadline {
       turn(server, text)
       while !Poll.readable([honest.raw], milliseconds: 0).isEmpty {
         let part = try honest.read(upTo: 1 << 20)

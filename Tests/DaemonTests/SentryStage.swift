@@ -1,6 +1,7 @@
 import CLinux
 import Configuration
 import Detection
+import Enforcement
 import EventLog
 import Platform
 import Response
@@ -13,7 +14,8 @@ import Wire
 ///
 /// - Parameter body: gets the sentry, and what its log and hosts.deny say by now.
 func withSentry(
-  _ dialect: LogDialect, time: TimeSource = .kernel, _ change: (inout Plan) -> Void = { _ in },
+  _ dialect: LogDialect, time: TimeSource = .kernel, enforcer: EnforcerLink = EnforcerLink(),
+  _ change: (inout Plan) -> Void = { _ in },
   _ body: (Sentry, @escaping (String) -> [String]) throws -> Void
 ) throws {
   try inFolder { folder in
@@ -40,7 +42,8 @@ func withSentry(
     let sentry = Sentry(
       plan, RunOptions(), link: try SensorLink(),
       intake: Sentry.Intake(probes: Owned(probes.makeConsumer()), verdicts: Owned(verdicts.makeConsumer())),
-      door: door, deception: try Deception(), log: LogSink([.stdout], outputFD: log.raw, errorFD: log.raw), time: time)
+      door: door, deception: try Deception(), enforcer: enforcer,
+      log: LogSink([.stdout], outputFD: log.raw, errorFD: log.raw), time: time)
     try body(sentry) { name in
       sentry.flush()
       return (text(of: "\(folder)/\(name)") ?? "").split(separator: "\n").map(String.init)

@@ -113,7 +113,7 @@ def by_hand(lab):
 
 def health_confined(sentry):
     told = json.loads(sentry.control_command("status", "--health", "--json").stdout)
-    return any(p["role"] == "page" and p["system_calls"] == "filtered" for p in told["processes"])
+    return any(p["role"] == "page" and p["system_calls"] == "filtered" and not p["capabilities"] for p in told["processes"])
 
 
 def health_pid(sentry):

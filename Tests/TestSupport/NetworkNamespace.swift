@@ -28,7 +28,7 @@ package func inNamespace<Value>(_ body: () throws -> Value) throws -> Value {
 }
 
 private func loopbackUp() throws {
-  var socket = try NetlinkSocket(NETLINK_ROUTE)
+  var socket = try NetlinkSocket(NETLINK_ROUTE, changes: true)
   var buffer = [UInt8](repeating: 0, count: 8_192)
   let sequence = socket.nextSequence()
   var message = NetlinkMessage()

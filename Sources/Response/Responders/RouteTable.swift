@@ -29,7 +29,7 @@ package struct RouteTable: ~Copyable {
 
   /// Opens the socket; touches no route.
   package init() throws(ResponderError) {
-    do throws(Errno) { socket = try NetlinkSocket(NETLINK_ROUTE) } catch { throw .failed(error) }
+    do throws(Errno) { socket = try NetlinkSocket(NETLINK_ROUTE, changes: true) } catch { throw .failed(error) }
     // From Linux 4.20 on the kernel itself leaves out of a dump what is not ours: a router may hold a million routes.
     try? socket.file.setOption(NetlinkSocket.SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
     try? socket.file.setOption(NetlinkSocket.SOL_NETLINK, NETLINK_CAP_ACK, 1)
