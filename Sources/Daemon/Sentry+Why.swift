@@ -40,10 +40,8 @@ extension Sentry {
       fleet: decisions.fleetSight(of: address, at: Clock.now))
     if json { return ControlReply(self.json(account).text + "\n") }
     guard account.isKnown else { return .notFound("nothing is known of \(address)") }
-    let rows = self.rows(account)
-    let width = rows.map(\.0.count).max() ?? 0
-    return ControlReply(
-      rows.map { name, value in name + String(repeating: " ", count: width - name.count + 2) + value + "\n" }.joined())
+    let rows = [LiveWhy.Row(name: "address", text: "\(account.address)")] + self.rows(account)
+    return ControlReply(LiveWhy.lines(rows).map { $0 + "\n" }.joined())
   }
 
   /// How often it was blocked before the block that is in force.
@@ -52,8 +50,9 @@ extension Sentry {
     return max(decisions.offenders.repeats(of: IPNetwork(address), at: Clock.now) - (isCounted ? 1 : 0), 0)
   }
 
-  private func rows(_ account: Account) -> [(String, String)] {
-    var rows = [("address", "\(account.address)")]
+  private func rows(_ account: Account) -> [LiveWhy.Row] {
+    guard account.isKnown else { return [] }
+    var rows: [(String, String)] = []
     if let reason = account.safe { rows.append(("never blocked", "it is \(reason)")) }
     if let reason = ignoring.reason(for: account.address) { rows.append(("never blocked", reason)) }
     if let grounds = account.grounds {
@@ -96,7 +95,7 @@ extension Sentry {
     if account.repeats > 0 {
       rows.append(("before", account.repeats == 1 ? "blocked once" : "blocked \(account.repeats) times"))
     }
-    return rows
+    return rows.map { LiveWhy.Row(name: $0.0, text: $0.1) }
   }
 
   /// One line for each host that saw it.
@@ -251,6 +250,8 @@ extension Sentry {
     members.append(("never_blocked", JSON(account.safe ?? ignoring.reason(for: account.address))))
     members.append(("fleet", account.fleet.map(Self.json) ?? .null))
     members += [("is_served", .bool(account.isServed)), ("blocked_before", JSON(account.repeats))]
+    let rows = rows(account).map { JSON.object(["name": .string($0.name), "text": .string($0.text)]) }
+    members.append(("rows", .array(rows)))
     return .members(members)
   }
 }

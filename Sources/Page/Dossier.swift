@@ -98,16 +98,10 @@ struct Dossier {
     return Self.rows(rows)
   }
 
-  /// What the sentry answers to "why": a name and a value in columns, on each line.
-  static func rows(_ text: String) -> HTML {
-    let lines = text.byteLines.filter { !$0.startsWithBytes("address ") }
-    let rows = lines.map { line -> HTML in
-      let bytes = Array(line.utf8)
-      var end = 0
-      while end < bytes.count, !(bytes[end] == 0x20 && (end + 1 == bytes.count || bytes[end + 1] == 0x20)) { end += 1 }
-      let name = String(decoding: bytes[..<end], as: UTF8.self)
-      let value = String(decoding: bytes[end...].drop { $0 == 0x20 }, as: UTF8.self)
-      return name.isEmpty ? "<dd>\(value)</dd>" : "<dt>\(name)</dt><dd>\(value)</dd>"
+  /// What the sentry answers to "why".
+  static func rows(_ rows: [LiveWhy.Row]) -> HTML {
+    let rows = rows.map { row -> HTML in
+      row.name.isEmpty ? "<dd>\(row.text)</dd>" : "<dt>\(row.name)</dt><dd>\(row.text)</dd>"
     }
     return "<dl class=\"facts\">\(rows)</dl>"
   }

@@ -150,6 +150,26 @@ package struct LiveWitness: Sendable, Decodable {
   }
 }
 
+/// What a running sentry knows of an address, as far as we show it: the answer to `why`.
+package struct LiveWhy: Sendable, Decodable {
+  /// A name, empty where it goes on from the row before, and a sentence.
+  package struct Row: Sendable, Decodable, Equatable {
+    package var name: String
+    package var text: String
+
+    package init(name: String, text: String) { (self.name, self.text) = (name, text) }
+  }
+
+  /// Empty where nothing is known of it. Its address is not among them.
+  package var rows: [Row]
+
+  /// In columns, as `portsentry why` prints them.
+  package static func lines(_ rows: [Row]) -> [String] {
+    let width = rows.map { $0.name.utf8.count }.max() ?? 0
+    return rows.map { $0.name + String(repeating: " ", count: width - $0.name.utf8.count + 2) + $0.text }
+  }
+}
+
 /// A block in force: `portsentry blocked --json`, read back.
 package struct LiveBlock: Sendable, Decodable {
   package var network: String

@@ -76,7 +76,10 @@ struct JournalAccess: ParsableArguments {
 
   func liveStatus(_ plan: Plan) -> LiveStatus? { live(plan, .status(json: true)).flatMap { Self.decode($0) } }
   func liveBlocks(_ plan: Plan) -> [LiveBlock]? { live(plan, .blocked).flatMap { Self.decode($0) } }
-  func liveWhy(_ plan: Plan, _ address: IPAddress) -> String? { live(plan, .why(target: "\(address)", json: false)) }
+  func liveWhy(_ plan: Plan, _ address: IPAddress) -> [LiveWhy.Row]? {
+    let why: LiveWhy? = live(plan, .why(target: "\(address)", json: true)).flatMap { Self.decode($0) }
+    return why.flatMap { $0.rows.isEmpty ? nil : $0.rows }
+  }
 
   static func decode<Value: Decodable>(_ text: String) -> Value? {
     try? JSONDecoder().decode(Value.self, from: Data(text.utf8))
@@ -105,7 +108,7 @@ extension JournalOptions {
   func asking<Result>(_ body: () throws(DatabaseError) -> Result) throws -> Result { try access.asking(body) }
   func liveStatus(_ plan: Plan) -> LiveStatus? { access.liveStatus(plan) }
   func liveBlocks(_ plan: Plan) -> [LiveBlock]? { access.liveBlocks(plan) }
-  func liveWhy(_ plan: Plan, _ address: IPAddress) -> String? { access.liveWhy(plan, address) }
+  func liveWhy(_ plan: Plan, _ address: IPAddress) -> [LiveWhy.Row]? { access.liveWhy(plan, address) }
   func atlas(_ plan: Plan) -> Atlas { access.atlas(plan) }
 }
 

@@ -14,7 +14,7 @@ package enum ShowText {
     package var block: LiveBlock?
     package var place: Place?
     /// What a running sentry answers to "why"; nil where it does not say.
-    package var why: String?
+    package var why: [LiveWhy.Row]?
 
     package init() {}
   }
@@ -188,8 +188,7 @@ package enum Why {
     _ story: SourceStory, _ around: ShowText.Surroundings, now: Timestamp, _ zone: Zone
   ) -> [String] {
     if let why = around.why {
-      // Whose it is has been said.
-      return why.byteLines.filter { !$0.startsWithBytes("address ") }.map { SafeText.line(String($0)) }
+      return LiveWhy.lines(why).map { SafeText.line($0) }
     }
     if let block = around.block {
       let until = block.until.map { "for \(Term.text(Timestamp(seconds: $0) - now)) more" } ?? "until it is released"
