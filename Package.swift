@@ -34,6 +34,7 @@ let package = Package(
     module("Memory", ["CLinux"]),
     module("Platform", ["CLinux", "Wire"]),
     module("Notify", ["Platform", "Wire"]),
+    module("CrowdSec", ["Notify", "Platform", "Wire"]),
     module("Confinement", ["CLinux", "Platform", "Wire"]),
     module("Detection", ["Memory", "Wire"]),
     module("Capture", ["CLinux", "CZlib", "Platform", "Wire"]),
@@ -51,18 +52,19 @@ let package = Package(
     .target(
       name: "Carrier", dependencies: ["CLinux", "Wire", "Platform", "Confinement", "Fleet", "Signing"],
       swiftSettings: settings + [.unsafeFlags(["-Onone"], .when(configuration: .release))]),
-    module("Configuration", ["Wire", "Detection", "Response", "Platform", "Notify"]),
+    module("Configuration", ["CrowdSec", "Wire", "Detection", "Response", "Platform", "Notify"]),
     module(
       "Daemon",
       [
         "CLinux", "Wire", "Platform", "Capture", "Detection", "Host", "Response", "EventLog", "Database",
-        "Journal", "Report", "Configuration", "Confinement", "Enforcement", "Notify", "Carrier", "Fleet", "Signing",
+        "Journal", "Report", "Configuration", "Confinement", "CrowdSec", "Enforcement",
+        "Notify", "Carrier", "Fleet", "Signing",
       ]),
     module(
       "Page",
       [
-        "CLinux", "Wire", "Platform", "GeoIP", "Detection", "Database", "Journal", "Report", "Configuration",
-        "Confinement", "Daemon",
+        "CLinux", "Wire", "Platform", "GeoIP", "Detection", "Response", "Database", "Journal", "Report",
+        "Configuration", "Confinement", "Daemon",
       ]),
     module(
       "Watch", ["CLinux", "Wire", "Platform", "GeoIP", "Detection", "Database", "Journal", "Report", "Daemon"]),
@@ -95,6 +97,7 @@ let package = Package(
     tests("WireTests", ["Wire", "CLinux"]),
     tests("PlatformTests", ["Platform", "CLinux", "Wire"]),
     tests("NotifyTests", ["Notify", "Platform", "Wire"]),
+    tests("CrowdSecTests", ["CrowdSec", "Platform", "Wire"]),
     tests("ConfinementTests", ["CLinux", "Confinement", "Platform"]),
     tests("DetectionTests", ["Detection", "Strangers", "Wire"]),
     tests("CaptureTests", ["Capture", "CZlib", "Wire", "Detection", "Host", "Platform", "CLinux"]),
@@ -124,7 +127,8 @@ let package = Package(
     tests(
       "DaemonTests",
       [
-        "Daemon", "CLinux", "Capture", "Configuration", "Confinement", "Database", "Enforcement", "EventLog", "Journal",
+        "Daemon", "CLinux", "Capture", "Configuration", "Confinement", "CrowdSec", "Database", "Enforcement",
+        "EventLog", "Journal",
         "Notify", "Response", "Wire", "Detection", "Platform", "Simulation", "Strangers",
       ]),
   ]

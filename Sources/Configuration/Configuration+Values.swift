@@ -1,3 +1,4 @@
+import CrowdSec
 import Detection
 import Notify
 import Platform
@@ -332,6 +333,21 @@ extension ConfigurationReader {
       diagnostics.add(.error, setting.line, "NOTIFY: \(error.text)")
       return nil
     }
+  }
+
+  mutating func crowdSecURL(_ setting: Setting) -> String? {
+    guard !setting.isEmpty else { return nil }
+    guard CrowdSecSettings.isURL(setting.value) else {
+      diagnostics.add(
+        .error, setting.line,
+        "CROWDSEC_URL must be http:// or https://, a host and a port, as \(CrowdSecSettings.defaultURL), not \(quoted(setting.value))"
+      )
+      return nil
+    }
+    if CrowdSecSettings.isUnencrypted(setting.value) {
+      diagnostics.add(.warning, setting.line, "CROWDSEC_URL: secrets are sent unencrypted over a network; use https://")
+    }
+    return setting.value.trimmingSlashes
   }
 
   mutating func historyFormat(_ setting: Setting) -> [Dialect] {

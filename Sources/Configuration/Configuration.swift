@@ -1,3 +1,4 @@
+import CrowdSec
 import Notify
 import Response
 import Wire
@@ -57,6 +58,7 @@ package struct Configuration: Sendable, Equatable {
   package var controlSocket = Configuration.defaultControlSocket
   package var recording = Recording()
   package var fleet = Fleet()
+  package var crowdSec = CrowdSecSettings()
 
   package init() {}
 

@@ -60,6 +60,10 @@ package enum ConfigurationKey: String, Sendable, CaseIterable {
   case fleetZones = "FLEET_ZONES"
   case fleetTime = "FLEET_TIME"
   case fleetMax = "FLEET_MAX"
+  case crowdSecMachine = "CROWDSEC_MACHINE"
+  case crowdSecKey = "CROWDSEC_KEY"
+  case crowdSecDecisions = "CROWDSEC_DECISIONS"
+  case crowdSecURL = "CROWDSEC_URL"
 
   /// What the manual, the example file and messages say of a key.
   package struct Facts: Sendable {

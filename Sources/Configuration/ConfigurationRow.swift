@@ -233,5 +233,17 @@ struct ConfigurationRow: Sendable {
       $0.configuration.fleet.most = $0.number($1, $2, in: 1...1_000_000) ?? $0.configuration.fleet.most
       $0.configuration.response.fleetMaximum = $0.configuration.fleet.most
     },
+    ConfigurationRow(
+      .crowdSecMachine, .ours, "", "file of a login by which CrowdSec's local API is told of our bans and scans"
+    ) { $0.configuration.crowdSec.machineFile = $2.isEmpty ? nil : $0.absolutePath($1, $2) },
+    ConfigurationRow(.crowdSecKey, .ours, "", "file of a bouncer's key by which CrowdSec is asked for its decisions") {
+      $0.configuration.crowdSec.keyFile = $2.isEmpty ? nil : $0.absolutePath($1, $2)
+    },
+    ConfigurationRow(.crowdSecDecisions, .ours, "watch", "what becomes of CrowdSec's decisions here") {
+      $0.configuration.crowdSec.use = $0.choice($1, $2) ?? $0.configuration.crowdSec.use
+    },
+    ConfigurationRow(.crowdSecURL, .ours, "", "where CrowdSec's local API is, if not where CROWDSEC_MACHINE says") {
+      $0.configuration.crowdSec.url = $0.crowdSecURL($2)
+    },
   ]
 }

@@ -1,3 +1,4 @@
+import CrowdSec
 import Detection
 import Response
 import Wire
@@ -189,7 +190,22 @@ package enum Explanation {
         "Fleet: by \(quoted(file)) this host tells others who connects to its decoys, and bans for \(words(c.fleet.time)) whom"
           + " \(c.fleet.quorum) hosts\(zones) have seen; at most \(c.fleet.most) at a time.")
     }
-    return lines
+    return lines + crowdSec(c.crowdSec)
+  }
+
+  private static func crowdSec(_ settings: CrowdSecSettings) -> [String] {
+    guard settings.isOn else { return [] }
+    var parts: [String] = []
+    if let file = settings.machineFile {
+      parts.append("it is told of our bans and scans, by the login in \(quoted(file))")
+    }
+    if let file = settings.keyFile {
+      parts.append(
+        (settings.use == .watch
+          ? "one connection with a decoy is enough to block whom it bans" : "whom it bans is blocked here as well")
+          + ", by the key in \(quoted(file))")
+    }
+    return ["CrowdSec: \(parts.joined(separator: "; "))."]
   }
 
   /// `512 MB`, `2 GB`, in the units that JOURNAL_SIZE is written in.

@@ -31,8 +31,8 @@ package enum NotifyPrograms {
     "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/lib",
   ]
 
-  /// The first line of a file that only its owner, and at most its group, may read.
-  package static func secret(_ path: String) throws(NotifyFailure) -> String {
+  /// The beginning of a file that only its owner, and at most its group, may read.
+  package static func secretFile(_ path: String) throws(NotifyFailure) -> [UInt8] {
     let bytes: [UInt8]
     var info = stat()
     do throws(Errno) {
@@ -44,6 +44,12 @@ package enum NotifyPrograms {
       throw .unreadable(path, error)
     }
     if info.st_mode & 0o027 != 0 { throw .exposed(path) }
+    return bytes
+  }
+
+  /// The first line of a file that only its owner, and at most its group, may read.
+  package static func secret(_ path: String) throws(NotifyFailure) -> String {
+    let bytes = try secretFile(path)
     let line = bytes.prefix { $0 != 0x0a && $0 != 0x0d }
     // Printable ASCII without blanks: no secret has others, and nothing else belongs into a header.
     guard !line.isEmpty, line.allSatisfy({ (0x21...0x7e).contains($0) }) else { throw .empty(path) }
@@ -70,7 +76,8 @@ package enum NotifyPrograms {
     }
   }
 
-  private static func find(_ name: String) -> String? {
+  /// Where a program is; nil where it is not installed.
+  static func find(_ name: String) -> String? {
     if name.startsWithBytes("/") { return name }
     return folders.lazy.map { "\($0)/\(name)" }.first { unsafe access($0, X_OK) == 0 }
   }

@@ -95,7 +95,9 @@ struct Rights: Equatable, Sendable {
     if let directory = plan.keptDirectory { folders.append(directory) }
     let written = Set(folders.map { existing($0, host) }).sorted()
     var programs = [host.program].compactMap(\.self)
-    if host.isDynamic || recording.notify.target != nil { programs += ConfinedClient.programs }
+    if host.isDynamic || recording.notify.target != nil || configuration.crowdSec.isOn {
+      programs += ConfinedClient.programs
+    }
     return Landlock(read: ["/"], write: written + ["/dev/null"], execute: programs)
   }
 

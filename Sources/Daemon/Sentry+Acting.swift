@@ -58,7 +58,9 @@ extension Sentry {
     case .proven(let source, let origin):
       keep(.proven(source, origin.proof, port: origin.port, at: origin.time))
       tellFleet(source, origin)
-    case .keepVerdict(let verdict): keep(.verdict(verdict))
+    case .keepVerdict(let verdict):
+      keep(.verdict(verdict))
+      tellCrowdSec(verdict)
     case .sayVerdict(let verdict): scribe.say(verdict)
     case .commandEnded(let command, let outcome, let job): say(command, outcome, job)
     case .latency(let nanoseconds): intake.note(latency: nanoseconds)
@@ -68,8 +70,11 @@ extension Sentry {
       keep(.blocked(block.record, repeats: repeats))
       deception.link.drop(block.network)
       tellFleet(block)
+      tellCrowdSec(block)
     case .offender(let line): ledger.offenders.add(line)
-    case .prolonged(let block): ledger.blocks.add(block)
+    case .prolonged(let block):
+      ledger.blocks.add(block)
+      tellCrowdSec(block)
     case .release(let records, let reason): lift(records, reason)
     case .blockedFilesChanged: blockedFiles.change()
     case .awaitProof(let source): try? deception.gate?.value.want(source)
@@ -84,6 +89,7 @@ extension Sentry {
   /// Lifts blocks whose end was decided.
   private func lift(_ records: [Block.Record], _ reason: ReleaseReason) {
     retractFromFleet(records, reason)
+    tellCrowdSec(released: records, reason)
     let lifted = blocker.lift(records)
     if let (reason, count) = lifted.setsFailed {
       say("nftables: \(reason); \(count) hosts may stay blocked until their time is over", isError: true)

@@ -15,14 +15,17 @@ struct Companions {
   var notify: NotifyClient?
   /// Tells other hosts what this one saw; nil where this host is of no fleet.
   var fleet: FleetCompanion?
+  /// Exchanges bans with CrowdSec; nil where nothing is exchanged.
+  var crowdSec: CrowdSecClient?
 
   /// To be polled.
   var descriptors: [Int32] {
     (console?.descriptors ?? []) + (notify?.descriptors ?? []) + (fleet.map { [$0.notary.toSentry.fd] } ?? [])
+      + (crowdSec?.descriptors ?? [])
   }
 
   /// When one of them has something to do, whatever the descriptors say.
-  var due: Int64? { [console?.due, notify?.due, fleet?.desk.due].compactMap(\.self).min() }
+  var due: Int64? { [console?.due, notify?.due, fleet?.desk.due, crowdSec?.due].compactMap(\.self).min() }
 
   /// What `protection` and the messages about it say, for Prometheus.
   func metrics(_ protection: Protection) -> [Metric] {
@@ -35,13 +38,14 @@ struct Companions {
         by: "what", [("decoys", protection.decoyFault == nil ? 0 : 1), ("blocks", protection.blocksInDoubt ? 1 : 0)]),
       Metric("notifications_sent_total", .counter, "Messages of NOTIFY that were taken.", notify?.sent ?? 0),
       Metric("notifications_failed_total", .counter, "Messages of NOTIFY that were given up.", notify?.failed ?? 0),
-    ] + fleetMetrics
+    ] + fleetMetrics + crowdSecMetrics
   }
 
   func stop() {
     console?.stop()
     notify?.stop()
     fleet?.notary.stop()
+    crowdSec?.stop()
   }
 }
 
@@ -78,6 +82,7 @@ extension Sentry {
   func advanceCompanions() {
     advanceConsole()
     advanceFleet()
+    advanceCrowdSec()
     switch companions.notify?.advance(now: Clock.monotonic, time: Clock.now) {
     case nil: break
     case .failed(let why):

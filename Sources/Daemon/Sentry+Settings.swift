@@ -100,6 +100,7 @@ extension Sentry {
     setUpRecorder()
     setUpNotify()
     setUpFleet()
+    setUpCrowdSec()
     if plan.configuration.recording.consoleListen != before.configuration.recording.consoleListen { setUpConsole() }
     applyPlan()
     blocker.reconfigure(plan.configuration.response)

@@ -222,6 +222,7 @@ extension Sentry {
         .object(["ends": JSON(Int($0.end.seconds)), "is_over": .bool($0.isOver)])
       } ?? .null,
       "ignored_networks": JSON(ignoring.file.count), "allowed": ignoring.json, "fleet": fleetJSON,
+      "crowdsec": crowdSecJSON,
       "unconfined": .array(unconfined.map(JSON.string)),
       "never_blocked": .array(
         decisions.policy.safe.entries.map {

@@ -103,14 +103,16 @@ extension Sentry {
     witnesses.enumerated().map { index, witness in
       (
         index == 0 ? name : "",
-        "\(witness.shownName) saw it at a decoy of its own, \(LocalTime.short(witness.time))"
+        witness.isCrowdSec
+          ? "CrowdSec bans it, as is known since \(LocalTime.short(witness.time))"
+          : "\(witness.shownName) saw it at a decoy of its own, \(LocalTime.short(witness.time))"
       )
     }
   }
 
   /// What others saw of somebody whom this host does not block for that.
   private static func rows(_ sight: FleetSight) -> [(String, String)] {
-    let isEnough = Set(sight.witnesses.map(\.node)).count > 1
+    let isEnough = Set(sight.witnesses.map(\.node)).count > 1 || sight.witnesses.contains { $0.isCrowdSec }
     let what =
       switch sight.standing {
       case .watched where isEnough: "one connection with a decoy of this host is enough to block it"
@@ -133,6 +135,8 @@ extension Sentry {
           "a scanner: \(own) by connections with decoys here, \(nats(Int(weight))) by what the fleet says, of \(nats(Int(threshold))) needed"
         ))
     case .order: rows.append(("verdict", "an operator of the fleet bans it"))
+    case .crowdSec(let scenario):
+      rows.append(("verdict", "CrowdSec bans it for \(scenario), and its bans are followed here (CROWDSEC_DECISIONS)"))
     }
     return rows
   }
@@ -143,6 +147,7 @@ extension Sentry {
       case .quorum: "quorum"
       case .hearsay: "hearsay"
       case .order: "order"
+      case .crowdSec: "crowdsec"
       }
     return .object([
       "rule": "fleet", "basis": .string(basis), "holds": .bool(cause.holds),
@@ -218,7 +223,7 @@ extension Sentry {
   private static func json(_ sight: FleetSight) -> JSON {
     .object([
       "standing": .string(sight.standing.rawValue),
-      "hosts": JSON(Set(sight.witnesses.map(\.node)).count),
+      "hosts": JSON(Set(sight.witnesses.lazy.filter { !$0.isCrowdSec }.map(\.node)).count),
       "witnesses": .array(sight.witnesses.map(EventText.json)),
     ])
   }

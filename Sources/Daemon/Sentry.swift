@@ -206,6 +206,7 @@ package final class Sentry {
     setUpRecorder()
     setUpNotify()
     setUpFleet()
+    setUpCrowdSec()
     keep(.started(at: started))
     for problem in plan.diagnostics { say("\(problem)", isError: problem.severity == .error) }
     for fault in rights.faults { say("\(fault): the sentry keeps a right that it could do without", isError: true) }

@@ -143,7 +143,9 @@ package struct PastBlock: Sendable, Equatable {
     package var witnesses: [FleetCause.Witness]
     /// By hand, or by the fleet: no probe led to it.
     package var isWithoutProbe: Bool {
-      mode.isSameBytes(as: Block.Record.operatorMode) || mode.isSameBytes(as: Block.Record.fleetMode)
+      [Block.Record.operatorMode, Block.Record.fleetMode, Block.Record.crowdSecMode].contains {
+        mode.isSameBytes(as: $0)
+      }
     }
 
     package init(

@@ -96,7 +96,7 @@ package struct NotifyRequest: Sendable, Equatable {
   }
 
   /// A value in curl's configuration. Nothing in it ends the line or the quotes.
-  static func quoted(_ text: String) -> String {
+  package static func quoted(_ text: String) -> String {
     var bytes: [UInt8] = [UInt8(ascii: "\"")]
     for byte in text.utf8 {
       switch byte {
@@ -110,7 +110,7 @@ package struct NotifyRequest: Sendable, Equatable {
   }
 
   /// RFC 3986 section 2.1, for one part of a path.
-  static func percent(_ text: String) -> String {
+  package static func percent(_ text: String) -> String {
     var result = ""
     for byte in text.utf8 {
       switch byte {

@@ -2,6 +2,7 @@ import Detection
 import Journal
 import Platform
 import Report
+import Response
 import Wire
 
 /// The page about one address: who it is, what it did, what was done, and the buttons.
@@ -249,8 +250,8 @@ struct Dossier {
 
   /// What other hosts saw of it, by the newest block that rests on that.
   private var fleet: HTML {
-    guard let block = story.blocks.first(where: { !$0.record.witnesses.isEmpty }) else { return HTML() }
-    let witnesses = block.record.witnesses
+    func hosts(_ block: PastBlock) -> [FleetCause.Witness] { block.record.witnesses.filter { !$0.isCrowdSec } }
+    guard let witnesses = story.blocks.lazy.map(hosts).first(where: { !$0.isEmpty }) else { return HTML() }
     let rows = witnesses.map { witness -> HTML in
       "<tr><td>\(witness.shownName)</td><td class=\"n\">\(zone.text(witness.time))</td></tr>"
     }

@@ -13,13 +13,15 @@ package final class ChildProcess {
     case signalled(Int32)
   }
 
-  /// Bytes of output that are kept; what comes after is read and dropped, so that the child never blocks on us.
+  /// Bytes of output that are kept where nobody says otherwise; what comes after is read and dropped, so that the child never blocks on us.
   package static let outputLimit = 4_096
 
   package let pid: pid_t
   private let pidFile: FileDescriptor
   private let pipe: FileDescriptor
-  private var kept: [UInt8] = []
+  private let limit: Int
+  /// What the child has written so far, as much as is kept.
+  package private(set) var kept: [UInt8] = []
   private var ended: Exit?
 
   /// Whether the child and all who inherited its output have closed it.
@@ -42,17 +44,23 @@ package final class ChildProcess {
   /// - Parameters:
   ///   - arguments: the first is what it is called.
   ///   - input: its standard input, at most what a pipe holds (64 KiB, `EMSGSIZE`); nil: /dev/null.
-  package convenience init(_ program: String, _ arguments: [String], input: [UInt8]? = nil) throws(Errno) {
-    try self.init(program, arguments, source: try input.map { (bytes) throws(Errno) in try Self.pipe(holding: bytes) })
+  ///   - limit: how many bytes of output are kept.
+  package convenience init(
+    _ program: String, _ arguments: [String], input: [UInt8]? = nil, keeping limit: Int = ChildProcess.outputLimit
+  ) throws(Errno) {
+    try self.init(
+      program, arguments, source: try input.map { (bytes) throws(Errno) in try Self.pipe(holding: bytes) }, limit)
   }
 
   /// Starts a program whose standard input is a socket of ours, by which we talk with it.
   package convenience init(_ program: String, _ arguments: [String], socket: Int32) throws(Errno) {
     let copy = FileDescriptor(owning: try check("fcntl") { CLinux_fcntl_int(socket, F_DUPFD_CLOEXEC, 3) })
-    try self.init(program, arguments, source: Owned(copy))
+    try self.init(program, arguments, source: Owned(copy), Self.outputLimit)
   }
 
-  private init(_ program: String, _ arguments: [String], source: Owned<FileDescriptor>?) throws(Errno) {
+  private init(
+    _ program: String, _ arguments: [String], source: Owned<FileDescriptor>?, _ limit: Int
+  ) throws(Errno) {
     var ends: [Int32] = [-1, -1]
     try check("pipe2") { unsafe pipe2(&ends, O_CLOEXEC) }
     let reader = FileDescriptor(owning: ends[0])
@@ -94,6 +102,7 @@ package final class ChildProcess {
     }
     if code != 0 { throw Errno(code, "posix_spawn", program) }
     pid = child
+    self.limit = limit
     pipe = reader
     do throws(Errno) {
       // The child is ours until we reap it, so its number cannot be another's by now.
@@ -147,7 +156,7 @@ package final class ChildProcess {
   /// Readable when there is output; to be polled until `outputEnded`.
   package var output: Int32 { pipe.raw }
 
-  /// What the child has written so far, its first 4 KiB. Any bytes: escape it before it is shown.
+  /// The same as text. Any bytes: escape it before it is shown.
   package var outputText: String { String(decoding: kept, as: UTF8.self) }
 
   /// Reads what is there. At most 1 MiB a call; with more waiting `output` stays readable.
@@ -156,7 +165,7 @@ package final class ChildProcess {
       do throws(Errno) {
         let bytes = try pipe.read(upTo: 1 << 16)
         if bytes.isEmpty { outputEnded = true }
-        kept += bytes.prefix(Self.outputLimit - kept.count)
+        kept += bytes.prefix(limit - kept.count)
       } catch {
         if error.code != EAGAIN { outputEnded = true }
         return

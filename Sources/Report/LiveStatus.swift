@@ -91,6 +91,16 @@ package struct LiveStatus: Sendable, Decodable {
     package var refused: [String: UInt64]?
   }
 
+  /// What is exchanged with CrowdSec's local API.
+  package struct CrowdSec: Sendable, Decodable {
+    package var failing: Bool?
+    package var told: UInt64?
+    package var waiting: Int?
+    package var lost: UInt64?
+    package var decisions: Int?
+    package var use: String?
+  }
+
   package var version: String?
   package var pid: Int32?
   package var started: Int64?
@@ -122,6 +132,8 @@ package struct LiveStatus: Sendable, Decodable {
   package var unconfined: [String]?
   /// nil where this host is of no fleet.
   package var fleet: Fleet?
+  /// nil where nothing is exchanged with CrowdSec.
+  package var crowdsec: CrowdSec?
 
   /// Of which nothing is known yet.
   package init() {}

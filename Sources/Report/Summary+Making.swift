@@ -264,10 +264,11 @@ extension Summary {
       if block.repeats > 0 { blocks.repeated += 1 }
       if let index = index(block.record.since) { days[index].blocks += 1 }
       if blocks.newest.count < Self.lines { blocks.newest.append(block) }
-      guard !block.record.witnesses.isEmpty else { continue }
+      let hosts = block.record.witnesses.filter { !$0.isCrowdSec }
+      guard !hosts.isEmpty else { continue }
       blocks.fleet += 1
       if blocks.fleetNewest.count < Self.lines { blocks.fleetNewest.append(block) }
-      for host in Set(block.record.witnesses.map(\.shownName)) { byHost[host, default: 0] += 1 }
+      for host in Set(hosts.map(\.shownName)) { byHost[host, default: 0] += 1 }
     }
     blocks.byHost = byHost.map { (host: $0.key, blocks: $0.value) }.largest(Self.lines) {
       ($1.blocks, $0.host) < ($0.blocks, $1.host)

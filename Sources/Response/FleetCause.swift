@@ -23,7 +23,12 @@ package struct FleetCause: Equatable, Sendable {
     case hearsay(weight: Int32, ownPorts: [UInt16], threshold: Int32)
     /// An operator of the fleet ordered it.
     case order(operator: UInt32)
+    /// CrowdSec bans it, for what is named here, and this host is to follow.
+    case crowdSec(scenario: String)
   }
+
+  /// The number of the witness that stands for CrowdSec: no node of a fleet has it.
+  package static let crowdSecNode: UInt32 = 0
 
   package var basis: Basis
   package var witnesses: [Witness]
@@ -44,7 +49,7 @@ package struct FleetCause: Equatable, Sendable {
     case .quorum(let quorum): Set(witnesses.map(\.node)).count >= quorum
     case .hearsay(let weight, let ports, let threshold):
       !ports.isEmpty && weight <= Self.mostHearsay && weight + Int32(ports.count) * Self.ownContact >= threshold
-    case .order: true
+    case .order, .crowdSec: true
     }
   }
 
@@ -57,20 +62,31 @@ package struct FleetCause: Equatable, Sendable {
       return
         "connections with \(ports.count == 1 ? "port" : "ports") \(ports.map { "\($0)" }.joined(separator: ", ")); \(hosts)"
     case .order(let number): return "order of the fleet's operator \(number)"
+    case .crowdSec(let scenario): return "CrowdSec bans it (\(scenario))"
     }
   }
 }
 
 extension FleetCause {
-  /// `3 hosts of the fleet saw it (web1, web2, db)`.
+  /// `3 hosts of the fleet saw it (web1, web2, db)`, `CrowdSec bans it`, or both.
   package static func hosts(_ witnesses: [Witness]) -> String {
-    let count = Set(witnesses.map(\.node)).count
-    let names = witnesses.map(\.shownName).joined(separator: ", ")
-    return "\(count) \(count == 1 ? "host" : "hosts") of the fleet saw it (\(names))"
+    let hosts = witnesses.filter { !$0.isCrowdSec }
+    let count = Set(hosts.map(\.node)).count
+    let names = hosts.map(\.shownName).joined(separator: ", ")
+    var parts = ["\(count) \(count == 1 ? "host" : "hosts") of the fleet saw it (\(names))"]
+    if hosts.count < witnesses.count { parts = (hosts.isEmpty ? [] : parts) + ["CrowdSec bans it"] }
+    return parts.joined(separator: "; ")
   }
 }
 
 extension FleetCause.Witness {
+  /// It is no host: CrowdSec's local API said so.
+  package var isCrowdSec: Bool { node == FleetCause.crowdSecNode }
+
+  package static func crowdSec(at time: Timestamp) -> Self {
+    Self(node: FleetCause.crowdSecNode, name: "CrowdSec", at: time)
+  }
+
   /// Its name, or its number where no certificate gave one.
   package var shownName: String { name.isEmpty ? "node \(node)" : name }
 }
@@ -86,6 +102,7 @@ extension FleetCause {
     case .hearsay(let weight, let ports, let threshold):
       return ["hearsay", "\(weight)", "\(threshold)", ports.map { "\($0)" }.joined(separator: ",")] + seen
     case .order(let number): return ["order", "\(number)"]
+    case .crowdSec(let scenario): return ["crowdsec", scenario] + seen
     }
   }
 
@@ -110,6 +127,9 @@ extension FleetCause {
     case "order":
       guard let number = words.popFirst().flatMap({ UInt32($0) }) else { return nil }
       basis = .order(operator: number)
+    case "crowdsec":
+      guard let scenario = words.popFirst(), Self.isScenario(scenario) else { return nil }
+      basis = .crowdSec(scenario: String(scenario))
     default: return nil
     }
     witnesses = []
@@ -121,6 +141,17 @@ extension FleetCause {
       else { return nil }
       witnesses.append(Witness(node: node, name: String(parts[1]), at: Timestamp(seconds: second)))
     }
+  }
+
+  /// A name of CrowdSec's, as `crowdsecurity/ssh-bf`; `-` for none.
+  package static func isScenario(_ name: Substring) -> Bool {
+    (1...80).contains(name.utf8.count)
+      && name.utf8.allSatisfy {
+        switch $0 {
+        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x2f, 0x5f: true
+        default: false
+        }
+      }
   }
 
   private static func isName(_ name: Substring) -> Bool {
@@ -167,4 +198,8 @@ package enum FleetWord: Equatable, Sendable {
   case lift(IPNetwork, isOrder: Bool, because: String)
   /// An operator of the fleet lets in, whoever banned.
   case unban(IPNetwork, operator: UInt32)
+  /// CrowdSec bans it until then: one connection with a decoy of this host is enough; nil: not any more.
+  case crowdSecWatch(IPNetwork, until: Timestamp?, at: Timestamp)
+  /// CrowdSec bans it no more; a block that rests on that ends.
+  case crowdSecLift(IPNetwork)
 }

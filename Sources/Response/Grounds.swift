@@ -94,7 +94,18 @@ extension Grounds: CustomStringConvertible {
   /// the names.
   var fleetReason: String {
     guard case .fleet(let cause) = accusation else { return description }
-    return cause.isOrder ? "fleet operator" : "\(cause.witnesses.count) fleet hosts"
+    return switch cause.basis {
+    case .order: "fleet operator"
+    case .crowdSec: "CrowdSec"
+    case .quorum, .hearsay: "\(cause.witnesses.count) fleet hosts"
+    }
+  }
+}
+
+extension Grounds {
+  /// Whether it follows CrowdSec, and nothing else.
+  var isCrowdSec: Bool {
+    if case .fleet(let cause) = accusation, cause.blockBasis == .crowdSec { true } else { false }
   }
 }
 

@@ -151,7 +151,8 @@ package struct ResponsePolicy: Sendable {
       Block.Record(
         network: network, since: now, until: min(end, now + settings.longest),
         methods: methods.isEmpty ? [.nftables] : methods, port: 0, transport: .tcp,
-        modeName: Block.Record.fleetMode, reason: grounds.fleetReason, evidence: grounds.line))
+        modeName: grounds.isCrowdSec ? Block.Record.crowdSecMode : Block.Record.fleetMode, reason: grounds.fleetReason,
+        evidence: grounds.line))
   }
 
   /// A block that was in force before a restart; nil when it must not be any more.
@@ -203,17 +204,22 @@ package struct Block: Sendable, Equatable {
     package var isByHand: Bool { modeName.isSameBytes(as: Self.operatorMode) }
     /// `modeName` of a ban of the fleet.
     package static let fleetMode = "fleet"
+    /// `modeName` of a ban that follows CrowdSec.
+    package static let crowdSecMode = "crowdsec"
 
-    /// Whether it rests on what others saw.
-    package var isFleets: Bool { modeName.isSameBytes(as: Self.fleetMode) }
+    /// Whether it rests on what others saw: the fleet, or CrowdSec.
+    package var isFleets: Bool { [Self.fleetMode, Self.crowdSecMode].contains { modeName.isSameBytes(as: $0) } }
+    /// Whether CrowdSec is told of it: not of what came from there.
+    package var isNewsForCrowdSec: Bool { fleetBasis != .crowdSec }
     /// By hand, or by the fleet: no probe led to it.
     package var isWithoutProbe: Bool { isByHand || isFleets }
 
-    enum FleetBasis { case quorum, order }
+    package enum FleetBasis { case quorum, order, crowdSec }
 
     /// Of a ban of the fleet what it rests on, without reading all of it. One by hearsay is of this host's own.
-    var fleetBasis: FleetBasis? {
+    package var fleetBasis: FleetBasis? {
       guard isFleets else { return nil }
+      if evidence.startsWithBytes("fleet crowdsec") { return .crowdSec }
       return evidence.startsWithBytes("fleet order") ? .order : .quorum
     }
 

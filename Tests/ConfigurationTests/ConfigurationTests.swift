@@ -528,6 +528,25 @@ struct Row: CustomTestStringConvertible, Sendable {
       "never", #"NOTIFY_PER_HOUR="0""#, says: ["c:5: error: NOTIFY_PER_HOUR must be a number from 1 to 1000, not '0'"]
     ) { $0.recording.notify.perHour == 12 },
     Row("a fleet where there is its file", "") { $0.fleet.file == "/etc/portsentry/fleet.node" && !$0.fleet.isNamed },
+    Row("no CrowdSec", "CROWDSEC_KEY=\"\"\nCROWDSEC_MACHINE=\"\"") { !$0.crowdSec.isOn },
+    Row(
+      "CrowdSec both ways",
+      "CROWDSEC_KEY=\"/etc/k\"\nCROWDSEC_MACHINE=\"/etc/m\"\nCROWDSEC_DECISIONS=\"Ban\"\nCROWDSEC_URL=\"https://lapi:8080/\""
+    ) {
+      $0.crowdSec.keyFile == "/etc/k" && $0.crowdSec.machineFile == "/etc/m" && $0.crowdSec.use == .ban
+        && $0.crowdSec.url == "https://lapi:8080"
+    },
+    Row(
+      "another word for decisions", #"CROWDSEC_DECISIONS="drop""#,
+      says: ["c:5: error: CROWDSEC_DECISIONS must be watch or ban, not 'drop'"]
+    ) { $0.crowdSec.use == .watch },
+    Row("a server without a scheme", #"CROWDSEC_URL="lapi:8080""#, says: ["c:5: error: CROWDSEC_URL must be http://"]) {
+      $0.crowdSec.url == nil
+    },
+    Row(
+      "secrets on the way", #"CROWDSEC_URL="http://lapi:8080""#,
+      says: ["c:5: warning: CROWDSEC_URL: secrets are sent unencrypted"]
+    ) { $0.crowdSec.url == "http://lapi:8080" },
     Row("no fleet", #"FLEET="""#) { $0.fleet.file == nil && !$0.fleet.isNamed },
     Row("a relative fleet", #"FLEET="f""#, says: ["c:5: error: FLEET must begin with /"]) { !$0.fleet.isNamed },
     Row(

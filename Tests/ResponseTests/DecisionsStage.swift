@@ -204,6 +204,9 @@ struct Stage {
     case "is struck out of tcp": play(.listed([], .tcp))
     case "to X3 meet decoys": for name in ["X1", "X2", "X3"] { meet(Cast.address(name[...]), 23) }
     case "to X4 meet decoys": for name in ["X1", "X2", "X3", "X4"] { meet(Cast.address(name[...]), 23) }
+    case "is watched by crowdsec", "is banned by crowdsec", "is watched by crowdsec no more",
+      "is banned by crowdsec no more":
+      crowdSec(Cast.network(words[0]), isWatch: words[2] == "watched", isOver: words.last == "more")
     case let rest where rest.contains(" the fleet") || rest.contains(" by order"): tell(Cast.network(words[0]), words)
     default: touch(Cast.address(words[0]), Array(words.dropFirst()))
     }
@@ -225,6 +228,16 @@ struct Stage {
       play(.fleet(.watch(network.address, weight: Int32(number!), until: until, Array(seen.prefix(2)))))
     case "lifted": play(.fleet(.lift(network, isOrder: isOrder, because: "n2 was revoked")))
     default: play(.fleet(.unban(network, operator: 9)))
+    }
+  }
+
+  private mutating func crowdSec(_ network: IPNetwork, isWatch: Bool, isOver: Bool) {
+    let until = now + .seconds(7200)
+    switch (isWatch, isOver) {
+    case (true, _): play(.fleet(.crowdSecWatch(network, until: isOver ? nil : until, at: now)))
+    case (false, false):
+      play(.fleet(.ban(network, until: until, FleetCause(.crowdSec(scenario: "a/b"), [.crowdSec(at: now)]))))
+    case (false, true): play(.fleet(.crowdSecLift(network)))
     }
   }
 

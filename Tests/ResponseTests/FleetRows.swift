@@ -193,6 +193,56 @@ let fleetRows = """
   = A is proven; opens the gate to A
   native,block 0 | A meets decoy 23 | A is watched by the fleet at 2395
   =
+  # CrowdSec: its word is not enough, with one connection here it is
+  native | | A is watched by crowdsec
+  =
+  native | A is watched by crowdsec | A probes 23
+  = tells of A; writes A down as waiting
+  native | A is watched by crowdsec | A meets decoy 23
+  = A is proven; tells of A; tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked; opens the gate to A
+  native | A meets decoy 23 | A is watched by crowdsec
+  = tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked
+  native | 203.0.65.0/24 is watched by crowdsec | A meets decoy 23
+  = A is proven; tells of A; tries nftables on A; A is blocked for 1d; lists A; writes A down as blocked; opens the gate to A
+  native | 203.0.65.0/24 is watched by crowdsec | B meets decoy 23
+  = B is proven; opens the gate to B
+  native | X is watched by crowdsec | X1 meets decoy 23
+  = X1 is proven; tells of X1; tries nftables on X1; X1 is blocked for 1d; lists X1; writes X1 down as blocked; opens the gate to X1
+  native | A is watched by crowdsec; A is watched by crowdsec no more | A meets decoy 23
+  = A is proven; opens the gate to A
+  native | A is watched by crowdsec; 7201 s pass | A meets decoy 23
+  = A is proven; opens the gate to A
+  native | A is watched by crowdsec; A is the gateway | A meets decoy 23
+  = A is proven; tells of A; refuses A: it is the gateway; writes A down as failed; opens the gate to A
+  native | A is watched by crowdsec; A is served | A meets decoy 23
+  = A is proven; spares A; opens the gate to A
+  # CrowdSec's bans by choice: the same permit as all
+  native | | A is banned by crowdsec
+  = tries fleet on A; A is blocked for 7200s
+  native | | 203.0.65.0/24 is banned by crowdsec
+  = tries fleet on 203.0.65.0/24; 203.0.65.0/24 is blocked for 7200s
+  native | A is banned by crowdsec | A is banned by crowdsec no more
+  = lifts A (CrowdSec bans it no more)
+  native | A is banned by crowdsec | A is lifted by the fleet
+  =
+  native | A is banned by the fleet | A is banned by crowdsec no more
+  =
+  native | A is ordered | A is banned by crowdsec no more
+  =
+  native | A is ignored | A is banned by crowdsec
+  = refuses the fleet A: the ignore file or `portsentry allow` names it
+  native | A is the gateway | A is banned by crowdsec
+  = refuses the fleet A: it is the gateway
+  native | | 127.0.0.1 is banned by crowdsec
+  = refuses the fleet 127.0.0.1: it is loopback
+  native | A is served | A is banned by crowdsec
+  = refuses the fleet A: it is the peer of an established connection
+  native | A is served | 203.0.65.0/24 is banned by crowdsec
+  = refuses the fleet 203.0.65.0/24: 203.0.65.1 in it uses, or used within a day, a service of this host
+  native,block 0 | | A is banned by crowdsec
+  =
+  native,fleet 1 | A is banned by crowdsec | B is banned by crowdsec
+  = refuses the fleet B: 1 bans of the fleet are in force (FLEET_MAX)
   # The trial
   native,trial | | A is banned by the fleet
   = tries fleet on A; A is blocked for 600s

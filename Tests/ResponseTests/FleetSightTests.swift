@@ -35,6 +35,11 @@ import Wire
       (["A is ignored", "A is banned by the fleet", "A is unbanned by order"], nil, 0),
       (["A is ignored", "A is banned by the fleet for 60", "61 s pass"], nil, 0),
       (["A is watched by the fleet at 2200", "86401 s pass"], nil, 0),
+      (["A is watched by crowdsec"], .watched, 1),
+      (["A is watched by crowdsec", "A is watched by the fleet at 2200"], .watched, 3),
+      (["203.0.65.0/24 is watched by crowdsec", "A meets decoy 23"], .banned, 1),
+      (["A is banned by crowdsec"], .banned, 1),
+      (["A is ordered", "A is banned by crowdsec"], .spared, 1),
     ] as [([String], FleetSight.Standing?, Int)])
   func standing(sentences: [String], standing: FleetSight.Standing?, hosts: Int) {
     var stage = stage()

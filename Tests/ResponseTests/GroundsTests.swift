@@ -44,6 +44,17 @@ func verdict(weights: [Int16], threshold: Int32 = 4_595) -> Verdict {
       "connections with port 594; 1 host of the fleet saw it (web1); proven by decoy port 594"
     ),
     (Grounds(.fleet(FleetCause(.order(operator: 9), [])), nil), "fleet order 9", "order of the fleet's operator 9"),
+    (
+      Grounds(.fleet(FleetCause(.crowdSec(scenario: "crowdsecurity/ssh-bf"), [.crowdSec(at: time(9))])), nil),
+      "fleet crowdsec crowdsecurity/ssh-bf 0:CrowdSec:1700000009", "CrowdSec bans it (crowdsecurity/ssh-bf)"
+    ),
+    (
+      Grounds(
+        .fleet(FleetCause(.hearsay(weight: 2395, ownPorts: [594], threshold: 4595), [web, .crowdSec(at: time(9))])),
+        origin),
+      "fleet hearsay 2395 4595 594 7:web1:1700000000 0:CrowdSec:1700000009 origin decoy 594 1700000003000000000",
+      "connections with port 594; 1 host of the fleet saw it (web1); CrowdSec bans it; proven by decoy port 594"
+    ),
   ]
 
   private static let web = FleetCause.Witness(node: 7, name: "web1", at: time(0))

@@ -28,6 +28,17 @@ package enum FleetText {
     return text
   }
 
+  /// For `status`; nothing where nothing is exchanged with CrowdSec.
+  static func rows(_ crowdSec: LiveStatus.CrowdSec?) -> [(String, String)] {
+    guard let crowdSec else { return [] }
+    var text = crowdSec.failing == true ? "NOT REACHED, or it refuses: see the log" : "reached"
+    text += "; \(Units.plural(crowdSec.told ?? 0, "alert")) told"
+    if let waiting = crowdSec.waiting, waiting > 0 { text += ", \(Units.count(waiting)) waiting" }
+    if let lost = crowdSec.lost, lost > 0 { text += ", \(Units.count(lost)) lost" }
+    let use = crowdSec.use == "ban" ? "followed" : "watched"
+    return [("crowdsec", text + "; \(Units.plural(crowdSec.decisions ?? 0, "decision")) \(use)")]
+  }
+
   /// `web1 2026-11-29 23:10:01, web2 2026-11-29 23:10:04`.
   package static func times(_ witnesses: [FleetCause.Witness], _ zone: Zone) -> String {
     witnesses.map { "\(SafeText.line($0.shownName, limit: 63)) \(zone.text($0.time))" }.joined(separator: ", ")

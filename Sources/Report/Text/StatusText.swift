@@ -23,7 +23,7 @@ package enum StatusText {
       rows.append(("blocks", blocks(live)))
     }
     rows.append(("journal", journal(live, glance, journalProblem, now, zone)))
-    if let live { rows += FleetText.rows(live.fleet) + allowed(live, now) + safe(live) }
+    if let live { rows += FleetText.rows(live.fleet) + FleetText.rows(live.crowdsec) + allowed(live, now) + safe(live) }
     let width = rows.map(\.0.count).max() ?? 0
     for (name, value) in rows {
       let tone = live.map { Self.tone(name, value, $0) } ?? .plain
@@ -56,6 +56,7 @@ package enum StatusText {
     case "confinement": .warning
     case "trial": live.trial?.is_over == true ? .warning : .plain
     case "lost": live.losses.isEmpty ? .plain : .warning
+    case "crowdsec": live.crowdsec?.failing == true ? .warning : .plain
     case "fleet": live.fleet?.connected == false ? .warning : .plain
     case "blocks": live.blocks?.enforced == false ? .bad : .plain
     case "journal": live.journal?.failing == true ? .bad : .plain

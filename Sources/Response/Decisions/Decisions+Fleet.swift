@@ -19,11 +19,10 @@ extension Decisions {
         fleet.watch(network.address, nil)
         fleet.forgetSeen(network.address)
       }
-      if let waiting = fleet.waiting[network], waiting.cause.isOrder == isOrder { _ = fleet.stopWaiting(network) }
-      guard let block = table[network], let cause = block.record.fleetBasis, cause == (isOrder ? .order : .quorum)
-      else {
-        return
+      if let waiting = fleet.waiting[network], waiting.cause.blockBasis == (isOrder ? .order : .quorum) {
+        _ = fleet.stopWaiting(network)
       }
+      guard let block = table[network], block.record.fleetBasis == (isOrder ? .order : .quorum) else { return }
       release([block], .fleet(reason))
     case .unban(let network, let number):
       let blocks = table.unordered.filter { network.contains($0.network) && !$0.record.isByHand }
@@ -32,7 +31,19 @@ extension Decisions {
       setups.forget(within: network)
       suspects.forget(within: network)
       if !blocks.isEmpty { release(blocks, .fleet("unbanned by the fleet's operator \(number)")) }
+    case .crowdSecWatch(let network, let until, let time):
+      fleet.decide(network, until: until, at: time)
+      if until != nil, network.isHost { followHearsay(of: network.address) }
+    case .crowdSecLift(let network):
+      if fleet.waiting[network]?.cause.blockBasis == .crowdSec { _ = fleet.stopWaiting(network) }
+      guard let block = table[network], block.record.fleetBasis == .crowdSec else { return }
+      release([block], .fleet("CrowdSec bans it no more"))
     }
+  }
+
+  /// Networks that are blocked because CrowdSec bans them.
+  package var crowdSecBans: [IPNetwork] {
+    table.unordered.filter { $0.record.fleetBasis == .crowdSec }.map(\.network).sorted()
   }
 
   /// Many bans at once, as a host that joins late gets them: taken into the table, to be put into force together.
@@ -93,7 +104,7 @@ extension Decisions {
   private func stands(_ block: Block, against ban: FleetWatch.Waiting) -> Bool {
     guard let basis = block.record.fleetBasis else { return true }
     let end = min(min(ban.until, here.time + policy.settings.longest), trial?.end ?? ban.until)
-    if basis == (ban.cause.isOrder ? .order : .quorum) { return block.until == end }
+    if basis == ban.cause.blockBasis { return block.until == end }
     return (block.until ?? .distantPast) >= end
   }
 
@@ -183,7 +194,14 @@ extension Decisions {
 }
 
 extension FleetCause {
-  var isOrder: Bool {
-    if case .order = basis { true } else { false }
+  var isOrder: Bool { blockBasis == .order }
+
+  /// What a ban of the fleet's with this cause rests on.
+  var blockBasis: Block.Record.FleetBasis {
+    switch basis {
+    case .order: .order
+    case .crowdSec: .crowdSec
+    case .quorum, .hearsay: .quorum
+    }
   }
 }

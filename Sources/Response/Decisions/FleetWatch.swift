@@ -21,6 +21,10 @@ struct FleetWatch: Sendable {
 
   private(set) var watched: [IPAddress: Entry] = [:]
   private(set) var waiting: [IPNetwork: Waiting] = [:]
+  /// Whom CrowdSec bans, until when, and since when that is known; as many as of the fleet's.
+  private(set) var decided: [IPNetwork: (until: Timestamp, since: Timestamp)] = [:]
+  /// Of how many networks of each length: the way from an address to them.
+  private var lengths: [Int: Int] = [:]
   /// Whom a quorum speaks against and this host does not ban for that, because it bans them itself, or nobody. For `why` only. As many as
   /// wait; at the end further ones are not known.
   private(set) var seen: [IPAddress: Waiting] = [:]
@@ -36,8 +40,40 @@ struct FleetWatch: Sendable {
     watched[address] = entry
   }
 
+  /// What the fleet and CrowdSec say, of which the graver counts: more than `FleetCause.mostHearsay` it never is.
   func entry(for address: IPAddress, at now: Timestamp) -> Entry? {
-    watched[address].flatMap { $0.until > now ? $0 : nil }
+    let entry = watched[address].flatMap { $0.until > now ? $0 : nil }
+    guard let decided = decision(on: address, at: now) else { return entry }
+    return Entry(
+      weight: FleetCause.mostHearsay, until: max(decided.until, entry?.until ?? decided.until),
+      witnesses: (entry?.witnesses ?? []) + [.crowdSec(at: decided.since)])
+  }
+
+  private func decision(on address: IPAddress, at now: Timestamp) -> (until: Timestamp, since: Timestamp)? {
+    for (length, _) in lengths where (length > 128) == address.isV4 {
+      guard let network = IPNetwork(address, length: address.isV4 ? length - 129 : length),
+        let found = decided[network], found.until > now
+      else { continue }
+      return found
+    }
+    return nil
+  }
+
+  /// CrowdSec bans it, or not any more.
+  mutating func decide(_ network: IPNetwork, until: Timestamp?, at now: Timestamp) {
+    // IPv4's lengths lie above those of IPv6.
+    let length = network.isV4 ? network.length + 129 : network.length
+    guard let until else {
+      guard decided.removeValue(forKey: network) != nil else { return }
+      let left = lengths[length, default: 1] - 1
+      lengths[length] = left > 0 ? left : nil
+      return
+    }
+    if decided[network] == nil {
+      if decided.count >= Self.mostWatched { return }
+      lengths[length, default: 0] += 1
+    }
+    decided[network] = (until, decided[network]?.since ?? now)
   }
 
   mutating func note(_ network: IPNetwork, _ ban: Waiting) {
@@ -74,6 +110,7 @@ struct FleetWatch: Sendable {
     watched = watched.filter { $0.value.until > now }
     waiting = waiting.filter { $0.value.until > now }
     seen = seen.filter { $0.value.until > now }
+    for (network, entry) in decided where entry.until <= now { decide(network, until: nil, at: now) }
     return waiting.keys.sorted()
   }
 }
