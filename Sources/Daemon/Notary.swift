@@ -34,6 +34,8 @@ final class Notary: Sendable {
     var bans = 0
     /// Records of this host that the engine has not taken yet.
     var waiting = 0
+    /// When the oldest of them was made; nil for none.
+    var waitingSince: Timestamp?
     var told: UInt64 = 0
     var taken: UInt64 = 0
     /// What was not believed, by reason.

@@ -382,7 +382,11 @@ final class NotaryThread {
     news = []
     statistics.members = ledger.roster.count
     statistics.bans = ledger.bans
-    statistics.waiting = outbox.entries(above: newest).count
+    let waiting = outbox.entries(above: newest)
+    statistics.waiting = waiting.count
+    statistics.waitingSince = waiting.first.map {
+      Timestamp(nanoseconds: Int64(clamping: $0.position.milliseconds) &* 1_000_000)
+    }
     statistics.refused = Dictionary(uniqueKeysWithValues: ledger.refusals.nonzero.map { ($0.refusal.name, $0.count) })
     statistics.carrier = carrier.pid
     notary.publish(statistics)

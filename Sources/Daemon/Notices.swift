@@ -15,7 +15,7 @@ extension Notice {
       let again = repeats > 0 ? " (blocked \(Units.plural(repeats, "time")) before)" : ""
       self.init(
         .block, at: record.since, about: "\(record.network)",
-        "Blocked \(record.network) \(length)\(again): \(record.reason)")
+        "Blocked \(record.network) \(length)\(again): \(record.fullReason)")
     case .verdict(let verdict): self.init(verdict)
     case .lost(let loss, let count, let time):
       // Sources that make room for others are no loss that anybody could mend.

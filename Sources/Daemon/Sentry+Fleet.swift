@@ -158,6 +158,18 @@ extension Sentry {
   }
 }
 
+extension Sentry {
+  /// For Prometheus; nothing where nobody else is heard.
+  var fleetOriginMetrics: [Metric] {
+    guard companions.fleet != nil || companions.crowdSec != nil else { return [] }
+    return [
+      Metric(
+        "fleet_blocks", .gauge, "Blocks in force that rest on what others saw, by what exactly.", by: "origin",
+        decisions.fleetOrigins.map { ($0.name, $0.count) })
+    ]
+  }
+}
+
 extension Companions {
   /// For Prometheus; nothing where there is no fleet.
   var fleetMetrics: [Metric] {
@@ -168,6 +180,9 @@ extension Companions {
       Metric("fleet_members", .gauge, "Members of the fleet that are known.", UInt64(s.members)),
       Metric("fleet_bans", .gauge, "Bans of the fleet in force.", UInt64(s.bans)),
       Metric("fleet_waiting", .gauge, "Records that the engine has not taken yet.", UInt64(s.waiting)),
+      Metric(
+        "fleet_lag_seconds", .gauge, "How long the oldest record waits that the engine has not taken; 0 for none.",
+        s.waitingSince.map { UInt64(clamping: (Clock.now - $0).components.seconds) } ?? 0),
       Metric("fleet_told_total", .counter, "Records that the engine took.", s.told),
       Metric("fleet_taken_total", .counter, "Records that came from the fleet.", s.taken),
       Metric(

@@ -53,6 +53,6 @@ extension Sentry {
       Metric(
         "journal_failing", .gauge, "1 while the journal cannot be written.",
         recorder?.statistics.isFailing == true ? 1 : 0),
-    ] + companions.metrics(protection)
+    ] + companions.metrics(protection) + fleetOriginMetrics
   }
 }

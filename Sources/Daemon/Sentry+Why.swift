@@ -142,15 +142,8 @@ extension Sentry {
   }
 
   private static func json(_ cause: FleetCause) -> JSON {
-    let basis =
-      switch cause.basis {
-      case .quorum: "quorum"
-      case .hearsay: "hearsay"
-      case .order: "order"
-      case .crowdSec: "crowdsec"
-      }
-    return .object([
-      "rule": "fleet", "basis": .string(basis), "holds": .bool(cause.holds),
+    .object([
+      "rule": "fleet", "basis": .string(cause.basisName), "holds": .bool(cause.holds),
       "witnesses": .array(cause.witnesses.map(EventText.json)),
     ])
   }

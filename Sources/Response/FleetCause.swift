@@ -68,6 +68,16 @@ package struct FleetCause: Equatable, Sendable {
 }
 
 extension FleetCause {
+  /// In one word, for programs.
+  package var basisName: String {
+    switch basis {
+    case .quorum: "quorum"
+    case .hearsay: "hearsay"
+    case .order: "order"
+    case .crowdSec: "crowdsec"
+    }
+  }
+
   /// `3 hosts of the fleet saw it (web1, web2, db)`, `CrowdSec bans it`, or both.
   package static func hosts(_ witnesses: [Witness]) -> String {
     let hosts = witnesses.filter { !$0.isCrowdSec }

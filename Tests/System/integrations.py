@@ -11,6 +11,7 @@ import socket
 import subprocess
 import xml.etree.ElementTree
 
+import browser as B
 import lab as L
 
 ETC = os.path.join(L.ROOT, "etc")
@@ -88,6 +89,63 @@ def lnav(lab):
     L.check(len(rows) == count, "%d rows of %d events: %s" % (len(rows), count, out[:300]))
     L.check({"started", "probe", "verdict", "blocked", "released", "stopped"} <= {row[0] for row in rows}, out[:300])
     L.check(any(row[0] == "verdict" and row[1] == verified and row[3] == "warning" for row in rows), "no verdict about %s: %s" % (verified, out[-400:]))
+    return "%d events" % count
+
+
+@L.test("integrations.clickhouse_has_a_table_of_events")
+def clickhouse(lab):
+    """The schema file, and the lines of EVENTS_FILE through it, in a real ClickHouse (chdb, a module of Python's)."""
+    B.use_venv()
+    try:
+        from chdb import session
+    except ImportError:
+        raise L.Skip("no chdb: .build/venv/bin/pip install chdb-core-lite")
+    _, events, verified, _ = written(lab)
+    house = session.Session(lab.folder + "/clickhouse")
+    text = "\n".join(line for line in open(ETC + "/clickhouse/portsentry.sql") if not line.startswith("--"))
+    for _ in range(2):  # It may be said again.
+        for statement in filter(str.strip, text.split(";")):
+            house.query(statement)
+    house.query("INSERT INTO portsentry_lines FROM INFILE '%s' FORMAT LineAsString" % events)
+    rows = [json.loads(line) for line in str(house.query(
+        "SELECT action, source, port, transport, technique, kind, tool, probes, reason, toUnixTimestamp(time) AS time FROM portsentry_events", "JSONEachRow")).splitlines()]
+    wanted = [json.loads(line) for line in open(events)]
+    L.check(len(rows) == len(wanted), "%d rows of %d events" % (len(rows), len(wanted)))
+    for action in {e["event"]["action"] for e in wanted}:
+        L.check(sum(r["action"] == action for r in rows) == sum(e["event"]["action"] == action for e in wanted), action)
+    verdict = next(e for e in wanted if e["event"]["action"] == "verdict" and e["source"].get("ip") == verified)
+    row = next(r for r in rows if r["action"] == "verdict" and r["source"] == verified)
+    for name in ("kind", "tool", "probes"):
+        L.check(str(row[name]) == str(verdict["portsentry"][name]), "%s is %r" % (name, row[name]))
+    L.check(all(r["time"] > 1.7e9 for r in rows), "times")
+    house.close()
+    return "%d events" % len(rows)
+
+
+@L.test("integrations.opensearch_has_a_type_for_each_field")
+def opensearch(lab):
+    """Each field that is written has a type in the template; what is not looked into is named as such."""
+    template = json.load(open(ETC + "/opensearch/portsentry-template.json"))["template"]["mappings"]["properties"]
+    _, events, _, _ = written(lab)
+
+    def walk(value, types, path):
+        if isinstance(value, list):
+            for item in value:
+                walk(item, types, path)
+        elif isinstance(value, dict):
+            for name, item in value.items():
+                inner = types.get("properties", {}).get(name)
+                L.check(inner or types.get("enabled") is False, "%s.%s has no type" % (path, name))
+                if inner:
+                    walk(item, inner, path + "." + name)
+        elif value is not None and "type" in types:
+            number = types["type"] in ("long", "integer", "float")
+            L.check(number == (type(value) in (int, float)) and (types["type"] == "boolean") == (type(value) is bool),
+                    "%s is %s, and cannot be %r" % (path, types["type"], value))
+    count = 0
+    for line in open(events):
+        walk(json.loads(line), {"properties": template}, "")
+        count += 1
     return "%d events" % count
 
 

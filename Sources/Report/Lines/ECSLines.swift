@@ -2,6 +2,7 @@ import Detection
 import EventLog
 import Journal
 import Platform
+import Response
 import Wire
 
 /// Events as lines of JSON in the Elastic Common Schema. What has no field there is under `portsentry`.
@@ -113,9 +114,10 @@ package struct ECSLines: Sendable {
         ])
     case .blocked(let record, let repeats):
       return self.event(
-        time, "event", ["intrusion_detection"], ["denied"], "blocked", "\(record.network) is blocked: \(record.reason)",
+        time, "event", ["intrusion_detection"], ["denied"], "blocked",
+        "\(record.network) is blocked: \(record.fullReason)",
         [
-          ("event.reason", .string(record.reason)), source(record.network),
+          ("event.reason", .string(record.fullReason)), source(record.network),
         ]
           // Whoever is blocked by hand touched nothing.
           + (record.isWithoutProbe ? [] : [("destination", .object(["port": JSON(record.port)]))])
@@ -123,10 +125,11 @@ package struct ECSLines: Sendable {
             network(record.network.address, record.isWithoutProbe ? nil : record.transport.name.lowercased()),
             (
               "portsentry",
-              .object([
-                "until": record.until.map { .string(LocalTime.rfc3339($0)) } ?? .null,
-                "methods": .array(record.methods.map { .string($0.rawValue) }), "repeats": JSON(repeats),
-              ])
+              .members(
+                [
+                  ("until", record.until.map { .string(LocalTime.rfc3339($0)) } ?? .null),
+                  ("methods", .array(record.methods.map { .string($0.rawValue) })), ("repeats", JSON(repeats)),
+                ] + (record.fleetCause.map { [("fleet", Self.json($0))] } ?? []))
             ),
           ])
     case .refused(let address, let because, _):
@@ -147,6 +150,17 @@ package struct ECSLines: Sendable {
     case .seeing: return self.event(time, "event", ["process"], ["info"], "seeing", "seeing again", [process])
     case .named: return nil
     }
+  }
+
+  /// What others saw, of a block that rests on it.
+  private static func json(_ cause: FleetCause) -> JSON {
+    .object([
+      "basis": .string(cause.basisName),
+      "witnesses": .array(
+        cause.witnesses.map {
+          .object(["host": .string($0.shownName), "time": .string(LocalTime.rfc3339($0.time))])
+        }),
+    ])
   }
 
   /// The network's part of an event about an address.

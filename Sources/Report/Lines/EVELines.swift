@@ -44,7 +44,7 @@ package enum EVELines {
     case .blocked(let record, _):
       return line(
         event.time, [source(record.network), ("proto", .string(record.transport.name))], id: 200, severity: 1,
-        action: "blocked", "PORTSENTRY source blocked\(network(record.network)): \(record.reason)",
+        action: "blocked", "PORTSENTRY source blocked\(network(record.network)): \(record.fullReason)",
         "Detection of a Network Scan")
     default: return nil
     }

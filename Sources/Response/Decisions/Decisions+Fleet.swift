@@ -163,6 +163,22 @@ extension Decisions {
     return fleet.entry(for: address, at: now).map { FleetSight(.watched, $0.witnesses) }
   }
 
+  /// How many blocks rest on what others saw, by what exactly.
+  package var fleetOrigins: [(name: String, count: UInt64)] {
+    var counts = (quorum: UInt64(0), order: UInt64(0), crowdSec: UInt64(0), hearsay: UInt64(0))
+    for block in table.unordered {
+      switch block.record.fleetBasis {
+      case .quorum: counts.quorum += 1
+      case .order: counts.order += 1
+      case .crowdSec: counts.crowdSec += 1
+      case nil: if block.record.evidence.startsWithBytes("fleet ") { counts.hearsay += 1 }
+      }
+    }
+    return [
+      ("quorum", counts.quorum), ("hearsay", counts.hearsay), ("order", counts.order), ("crowdsec", counts.crowdSec),
+    ]
+  }
+
   // MARK: Hearsay
 
   /// What others say of a source and what it did here, together: a ban, where that is enough. Hearsay alone never is.
