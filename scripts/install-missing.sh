@@ -85,12 +85,6 @@ fi
 if [ "${1:-build}" = test ] || [ "${1:-build}" = fleet ]; then
   need redis-server redis-server
   need redis-cli redis-tools
-  # Only unpacked: what the package does when it is installed asks CrowdSec's servers.
-  if ! command -v crowdsec >/dev/null 2>&1 && [ ! -e .build/crowdsec/usr/bin/crowdsec-firewall-bouncer ]; then
-    mkdir -p .build/crowdsec
-    (cd .build/crowdsec && apt-get -q download crowdsec crowdsec-firewall-bouncer && for deb in *.deb; do dpkg -x "$deb" .; done && rm ./*.deb) ||
-      echo "CrowdSec could not be had: its tests are left out" >&2
-  fi
   need ip iproute2
   need nft nftables
   need python3 python3
@@ -123,12 +117,13 @@ if [ -n "$wants_predecessor" ] && [ ! -x .build/portsentry-1.2/usr/sbin/portsent
     echo "PortSentry 1.2 is not available here: its columns of the coverage table are not measured" >&2
   fi
 fi
-if [ "${1:-build}" = test ] && ! command -v crowdsec >/dev/null && [ ! -x .build/crowdsec/usr/bin/crowdsec ]; then
-  # CrowdSec reads what we write. Unpacked, not installed: its package starts a service that asks its makers for an account.
+if { [ "${1:-build}" = test ] || [ "${1:-build}" = fleet ]; } && [ ! -x .build/crowdsec/usr/bin/crowdsec-firewall-bouncer ]; then
+  # CrowdSec reads what we write, and its local API and bouncer do what we tell. Unpacked, not installed: its package starts a service that asks its makers for an account.
   rm -rf .build/crowdsec
   mkdir -p .build/crowdsec
-  if (cd .build/crowdsec && apt-get download -q crowdsec >/dev/null 2>&1 && dpkg -x crowdsec_*.deb . && rm crowdsec_*.deb); then
-    echo "Unpacked CrowdSec from Debian: its test reads our log with it"
+  if (cd .build/crowdsec && apt-get download -q crowdsec crowdsec-firewall-bouncer >/dev/null 2>&1 &&
+    for deb in ./*.deb; do dpkg -x "$deb" .; done && rm ./*.deb); then
+    echo "Unpacked CrowdSec from Debian: its tests use it"
   else
     echo "CrowdSec is not available here: its test is skipped" >&2
   fi

@@ -26,7 +26,7 @@ class API:
 
     def __init__(self, lab):
         if not CROWDSEC or not CSCLI:
-            raise L.Skip("no crowdsec (scripts/install-missing.sh fleet)")
+            raise L.Skip("no crowdsec (scripts/install-missing.sh test)")
         self.lab, self.folder = lab, os.path.join(lab.folder, "crowdsec")
         for name in ("etc/notifications", "etc/patterns", "data", "hub", "log", "plugins"):
             os.makedirs(os.path.join(self.folder, name), exist_ok=True)
@@ -89,7 +89,7 @@ prometheus: {enabled: false}
     def bounce(self):
         """Debian's firewall bouncer, which asks each second."""
         if not BOUNCER:
-            raise L.Skip("no crowdsec-firewall-bouncer (scripts/install-missing.sh fleet)")
+            raise L.Skip("no crowdsec-firewall-bouncer (scripts/install-missing.sh test)")
         self.write("bouncer.yaml", """
 mode: nftables
 pid_dir: %(f)s

@@ -4,12 +4,17 @@
 """
 
 import contextlib
+import json
 import os
+import shutil
 import signal
 import statistics
+import subprocess
 import time
 
+import browser as B
 import lab as L
+import shapes
 from fleet_lab import Fleet
 
 FULL = bool(os.environ.get("PORTSENTRY_BENCH"))
@@ -67,6 +72,72 @@ def sweep(lab):
     L.check(all(scanner not in node.bans() for node in fleet.nodes), "a replay revived the ban")
     return "in force everywhere %.2f s after the third handshake, lifted in %.2f s; a carrier has %.1f MB" % (
         took, lifted, L.resident_kib(pid) / 1024)
+
+
+@L.test("fleet.who_saw_it_is_said_everywhere")
+def sight(lab):
+    """Names and times of the witnesses: `why`, `show`, `blocked`, report, log, events, metrics and the page, in the shapes of the manual."""
+    fleet = Fleet(lab, 4)
+    fleet.coordinate()
+    events = lab.folder + "/events.json"
+    fleet.start_nodes(JOURNAL="1", LOG_FORMAT="native", EVENTS_FILE=events, CONSOLE_LISTEN="127.0.0.1:8087")
+    node, first = fleet.nodes[3], fleet.nodes[0]
+    banned, local, watched = "45.67.9.1", "45.67.9.2", "45.67.9.3"
+    seen_by_three(fleet, banned)
+    fleet.wait_banned(banned)
+    # Banned by this host's own rule, and seen by others as well; seen by two only.
+    for port in (21, 22, 23, 25):
+        fleet.touch(local, node, port)
+    fleet.wait_banned(local, [node], timeout=20)
+    seen_by_three(fleet, local)
+    for other in fleet.nodes[:2]:
+        fleet.touch(watched, other)
+
+    def fleet_of(address):
+        return json.loads(node.sentry.control_command("why", address, "--json", ok=None).stdout or "{}").get("fleet") or {}
+    L.wait_for(lambda: fleet_of(local).get("standing") == "spared", 20, lambda: "what others saw of it: %s" % fleet_of(local), 0.1)
+    L.wait_for(lambda: fleet_of(watched).get("hosts") == 2, 20, lambda: "what others saw of it: %s" % fleet_of(watched), 0.1)
+    names = {"host1", "host2", "host3"}
+    L.check(fleet_of(banned)["standing"] == "banned" and {w["host"] for w in fleet_of(banned)["witnesses"]} == names, fleet_of(banned))
+    L.check(fleet_of(watched)["standing"] == "watched", fleet_of(watched))
+    for address in (banned, local, watched):
+        shapes.fits(node.sentry.ask("why", address), "why", "why " + address)
+    L.wait_for(lambda: node.sentry.ask("show", banned)["blocks"], 10, "the journal", 0.2)
+    for words, kind in (("show " + banned, "show"), ("blocked", "list of block"), ("blocked --since 1h", "list of past block"), ("report", "report"),
+                        ("status", "status"), ("events", "list of event")):
+        shapes.fits(node.sentry.ask(*words.split()), kind, words)
+    L.check(node.sentry.ask("report")["fleet"]["hosts"] == dict.fromkeys(names, 1), node.sentry.ask("report")["fleet"])
+    for words in (("why", banned), ("show", banned), ("blocked",), ("report", "--text")):
+        out = node.sentry.control_command(*words).stdout
+        L.check(all(name in out for name in names), "%s does not name them: %s" % (words, out))
+    L.check("reached; this host is host4" in node.sentry.control_command("status").stdout, "status")
+    node.sentry.wait_line("Blocked %s .*: 3 hosts of the fleet saw it .(host[123](, )?){3}" % banned)
+    # All hosts write there; those that saw it themselves ban by hearsay.
+    found = [e for e in map(json.loads, open(events)) if e["event"]["action"] == "blocked" and e["source"].get("ip") == banned]
+    L.check(any({w["host"] for w in e["portsentry"]["fleet"]["witnesses"]} == names and "host2" in e["event"]["reason"] for e in found), found)
+    metrics = node.sentry.control_command("metrics").stdout
+    L.check('portsentry_fleet_blocks{origin="quorum"} 1' in metrics and "portsentry_fleet_lag_seconds 0" in metrics, metrics)
+    if shutil.which("promtool"):
+        out = subprocess.run(["promtool", "check", "metrics"], input=metrics, capture_output=True, text=True)
+        L.check(out.returncode == 0 and not out.stderr.strip(), out.stderr)
+    url = L.wait_for(lambda: node.sentry.control_command("console", "--url", ok=None).stdout.strip(), 10, "a link to the page", 0.2)
+    with B.browser(lab.folder, node.target) as browser:
+        page = browser.new_page()
+        page.goto(url)
+        home = url.split("/?")[0]
+        page.wait_for_selector("text=Fleet: reached; this host is host4", timeout=10_000)
+        for path, text in (("/source?address=" + banned, "3 hosts of the fleet saw it"), ("/source?address=" + local, "enough for a ban of the fleet"),
+                           ("/blocks", "host2 20"), ("/report?since=24h", "What the fleet saw")):
+            page.goto(home + path)
+            L.check(text in page.inner_text("main"), "%s: %s" % (path, page.inner_text("main")[:600]))
+            for width in (1280, 390):
+                page.set_viewport_size({"width": width, "height": 900})
+                wide = page.evaluate("document.documentElement.scrollWidth")
+                L.check(wide <= width, "%s is %d wide on a screen of %d" % (path, wide, width))
+                if os.environ.get("PORTSENTRY_PICTURES"):
+                    for scheme in ("light", "dark"):
+                        page.emulate_media(color_scheme=scheme)
+                        page.screenshot(path="%s/%s-%d-%s.png" % (os.environ["PORTSENTRY_PICTURES"], path.split("?")[0].strip("/"), width, scheme), full_page=True)
 
 
 @L.test("fleet.alone_all_works_as_before")

@@ -170,7 +170,8 @@ def prometheus(lab):
     questions = re.findall(r"expr: (.*)", open(alerts).read())
     asked = set(re.findall(r"portsentry_\w+", json.dumps(dashboard) + " ".join(questions)))
     # Without samples a metric is not written.
-    source = "".join(open(p).read() for p in (L.ROOT + "/Sources/Daemon/Sentry+Metrics.swift", L.ROOT + "/Sources/Daemon/Sentry+Companions.swift", L.ROOT + "/Sources/Report/Metrics.swift"))
+    source = "".join(open(L.ROOT + "/Sources/" + p).read() for p in (
+        "Daemon/Sentry+Metrics.swift", "Daemon/Sentry+Companions.swift", "Daemon/Sentry+Fleet.swift", "Daemon/Sentry+CrowdSec.swift", "Report/Metrics.swift"))
     missing = {n for n in asked - known if '"%s"' % n.removeprefix("portsentry_") not in source}
     L.check(not missing and len(asked) >= 12, "the dashboard asks for %s" % sorted(missing))
     rules = {"groups": [{"name": "dashboard", "rules": [
