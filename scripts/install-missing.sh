@@ -128,12 +128,12 @@ if { [ "${1:-build}" = test ] || [ "${1:-build}" = fleet ]; } && [ ! -x .build/c
     echo "CrowdSec is not available here: its test is skipped" >&2
   fi
 fi
-if [ "${1:-build}" = test ] && ! .build/venv/bin/python -c 'import playwright, axe_playwright_python, stix2, xarf, vrl_python, pcre2' 2>/dev/null; then
-  # What drives the browser and looks at pages in it (axe), the validators of STIX and XARF by their owners, Vector's language, and the library of
-  # Wazuh's expressions: into a place of their own.
+if [ "${1:-build}" = test ] && ! .build/venv/bin/python -c 'import playwright, axe_playwright_python, stix2, xarf, vrl_python, pcre2, chdb' 2>/dev/null; then
+  # What drives the browser and looks at pages in it (axe), the validators of STIX and XARF by their owners, Vector's language, the library of
+  # Wazuh's expressions, and ClickHouse as a module: into a place of their own.
   python3 -m venv .build/venv
   # One by one: what is not available here costs its own tests only.
-  for package in playwright axe-playwright-python stix2 xarf vrl-python pcre2; do
+  for package in playwright axe-playwright-python stix2 xarf vrl-python pcre2 chdb-core-lite; do
     .build/venv/bin/pip install -q --disable-pip-version-check "$package" ||
       echo "Python's $package is not available here: the tests that need it are skipped" >&2
   done

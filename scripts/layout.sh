@@ -19,7 +19,7 @@ done
 for file in etc/examples/*.sh; do put 755 "$file" "$prefix/share/doc/portsentry/examples/${file##*/}"; done
 put 644 etc/grafana/portsentry.json "$prefix/share/doc/portsentry/examples/grafana.json"
 put 644 etc/grafana/portsentry-alerts.yml "$prefix/share/doc/portsentry/examples/portsentry-alerts.yml"
-for file in etc/fail2ban/*/* etc/crowdsec/*/* etc/logcheck/* etc/lnav/* etc/rsyslog/* etc/vector/* etc/wazuh/* etc/apparmor/*; do put 644 "$file" "$prefix/share/doc/portsentry/examples/${file#etc/}"; done
+for file in etc/fail2ban/*/* etc/crowdsec/*/* etc/logcheck/* etc/lnav/* etc/rsyslog/* etc/clickhouse/* etc/opensearch/* etc/vector/* etc/wazuh/* etc/apparmor/*; do put 644 "$file" "$prefix/share/doc/portsentry/examples/${file#etc/}"; done
 
 # systemd reads units of /usr/lib and /usr/local/lib alike.
 made=$(mktemp)

@@ -36,6 +36,8 @@ package struct AlertLane: Sendable {
   /// Ids of decisions that are to be deleted for the release at the head.
   private var deleting: [Int64] = []
   private var token: (text: String, until: Int64)?
+  /// Whether the token at hand was taken once.
+  private var tokenWorked = false
   private var asking: Question?
   private var backoff = Backoff()
   private var beatAt: Int64 = 0
@@ -52,7 +54,7 @@ package struct AlertLane: Sendable {
   package mutating func add(_ entry: Entry) {
     if waiting.count >= Self.capacity {
       // Those that are asked about stay at the head.
-      let first = asking == nil ? 0 : min(Self.mostAlerts, waiting.count - 1)
+      let first = asking == nil && deleting.isEmpty ? 0 : min(Self.mostAlerts, waiting.count - 1)
       waiting.remove(at: first)
       lost += 1
     }
@@ -121,7 +123,7 @@ package struct AlertLane: Sendable {
   package mutating func answered(_ answer: APIAnswer, at now: Int64) throws(APIFault) {
     guard let question = asking.take() else { return }
     do throws(APIFault) { try answered(answer, to: question, at: now) } catch {
-      backoff.failed(at: now, atLeast: question == .login ? 10 : 1)
+      backoff.failed(at: now, atLeast: question == .login || token == nil ? 10 : 1)
       throw error
     }
     backoff.worked()
@@ -138,8 +140,11 @@ package struct AlertLane: Sendable {
     // It has begun anew, or an hour was over by its clock.
     if answer.status == 401 {
       token = nil
+      // One login after another would do no better.
+      if !tokenWorked { throw APIFault("its local API does not take the token that it gave (\(answer.message))") }
       return
     }
+    tokenWorked = true
     beatAt = now + Self.minute
     switch question {
     case .login, .heartbeat:
@@ -191,6 +196,7 @@ package struct AlertLane: Sendable {
       text.utf8.allSatisfy({ (0x21...0x7e).contains($0) })
     else { throw APIFault("its local API gives no token") }
     token = (text, now + Self.tokenTime)
+    tokenWorked = false
   }
 
   /// Ids of the decisions of our alerts about a network.

@@ -77,7 +77,8 @@ package struct CrowdSecDecision: Equatable, Sendable {
       else { return nil }
       sum += number * factor
     }
-    let result = min(.seconds(sum), longest)
+    // Before it is a length of time: what is larger than those can be ends the program.
+    let result = Duration.seconds(min(sum, Double(longest.components.seconds)))
     return isNegative ? .zero - result : result
   }
 

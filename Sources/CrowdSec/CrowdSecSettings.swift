@@ -27,8 +27,11 @@ package struct CrowdSecSettings: Sendable, Equatable {
   /// Whether secrets would go over a network unencrypted.
   package static func isUnencrypted(_ url: String) -> Bool {
     guard url.startsWithBytes("http://") else { return false }
-    let host = url.dropFirst(7)
-    return !["127.", "localhost", "[::1]"].contains { host.startsWithBytes($0) }
+    let rest = url.dropFirst(7)
+    if rest.startsWithBytes("[::1]") { return false }
+    // A name that only begins like one of this host is somebody else's.
+    let host = String(decoding: rest.utf8.prefix { $0 != 0x3a && $0 != 0x2f }, as: UTF8.self)
+    return !(host.isSameBytes(as: "localhost") || (host.startsWithBytes("127.") && IPAddress(host) != nil))
   }
 
   /// Whether a text is the address of a server, with no user, query or blank in it.

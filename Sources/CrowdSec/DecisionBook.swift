@@ -33,6 +33,11 @@ package struct DecisionBook: Sendable {
   /// Networks with a decision in force.
   package var networks: Dictionary<IPNetwork, [Int64]>.Keys { ids.keys }
 
+  /// Until when a network is banned, and for what; nil where it is not any more.
+  package func ban(on network: IPNetwork) -> (until: Timestamp, scenario: String)? {
+    end(of: network).map { ($0.until, $0.scenario) }
+  }
+
   package mutating func take(_ item: DecisionStream.Item, at now: Timestamp) -> Change? {
     switch item {
     case .new(let decision) where decision.duration > .zero: return add(decision, now)

@@ -18,8 +18,7 @@ final class CrowdSecClient {
   /// Decisions that are looked at in one turn of the loop: some milliseconds.
   private static let turn = 1_024
   private static let second: Int64 = 1_000_000_000
-  /// Scans told of in an hour, each source once, and in a minute.
-  static let mostScans = 4_096
+  /// Scans told of in a minute; each source once in an hour.
   static let mostScansAMinute = 60
 
   private(set) var settings: CrowdSecSettings
@@ -27,7 +26,10 @@ final class CrowdSecClient {
   private var alerts: AlertLane?
   private var decisions: DecisionLane?
   private var asking: (alerts: Asking?, decisions: Asking?)
-  private var outages = (alerts: Outage(), decisions: Outage())
+  private var outages = (alerts: Outage(), decisions: Outage(), files: Outage())
+  /// Bans that are to be followed, and how many in a minute (BLOCK_RATE; 0: all).
+  private var toFollow = FollowQueue()
+  var bansAMinute = 0
   private var rereadAt: Int64?
   private var told = Lately()
   private var minute: (begin: Int64, scans: Int) = (0, 0)
@@ -59,8 +61,9 @@ final class CrowdSecClient {
       if decisions == nil, let path = settings.keyFile {
         decisions = DecisionLane(key: try NotifyPrograms.secret(path), url: url)
       }
+      if outages.files.ends() { news.append(News("CrowdSec: its files are read again")) }
     } catch {
-      note(Self.words(error), isNews: outages.alerts.begins())
+      note(Self.words(error), isNews: outages.files.begins())
       rereadAt = now + 60 * Self.second
     }
   }
@@ -70,7 +73,7 @@ final class CrowdSecClient {
   var statistics: (waiting: Int, told: UInt64, lost: UInt64, decisions: Int, refused: UInt64, isFailing: Bool) {
     (
       alerts?.waitingCount ?? 0, alerts?.told ?? 0, alerts?.lost ?? 0, decisions?.book.count ?? 0,
-      decisions?.book.refused ?? 0, outages.alerts.isOn || outages.decisions.isOn
+      decisions?.book.refused ?? 0, outages.alerts.isOn || outages.decisions.isOn || outages.files.isOn
     )
   }
 
@@ -78,6 +81,19 @@ final class CrowdSecClient {
   var banned: Set<IPNetwork> { Set(decisions?.book.networks.map { $0 } ?? []) }
   /// Whether all decisions are known that there are.
   var isWhole: Bool { decisions?.isWhole ?? false }
+
+  // MARK: What is followed
+
+  func follow(_ network: IPNetwork) { toFollow.add(network) }
+
+  func followNoMore(_ network: IPNetwork) { toFollow.remove(network) }
+
+  /// Bans whose turn it is, as they are known now.
+  func takeBans(at now: Int64) -> [(network: IPNetwork, until: Timestamp, scenario: String)] {
+    toFollow.take(limit: bansAMinute, most: Self.turn, at: now).compactMap { network in
+      decisions?.book.ban(on: network).map { (network, $0.until, $0.scenario) }
+    }
+  }
 
   // MARK: What is told
 
@@ -107,8 +123,10 @@ final class CrowdSecClient {
   }
 
   var due: Int64? {
-    [asking.alerts?.deadline ?? alerts?.due, asking.decisions?.deadline ?? decisions?.due, rereadAt].compactMap(\.self)
-      .min()
+    [
+      asking.alerts?.deadline ?? alerts?.due, asking.decisions?.deadline ?? decisions?.due, rereadAt,
+      toFollow.due(limit: bansAMinute),
+    ].compactMap(\.self).min()
   }
 
   /// Asks what is to be asked, and takes what was answered.

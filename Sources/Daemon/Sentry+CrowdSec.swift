@@ -18,9 +18,14 @@ extension Sentry {
       companions.crowdSec = nil
     }
     if wanted.isOn { companions.crowdSec = CrowdSecClient(wanted, confiner: ConsoleProcess.program) }
-    if wanted.keyFile == nil || wanted.use == .watch {
-      for network in decisions.crowdSecBans { decide(.fleet(.crowdSecLift(network))) }
-    }
+    liftCrowdSecBans()
+  }
+
+  /// Where its bans are not followed any more none of them stays, nor one of before a restart.
+  func liftCrowdSecBans() {
+    let wanted = plan.configuration.crowdSec
+    guard wanted.keyFile == nil || wanted.use == .watch else { return }
+    for network in decisions.crowdSecBans { decide(.fleet(.crowdSecLift(network))) }
   }
 
   // MARK: What it is told
@@ -69,7 +74,9 @@ extension Sentry {
     let wasWhole = client.isWhole
     let (changes, news) = client.advance(at: time.monotonic, time: time.now)
     for item in news { say(item.text, isError: item.isError) }
-    for change in changes { hear(change, client.settings.use) }
+    for change in changes { hear(change, client) }
+    client.bansAMinute = decisions.policy.settings.perMinute
+    for ban in client.takeBans(at: time.monotonic) { follow(ban.network, until: ban.until, ban.scenario) }
     // Bans of before a restart for which there is no decision any more.
     if client.isWhole, !wasWhole, client.settings.use == .ban {
       let banned = client.banned
@@ -77,16 +84,23 @@ extension Sentry {
     }
   }
 
-  private func hear(_ change: DecisionBook.Change, _ use: CrowdSecSettings.Use) {
-    switch (change, use) {
+  private func hear(_ change: DecisionBook.Change, _ client: CrowdSecClient) {
+    switch (change, client.settings.use) {
     case (.begins(let network, let until, _), .watch):
       decide(.fleet(.crowdSecWatch(network, until: until, at: time.now)))
     case (.ends(let network), .watch): decide(.fleet(.crowdSecWatch(network, until: nil, at: time.now)))
     case (.begins(let network, let until, let scenario), .ban):
-      let name = scenario.isEmpty ? "-" : scenario
-      decide(.fleet(.ban(network, until: until, FleetCause(.crowdSec(scenario: name), [.crowdSec(at: time.now)]))))
-    case (.ends(let network), .ban): decide(.fleet(.crowdSecLift(network)))
+      // One that is followed already gets its new end at once.
+      if decisions.followsCrowdSec(network) { follow(network, until: until, scenario) } else { client.follow(network) }
+    case (.ends(let network), .ban):
+      client.followNoMore(network)
+      decide(.fleet(.crowdSecLift(network)))
     }
+  }
+
+  private func follow(_ network: IPNetwork, until: Timestamp, _ scenario: String) {
+    let name = scenario.isEmpty ? "-" : scenario
+    decide(.fleet(.ban(network, until: until, FleetCause(.crowdSec(scenario: name), [.crowdSec(at: time.now)]))))
   }
 
   // MARK: Sight

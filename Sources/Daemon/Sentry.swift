@@ -216,6 +216,7 @@ package final class Sentry {
     for transport in TransportProtocol.allCases { try announce(transport, failed) }
     restoreAllowed()
     restoreBlocks()
+    liftCrowdSecBans()
     refreshTrap()
     testDecoysIfDue()
     announceTrial()

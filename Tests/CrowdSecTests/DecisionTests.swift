@@ -84,7 +84,10 @@ private func decision(
     "Lengths of time as Go writes them",
     arguments: [
       ("1h", 3600.0), ("59m59.5s", 3599.5), ("1h0m0s", 3600), ("-7.5ms", -0.0075), ("0s", 0), ("100us", 0.0001),
-      ("100µs", 0.0001), ("9999999h", 315_360_000), ("h", nil), ("5", nil), ("", nil), ("-", nil), ("1x", nil),
+      ("100µs", 0.0001), ("9999999h", 315_360_000),
+      (String(repeating: "9", count: 300) + "h", 315_360_000),
+      ("-" + String(repeating: "9", count: 300) + "h", -315_360_000),
+      ("h", nil), ("5", nil), ("", nil), ("-", nil), ("1x", nil),
       ("1h x", nil), ("1..5s", nil),
     ] as [(String, Double?)])
   func durations(text: String, seconds: Double?) {

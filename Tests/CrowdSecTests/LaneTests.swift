@@ -100,6 +100,8 @@ extension APICall {
     var lane = lane()
     _ = lane.next(at: 0)
     try lane.answered(answer(200, #"{"token":"t"}"#), at: 0)
+    _ = lane.next(at: 0)
+    try lane.answered(answer(200), at: 0)
     lane.add(ban("45.1.2.3"))
     #expect(lane.next(at: 0)?.what == "POST /v1/alerts")
     try lane.answered(answer(401, #"{"message":"expired"}"#), at: 0)
@@ -111,6 +113,53 @@ extension APICall {
     // By its own clock an hour later.
     lane.add(ban("45.1.2.4"))
     #expect(lane.next(at: 3600 * second)?.what == "POST /v1/watchers/login")
+  }
+
+  @Test func `A token that is not taken even once is not asked for again and again`() throws {
+    var lane = lane()
+    lane.add(ban("45.1.2.3"))
+    _ = lane.next(at: 0)
+    try lane.answered(answer(200, #"{"token":"t"}"#), at: 0)
+    #expect(lane.next(at: 0)?.what == "POST /v1/alerts")
+    #expect(throws: APIFault.self) { try lane.answered(answer(401), at: 0) }
+    #expect(lane.next(at: second) == nil && lane.due == 10 * second && lane.waitingCount == 1)
+  }
+
+  @Test func `A ban that is taken back stays at the head until that is done, however much comes`() throws {
+    var lane = lane()
+    lane.add(.release(IPNetwork("45.1.2.3")!))
+    _ = lane.next(at: 0)
+    try lane.answered(answer(200, #"{"token":"t"}"#), at: 0)
+    _ = lane.next(at: 0)
+    let decision = #"{"id":7,"type":"ban","value":"45.1.2.3","duration":"1h","scenario":"s","origin":"portsentry"}"#
+    try lane.answered(
+      answer(200, #"[{"machine_id":"web1","scenario":"portsentry/ban","decisions":[\#(decision)]}]"#), at: 0)
+    _ = lane.next(at: 0)
+    #expect(throws: APIFault.self) { try lane.answered(answer(503), at: 0) }
+    for number in 0..<AlertLane.capacity { lane.add(.release(IPNetwork("46.1.\(number / 250).\(number % 250)")!)) }
+    #expect(lane.lost == 1 && lane.next(at: 60 * second)?.what == "DELETE /v1/decisions/7")
+    try lane.answered(answer(200), at: 60 * second)
+    #expect(lane.waitingCount == AlertLane.capacity - 1)
+    #expect(lane.next(at: 60 * second)?.what.hasPrefix("GET /v1/alerts?ip=46.1.") == true)
+  }
+
+  @Test func `Bans are followed at the rate of blocks, and none is lost`() {
+    var queue = FollowQueue()
+    let networks = (0..<250).map { IPNetwork(IPAddress(v4: 0x2d01_0000 + UInt32($0))) }
+    for network in networks { queue.add(network) }
+    queue.remove(networks[0])
+    #expect(queue.due(limit: 100) == 0)
+    var found = queue.take(limit: 100, most: 60, at: second)
+    #expect(found.count == 60 && queue.due(limit: 100) == 0)
+    found += queue.take(limit: 100, most: 60, at: 2 * second)
+    #expect(found.count == 100 && queue.due(limit: 100) == 62 * second)
+    #expect(queue.take(limit: 100, most: 60, at: 61 * second).isEmpty)
+    found += queue.take(limit: 100, most: 1_000, at: 62 * second)
+    #expect(found.count == 160)
+    // Without a limit, as many as one turn takes.
+    found += queue.take(limit: 0, most: 50, at: 62 * second)
+    found += queue.take(limit: 0, most: 50, at: 62 * second)
+    #expect(Set(found) == Set(networks.dropFirst()) && found.count == 249 && queue.due(limit: 100) == nil)
   }
 
   @Test
@@ -218,7 +267,8 @@ extension APICall {
     arguments: [
       ("http://127.0.0.1:8080", true, false), ("https://lapi.example:8080", true, false),
       ("http://lapi.example:8080", true, true), ("http://[::1]:8080", true, false),
-      ("http://localhost:8080", true, false),
+      ("http://localhost:8080", true, false), ("http://localhost", true, false), ("http://127.0.0.1", true, false),
+      ("http://localhost.example:8080", true, true), ("http://127.example/", true, true),
       ("ftp://h", false, false), ("http://", false, false), ("http://a b", false, false), ("http://u@h", false, true),
       ("http://h/?x", false, true), ("http://h\"", false, true), ("lapi:8080", false, false),
     ])

@@ -252,6 +252,33 @@ def follow(lab):
     L.wait_for(lambda: not sentry.blocked(), 20, lambda: "nothing: %s" % sentry.blocked(), 0.1)
 
 
+@L.test("crowdsec.its_bans_keep_to_the_rate_and_end_with_the_setting")
+def rate(lab):
+    api = API(lab)
+    theirs = [lab.new_source()[0] for _ in range(8)]
+    for source in theirs:
+        api.cscli("decisions", "add", "-i", source, "-d", "1h")
+    settings = api.settings(CROWDSEC_DECISIONS="ban", BLOCK_RATE="5")
+    sentry = lab.sentry("-atcp", settings=settings)
+    L.wait_for(lambda: len(sentry.blocked()) >= 5, 15, lambda: "the first bans: %s" % sentry.blocked(), 0.05)
+    begin = time.monotonic()
+    # They take nothing from what this host sees itself.
+    own = lab.new_source()[0]
+    for port in (21, 22, 23, 25, 110):
+        connect(lab, own, port)
+    L.wait_for(lambda: own in sentry.blocked(), 5, "our own block")
+    L.check(len(set(sentry.blocked()) & set(theirs)) == 5, "within a minute: %s" % sentry.blocked())
+    L.wait_for(lambda: set(theirs) <= set(sentry.blocked()), 90, lambda: "the others: %s" % sentry.blocked(), 0.1)
+    took = time.monotonic() - begin
+    L.check(took >= 45, "the others after %.1f s" % took)
+    # Chosen no more: what a restart brings back is let in, and our own block stays.
+    sentry.stop()
+    sentry.configure({**settings, "CROWDSEC_DECISIONS": None})
+    sentry.relaunch()
+    L.wait_for(lambda: set(sentry.blocked()) == {own}, 10, lambda: "ours alone: %s" % sentry.blocked(), 0.1)
+    return "5 of 8 at once, the others after %.0f s" % took
+
+
 @L.test("crowdsec.it_may_be_away")
 def away(lab):
     api = API(lab)

@@ -99,7 +99,7 @@ def clickhouse(lab):
     try:
         from chdb import session
     except ImportError:
-        raise L.Skip("no chdb: .build/venv/bin/pip install chdb-core-lite")
+        raise L.Skip("no chdb (scripts/install-missing.sh test)")
     _, events, verified, _ = written(lab)
     house = session.Session(lab.folder + "/clickhouse")
     text = "\n".join(line for line in open(ETC + "/clickhouse/portsentry.sql") if not line.startswith("--"))

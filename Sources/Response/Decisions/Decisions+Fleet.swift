@@ -46,6 +46,9 @@ extension Decisions {
     table.unordered.filter { $0.record.fleetBasis == .crowdSec }.map(\.network).sorted()
   }
 
+  /// Whether a network is blocked because CrowdSec bans it.
+  package func followsCrowdSec(_ network: IPNetwork) -> Bool { table[network]?.record.fleetBasis == .crowdSec }
+
   /// Many bans at once, as a host that joins late gets them: taken into the table, to be put into force together.
   ///
   /// - Returns: those that are new. The others wait, or are refused and counted.
