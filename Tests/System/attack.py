@@ -274,7 +274,7 @@ ATTACKS = [
     ("Cut an administrator's session by a block", "a block of his address", "open sessions go on, new ones are refused", "kernels before 5.11",
      "spared.open_session"),
     ("Frame an administrator, who then loads an image from an unused port", "five SYNs in his name",
-     "nothing while he works with a service: he would have to connect to three unused ports himself", "an address that works with nothing here",
+     "nothing while he works with a service: the administrator would have to connect to three unused ports", "an address that works with nothing here",
      "spared.framed_and_strays_once"),
     ("Keep a connection to a decoy to pass the block", "one connection held", "nothing passes", "a connection to a service, which goes on",
      "spared.decoy_connection spared.open_session"),
@@ -283,7 +283,7 @@ ATTACKS = [
      "no link, no button, an answer within a second", "the page's own link, cookie and form", "page.tells_no_squatter page.obeys_nobody_else page.hostile_names_stay_text"),
     ("Make a firewall or a flush take the deception away unseen", "root's own tools", "said, and mended", "PortSentry 1.2: a flush lets in for good",
      "deception.foreign_hands deception.hidden_later attack.succeeds_against_1_2"),
-    ("Kill the sentry in the midst of it", "kill -9", "blocks stay, lies end, the next start mends", "PortSentry 1.2: it forgets whom it blocked",
+    ("Kill the sentry during an attack", "kill -9", "blocks stay, decoys end, the next start repairs the rest", "PortSentry 1.2: it forgets whom it blocked",
      "kills.at_any_moment deception.ends_with_the_sentry attack.succeeds_against_1_2"),
     # Oracles: what a decoy's answers tell beside a service's.
     ("Tell by TCP options: MSS, window scale, SACK, timestamps, TFO, MPTCP, MD5, broken ones", "90 SYNs", "0 bits", "`ADVANCED_DECOY=\"0\"`: 44 of 45 questions tell",
@@ -317,11 +317,11 @@ ATTACKS = [
     ("Scan from behind a NAT, so that the house is blocked", "an address shared with others",
      "nothing while a neighbour has a session here; then the house is blocked, open sessions go on", "a house in which nobody works", "evasion.behind_one_address"),
     ("Have a page make its visitors connect here", "visitors", "nobody is blocked for one port", "`RULE=\"classic\"`; three ports", "deception.one_wrong_port_is_no_scan_by_the_native_rule"),
-    ("Frame gateways, resolvers, time and DHCP servers, this host", "forged or real connections", "they are neither doubted nor blocked, later ones neither", "others in the same test",
+    ("Frame gateways, resolvers, time and DHCP servers, this host", "forged or real connections", "they are neither answered with decoys nor blocked; nor are gateways that appear later", "others in the same test",
      "deception.who_is_spared deception.safe_list_is_found spared.later_gateway resilience.never_blocked"),
     ("Have the host reflect", "forged SYNs, FINs, ACKs, datagrams", "what a service sends: one packet of the same size, and its repetitions", "a service beside it", "evasion.reflection"),
     # What can be filled, stopped or misled.
-    ("Fill the sets of doubts", "90,000 forged SYNs", "everybody is lied to for a while; honest visitors are served, 0.00 bits", "`ADVANCED_DECOY=\"0\"`: 19 bits",
+    ("Fill the sets of doubts", "90,000 forged SYNs", "every source is answered with decoys for a while; honest visitors are served, 0.00 bits", "`ADVANCED_DECOY=\"0\"`: 19 bits",
      "evasion.full_sets_of_doubts"),
     ("Hold a decoy's port against a service that starts", "connections to the decoy, open or in TIME_WAIT", "nothing: the service binds", "two services at one port",
      "deception.a_service_takes_its_port"),
@@ -336,12 +336,12 @@ ATTACKS = [
 
 
 def table():
-    rows = ["| attack | what he spends | what he gets | control: where it succeeds | tests |", "|---|---|---|---|---|"]
+    rows = ["| attack | cost for the attacker | result | control: where it succeeds | tests |", "|---|---|---|---|---|"]
     for attack, price, gain, control, names in ATTACKS:
         rows.append("| %s | %s | %s | %s | %s |" % (attack, price, gain, control, ", ".join("`%s`" % n for n in names.split())))
     return """# Attacks
 
-What somebody may try against the sentry, what it costs him, and what he gets. `make attack` tries all of it in network namespaces, with real
+What somebody may try against the sentry, what it costs the attacker, and what it achieves. `make attack` tries all of it in network namespaces, with real
 tools where there are some. Known limits are in [SECURITY.md](../SECURITY.md). Made by `python3 Tests/System/attack.py --table`.
 
 """ + "\n".join(rows) + OPEN
