@@ -252,6 +252,7 @@ enum Template {
     dl.facts{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1.2rem;margin:.6rem 0 1rem}
     dl.facts dt{color:var(--soft)}
     dl.facts dd{grid-column:2;margin:0;overflow-wrap:anywhere}
+    dl.facts dd small a{margin-right:.6rem}
     .why p{max-width:none}
     @media (max-width:46rem){
     .page main,.head{padding-left:1rem;padding-right:1rem}
@@ -266,6 +267,7 @@ enum Template {
     .columns.links a{pointer-events:none}
     .narrow{display:block}
     .list td .narrow{white-space:normal}
+    .page .list tbody td,.page .list tbody th{vertical-align:baseline}
     .feed li{grid-template-columns:5.6rem minmax(0,1fr);gap:0 .5rem}
     .feed .what{grid-column:1/-1}
     .feed .what a{min-height:44px;display:inline-flex;align-items:center}

@@ -71,6 +71,7 @@ package enum Style {
     .list tbody th{white-space:nowrap;font-weight:600}
     td.n,th.n{text-align:right;white-space:nowrap}
     td.n small{white-space:nowrap}
+    .list td.n+td:not(.n),.list th.n+th:not(.n){padding-left:.9rem}
     .list td:last-child,.list th:last-child,.bars td:last-child{padding-right:0}
     .bars th,.bars td{padding:.32rem .7rem .32rem 0;vertical-align:middle;text-align:left;font-weight:400;font-size:.95rem}
     .bars th{width:1%;white-space:nowrap;min-width:7rem}
@@ -97,7 +98,7 @@ package enum Style {
     .list th,.list td{padding-right:.5rem}
     .bars th{white-space:normal;min-width:6rem}.bars th small{min-width:0}.bars th code{white-space:nowrap}
     .tall tr{display:grid;grid-template:"name value" auto "bar bar" auto / 1fr auto;padding:.35rem 0}
-    .tall th{grid-area:name;width:auto;padding:0}.tall td.n{grid-area:value;width:auto;padding:0}.tall td.wide{grid-area:bar;padding:.3rem 0 0}
+    .tall th{grid-area:name;width:auto;padding:0}.tall td.n{grid-area:value;width:auto;padding:0 0 0 .6rem}.tall td.wide{grid-area:bar;padding:.3rem 0 0}
     svg.spark{width:4.5rem}
     }
     @media print{
