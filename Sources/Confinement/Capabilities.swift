@@ -24,21 +24,30 @@ package struct Capabilities: OptionSet, Sendable, Hashable, CustomStringConverti
   /// Whether this kernel has CAP_BPF (5.8); before it, CAP_SYS_ADMIN was what bpf(2) asked for.
   package static var hasBPF: Bool { CLinux_prctl(PR_CAPBSET_READ, UInt(CAP_BPF), 0) >= 0 }
 
-  /// Those that have a name here; others are told by their number.
-  private static let names: [(Capabilities, String)] = [
-    (.bindService, "CAP_NET_BIND_SERVICE"), (.netAdmin, "CAP_NET_ADMIN"), (.netRaw, "CAP_NET_RAW"),
-    (.bpf, "CAP_BPF"), (.chown, "CAP_CHOWN"), (.overrideFiles, "CAP_DAC_OVERRIDE"), (.kill, "CAP_KILL"),
-    (.setGroup, "CAP_SETGID"), (.setUser, "CAP_SETUID"), (.administer, "CAP_SYS_ADMIN"),
+  /// By their numbers, without CAP_. Later kernels may have more.
+  private static let known: [String] = [
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
+    "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
+    "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
+    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP",
+    "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
+    "CHECKPOINT_RESTORE",
   ]
 
   /// As systemd writes them, in the order of their numbers.
-  package var names: [String] {
-    (0..<64).map { Capabilities(rawValue: 1 << $0) }.filter(contains).map { capability in
-      Self.names.first { $0.0 == capability }?.1 ?? "capability \(capability.rawValue.trailingZeroBitCount)"
-    }
+  package var names: [String] { (0..<64).filter { contains(Capabilities(number: $0)) }.map(Self.name) }
+
+  private static func name(_ number: Int32) -> String {
+    known.indices.contains(Int(number)) ? "CAP_" + known[Int(number)] : "capability \(number)"
   }
 
-  package var description: String { isEmpty ? "none" : names.joined(separator: " ") }
+  /// Of nearly all of them, as of a process of root, only those that are missing are named.
+  package var description: String {
+    if isEmpty { return "none" }
+    let missing = Self.known.indices.map(Int32.init).filter { !contains(Capabilities(number: $0)) }.map(Self.name)
+    if missing.count > Self.known.count / 4 { return names.joined(separator: " ") }
+    return missing.isEmpty ? "all" : "all but " + missing.joined(separator: " ")
+  }
 
   /// What this thread may make use of.
   package static func permitted() throws(Errno) -> Capabilities {

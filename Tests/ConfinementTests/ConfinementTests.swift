@@ -31,7 +31,9 @@ struct ConfinementTests {
   func names() {
     #expect(Capabilities([.netRaw, .netAdmin, .bpf]).description == "CAP_NET_ADMIN CAP_NET_RAW CAP_BPF")
     #expect(Capabilities().description == "none")
-    #expect(Capabilities(rawValue: 1 << 22).description == "capability 22")
+    #expect(Capabilities(rawValue: 1 << 21 | 1 << 60).description == "CAP_SYS_ADMIN capability 60")
+    #expect(Capabilities(rawValue: 1 << 41 - 1).description == "all")
+    #expect(Capabilities(rawValue: 1 << 41 - 1 - 1 << 24).description == "all but CAP_SYS_RESOURCE")
   }
 
   @Test("the kernel's account of a process is read; another text is none")

@@ -43,6 +43,23 @@ import Wire
     }
   }
 
+  @Test(arguments: [40, 80, 132])
+  func `Rows go on below their last column, and lose nothing`(_ width: Int) {
+    let rows = """
+      why       it completed a TCP handshake with the decoy on port 143, 2026-11-30 07:11:18, and after that with others
+
+        10.77.0.101  nftables  vertical scan by connect (syn); proven by decoy port 143, and so blocked for a day
+      ports     \((1...60).map { "\($0 * 3)" }.joined(separator: ","))
+
+      """
+    let folded = TextLayout(width: width).folded(rows)
+    for line in folded.split(separator: "\n") { #expect(line.count <= width, "\(line)") }
+    #expect(folded.filter { !$0.isWhitespace } == rows.filter { !$0.isWhitespace })
+    #expect(folded.contains("\n          "))
+    #expect(folded.hasSuffix("\n") && folded.contains("\n\n"))
+    #expect(TextLayout().folded(rows) == rows)
+  }
+
   @Test func `Programs get whole lines`() throws {
     let text = try render(TextLayout())
     #expect(text.contains("block by nftables who scans (native rule) and has proven its address\n"))

@@ -89,7 +89,7 @@ def told(lab):
     weights = [e["weight"] for e in scan["evidence"]]
     L.check(weights and scan["score"] >= scan["threshold"], "the verdict has no evidence: %s" % scan)
     text = sentry.control_command("show", source).stdout
-    for words in ("syn", "nmap", "says scanner", "nftables"):
+    for words in ("syn", "nmap", "threshold", "nftables"):
         L.check(words in text, "`show` does not say %r: %s" % (words, text))
     # What the sentry itself remembers agrees.
     why = sentry.control_command("why", source).stdout

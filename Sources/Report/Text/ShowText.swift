@@ -126,7 +126,7 @@ package enum ShowText {
     }
     let judged =
       scan.threshold > 0
-      ? "    \(nats(scan.score)) in all, where \(nats(scan.threshold)) says scanner\n" : ""
+      ? "    \(nats(scan.score)) points in all, threshold \(nats(scan.threshold))\n" : ""
     return columns.text(indent: 4) + judged
   }
 

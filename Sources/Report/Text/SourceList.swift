@@ -7,7 +7,7 @@ import Wire
 package enum SourceList {
   /// - Parameters:
   ///   - isBrief: without the columns that only a list of its own has room for.
-  ///   - width: columns of the terminal; the last columns of the table are left out where they find no room.
+  ///   - width: columns of the terminal; FIRST SEEN, then the last columns of the table, are left out where they find no room.
   ///   - country: where an address is, if that is known.
   package static func text(
     _ lines: [SourceLine], now: Timestamp, _ zone: Zone, isBrief: Bool = false, indent: Int = 0, width: Int? = nil,
@@ -39,7 +39,7 @@ package enum SourceList {
       guard let width, chosen.count > 2, text.byteLines.contains(where: { $0.unicodeScalars.count > width }) else {
         return text
       }
-      chosen.removeLast()
+      chosen.remove(at: chosen.firstIndex { $0.title == "FIRST SEEN" } ?? chosen.count - 1)
     }
   }
 

@@ -34,9 +34,36 @@ package struct TextLayout: Sendable {
     return "\u{1b}[\(code)m\(text)\u{1b}[0m"
   }
 
-  /// Lines of a text, broken at blanks; a word that is longer than a line is broken where the line ends.
+  /// A text of rows in which no line is longer than the terminal. A longer one goes on below its last column where that begins in the left half,
+  /// else two columns further in than it began.
+  package func folded(_ text: String) -> String {
+    guard let width else { return text }
+    return text.splitBytes("\n", omittingEmptySubsequences: false).map { row in
+      let row = Array(row.unicodeScalars)
+      guard row.count > width, let start = row.firstIndex(where: { !Self.isBlank($0) }) else {
+        return Self.string(row[...])
+      }
+      // Columns are two blanks apart.
+      let column = row.indices.prefix(width / 2 + 1).last {
+        $0 > max(start, 1) && !Self.isBlank(row[$0]) && Self.isBlank(row[$0 - 1]) && Self.isBlank(row[$0 - 2])
+      }
+      let indent = column ?? start + 2
+      let rest = lines(Self.string(row[(column ?? start)...]), taken: indent)
+      let blanks = String(repeating: " ", count: indent)
+      return Self.string(row[..<(column ?? start)]) + rest.joined(separator: "\n" + blanks)
+    }.joined(separator: "\n")
+  }
+
+  private static func isComma(_ scalar: Unicode.Scalar) -> Bool { scalar == "," }
+  private static func isBlank(_ scalar: Unicode.Scalar) -> Bool { scalar == " " }
+
+  private static func string(_ scalars: ArraySlice<Unicode.Scalar>) -> String {
+    String(String.UnicodeScalarView(scalars))
+  }
+
+  /// Lines of a text, broken at blanks; a word that is longer than a line is broken behind a comma, or where the line ends.
   ///
-  /// - Parameter taken: columns that are not to be had: those of an indent.
+  /// - Parameter taken: columns that an indent takes.
   package func lines(_ text: String, taken: Int) -> [String] {
     guard let width else { return [text] }
     let room = max(width - taken, 20)
@@ -51,12 +78,14 @@ package struct TextLayout: Sendable {
         }
       }
       while word.count > room {
-        result[result.count - 1] += word.prefix(room)
+        let part = word.prefix(
+          word.prefix(room).lastIndex(where: Self.isComma).map { $0 + 1 - word.startIndex } ?? room)
+        result[result.count - 1] += part
         result.append([])
-        word = word.dropFirst(room)
+        word = word.dropFirst(part.count)
       }
       result[result.count - 1] += word
     }
-    return result.map { String(String.UnicodeScalarView($0)) }
+    return result.map { Self.string($0[...]) }
   }
 }

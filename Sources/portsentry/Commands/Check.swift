@@ -21,16 +21,16 @@ struct Check: ParsableCommand {
     for problem in plan.diagnostics { Console.error("\(problem)") }
     if plan.configurationPath == nil, settings.configuration != nil { throw ExitCode(78) }
     let source = plan.configurationPath ?? "built-in settings (there is no \(RunOptions.defaultConfigurationPath))"
-    Console.print("Configuration: \(source)\(plan.formText)")
-    Console.print("Modes from: \(plan.modesFrom)")
-    Console.print(
+    Console.printFolded("Configuration: \(source)\(plan.formText)")
+    Console.printFolded("Modes from: \(plan.modesFrom)")
+    Console.printFolded(
       Explanation.explain(
         plan.configuration, tcpMode: plan.tcpMode, udpMode: plan.udpMode, ignoredNetworks: plan.ignored.count),
       terminator: "")
     sayHidden(plan)
     let errors = plan.diagnostics.count { $0.severity == .error }
     let warnings = plan.diagnostics.count - errors
-    Console.print("\(errors) error\(errors == 1 ? "" : "s"), \(warnings) warning\(warnings == 1 ? "" : "s")")
+    Console.printFolded("\(errors) error\(errors == 1 ? "" : "s"), \(warnings) warning\(warnings == 1 ? "" : "s")")
     if errors > 0 { throw ExitCode(78) }
   }
 
@@ -40,7 +40,7 @@ struct Check: ParsableCommand {
       reply.exitCode == 0, let status: LiveStatus = JournalAccess.decode(reply.text),
       let hidden = status.deception?.hidden, !hidden.isEmpty
     else { return }
-    Console.print(
+    Console.printFolded(
       "Decoys: HIDDEN on \(hidden.map { SafeText.line($0) }.joined(separator: ", ")): the test packets of the running sentry do not reach them; run `portsentry firewall`"
     )
   }

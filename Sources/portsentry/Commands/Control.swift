@@ -2,6 +2,7 @@ import ArgumentParser
 import Configuration
 import Daemon
 import Platform
+import Report
 import Wire
 
 /// Where a running sentry is asked.
@@ -19,7 +20,12 @@ struct ControlOptions: ParsableArguments {
   var configuration: String?
 
   /// Sends a message and prints the answer.
-  func ask(_ message: ControlMessage) throws { Console.print(try request(message), terminator: "") }
+  ///
+  /// - Parameter isJSON: the answer is for programs, whose lines are not broken.
+  func ask(_ message: ControlMessage, isJSON: Bool = false) throws {
+    let answer = try request(message)
+    if isJSON { Console.print(answer, terminator: "") } else { Console.printFolded(answer, terminator: "") }
+  }
 
   /// Why there is no answer.
   struct Failure: Error {
@@ -124,7 +130,7 @@ struct Why: ParsableCommand {
     guard IPNetwork(target) != nil else {
       throw ValidationError(AddressText.fault(target, shown: SafeText.line(target)) + ".")
     }
-    try control.ask(.why(target: target, json: json))
+    try control.ask(.why(target: target, json: json), isJSON: json)
   }
 }
 
@@ -157,5 +163,12 @@ struct Unblock: ParsableCommand {
       throw ValidationError(AddressText.fault(target, shown: SafeText.line(target)) + ".")
     }
     try control.ask(.unblock(target: target))
+  }
+}
+
+extension Console {
+  /// Prints rows for people: on a terminal, no line is longer than it is wide.
+  static func printFolded(_ text: String, terminator: String = "\n") {
+    print(TextLayout.console.folded(text), terminator: terminator)
   }
 }

@@ -344,7 +344,9 @@ struct FleetWhy: ParsableCommand {
   var target: String
 
   func validate() throws {
-    if IPAddress(target) == nil { throw ValidationError("\(SafeText.line(target)) is no address.") }
+    if IPAddress(target) == nil {
+      throw ValidationError("'\(SafeText.line(target))' is not a valid IP address.")
+    }
   }
 
   func run() throws {

@@ -30,8 +30,8 @@ struct Status: ParsableCommand {
 
   func run() throws {
     if nagios { return try answerNagios() }
-    if health { return try options.access.control.ask(.health(json: options.json)) }
-    if options.json { return try options.access.control.ask(.status(json: true)) }
+    if health { return try options.access.control.ask(.health(json: options.json), isJSON: options.json) }
+    if options.json { return try options.access.control.ask(.status(json: true), isJSON: true) }
     let plan = options.plan
     let now = Clock.now
     let live = options.liveStatus(plan)
@@ -125,7 +125,8 @@ struct Sources: ParsableCommand {
     } else if lines.isEmpty {
       Console.print("no sources since \(options.zone.minute(window.start)) \(options.zone.name(at: now))")
     } else {
-      Console.print(SourceList.text(lines, now: now, options.zone, country: country), terminator: "")
+      Console.print(
+        SourceList.text(lines, now: now, options.zone, width: Console.width, country: country), terminator: "")
     }
   }
 }
@@ -166,7 +167,7 @@ struct Top: ParsableCommand {
         case .sources:
           let lines = try reader.sources(window, by: .probes, limit: limit)
           return (
-            SourceList.text(lines, now: now, options.zone, country: country),
+            SourceList.text(lines, now: now, options.zone, width: Console.width, country: country),
             lines.map { SourceList.json($0, country: country) }
           )
         case .tools:
@@ -208,7 +209,9 @@ struct Show: ParsableCommand {
   @OptionGroup var list: ListOptions
 
   func validate() throws {
-    if IPAddress(address) == nil { throw ValidationError("\(SafeText.line(address)) is no address.") }
+    if IPAddress(address) == nil {
+      throw ValidationError("'\(SafeText.line(address))' is not a valid IP address.")
+    }
   }
 
   func run() throws {
@@ -228,7 +231,7 @@ struct Show: ParsableCommand {
     if options.json {
       Console.print(ShowText.json(story, around, now: now, options.zone).text)
     } else {
-      Console.print(
+      Console.printFolded(
         ShowText.render(story, around, now: now, options.zone, isPlain: Console.isPlain), terminator: "")
     }
   }
@@ -258,7 +261,7 @@ struct Blocked: ParsableCommand {
       if options.json {
         Console.print(JSON.array(blocks.map(BlockedText.json)).text)
       } else {
-        Console.print(BlockedText.render(blocks, all: all, now: now, options.zone), terminator: "")
+        Console.printFolded(BlockedText.render(blocks, all: all, now: now, options.zone), terminator: "")
       }
       return
     }
@@ -272,7 +275,7 @@ struct Blocked: ParsableCommand {
     if options.json {
       Console.print(JSON.array(blocks.map(EventText.json)).text)
     } else {
-      Console.print(BlockedText.render(past: blocks, now: now, options.zone), terminator: "")
+      Console.printFolded(BlockedText.render(past: blocks, now: now, options.zone), terminator: "")
     }
   }
 }
@@ -306,7 +309,11 @@ struct Events: ParsableCommand {
     }
     while true {
       for note in notes {
-        Console.print(options.json ? EventText.json(note).text : EventText.line(note, options.zone))
+        if options.json {
+          Console.print(EventText.json(note).text)
+        } else {
+          Console.printFolded(EventText.line(note, options.zone))
+        }
       }
       guard follow else { return }
       Clock.sleep(.milliseconds(250))
