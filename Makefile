@@ -6,7 +6,7 @@ RELEASE = swift build -c release -Xswiftc -static-executable -Xswiftc -use-ld=ll
 CAPTURES = ../shared/captures
 
 .PHONY: run test test-quick attack build tools demo coverage neighbours score curve trials screenshots sanitize fuzz lint format install uninstall deb tarball image package-test clean
-.PHONY: fleet-demo fleet-test bench bench-replay bench-journal bench-innocents bench-learned bench-after-ban bench-legitimate bench-kills bench-syn-flood bench-path bench-day
+.PHONY: fleet-demo fleet-test fleet-simulation bench bench-replay bench-journal bench-innocents bench-learned bench-after-ban bench-legitimate bench-kills bench-syn-flood bench-path bench-day
 
 run: build ## watch this host now, log only
 	@sh scripts/run.sh
@@ -68,8 +68,12 @@ attack: dependencies-test build ## what somebody may try against the sentry itse
 fleet-demo: dependencies-fleet build ## five hosts and a real Redis: a sweep, the ban on all, the unban on all
 	@python3 Tests/System/fleet_demo.py --binary .build/release/portsentry
 
-fleet-test: dependencies-fleet build ## what the fleet promises, measured: a hundred hosts, liars, an engine killed and emptied; takes a quarter of an hour
-	PORTSENTRY_BENCH=1 python3 Tests/System/run.py --binary .build/release/portsentry fleet.
+fleet-test: dependencies-fleet build ## what the fleet promises, measured: a hundred hosts, 100,000 bans, liars, floods, an engine killed and emptied, TLS; takes half an hour
+	PORTSENTRY_BENCH=1 python3 Tests/System/run.py --jobs 1 --binary .build/release/portsentry fleet. fleet_size. fleet_tls.
+
+fleet-simulation: ## fleets of 100 to 100,000 hosts in simulated time: the table of docs/decisions/0003-fleet.md, and its plot
+	swift build --build-tests
+	PORTSENTRY_BENCH=1 swift test --skip-build --filter SimulationTests/theTable | python3 Benchmarks/fleet.py
 
 neighbours: dependencies-neighbours build ## among real software, honest clients and scanners: docs/neighbours.md (PORTSENTRY2=PATH: beside 2.x too)
 	python3 Tests/System/neighbours.py --binary .build/release/portsentry

@@ -85,6 +85,7 @@ fi
 if [ "${1:-build}" = test ] || [ "${1:-build}" = fleet ]; then
   need redis-server redis-server
   need redis-cli redis-tools
+  need openssl openssl
   need ip iproute2
   need nft nftables
   need python3 python3

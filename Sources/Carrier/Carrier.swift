@@ -1,5 +1,6 @@
 import Fleet
 import Platform
+import Signing
 import Wire
 
 /// Carries records between this host's sentry and the fleet's engine. It holds no key that signs and judges nothing: taken over, it can
@@ -31,6 +32,7 @@ package final class Carrier {
   private let pair: CarrierPair
   private let hello: CarrierFrame.Hello
   private let address: EngineAddress
+  private let context: TLSContext?
   private let keys: EngineKeys
   private var line: EngineConnection?
   private var ear: EngineConnection?
@@ -52,11 +54,13 @@ package final class Carrier {
   /// How many connections there were.
   private var connection: UInt64 = 0
 
-  package init?(_ pair: CarrierPair, _ hello: CarrierFrame.Hello) {
+  /// - Parameter context: how the engine proves who it is; made before the process gave its files up.
+  package init?(_ pair: CarrierPair, _ hello: CarrierFrame.Hello, _ context: TLSContext?) {
     guard let address = EngineAddress(hello.address) else { return nil }
     self.pair = pair
     self.hello = hello
     self.address = address
+    self.context = context
     keys = EngineKeys(FleetID(hello.fleet))
     (proofs, orders) = (hello.proofs, hello.orders)
   }
@@ -124,7 +128,7 @@ package final class Carrier {
 
   private func connect() {
     do throws(EngineFault) {
-      let line = try EngineConnection(address)
+      let line = try EngineConnection(address, tls: context)
       self.line = line
       lastReply = Clock.monotonic
       nextLook = Int64.max
@@ -134,8 +138,8 @@ package final class Carrier {
     }
   }
 
-  /// Lets go, and tries again after a pause that doubles up to a minute, of which a part by chance is waited: a thousand hosts do not
-  /// come back in the same second.
+  /// Lets go, and tries again after a pause that doubles up to 40 s, of which a part by chance is waited: a thousand hosts do not come back
+  /// in the same second, and all are back within a minute.
   private func disconnect(_ why: String) {
     (line, ear) = (nil, nil)
     (asked, earReplies, isAppending, isReading) = ([], 0, false, false)
@@ -143,7 +147,7 @@ package final class Carrier {
     appends = []
     connection += 1
     toSentry.append(.disconnected(why))
-    let longest = min(Self.second << Int64(min(failures, 6)), 60 * Self.second)
+    let longest = min(Self.second << Int64(min(failures, 6)), 40 * Self.second)
     failures += 1
     nextTry = Clock.monotonic + Int64.random(in: Self.second / 20...longest)
   }
@@ -165,7 +169,10 @@ package final class Carrier {
         }
       }
       if let ear { for reply in try ear.advance() { try hear(reply) } }
-      if !asked.isEmpty, now - lastReply >= Self.patience { throw .silent(Int(Self.patience / Self.second)) }
+      if !asked.isEmpty, now - lastReply >= Self.patience {
+        let seconds = Int(Self.patience / Self.second)
+        throw line?.silence(seconds) ?? .silent(seconds)
+      }
     }
     if line != nil, now >= nextLook { look() }
     appendNext(now)
@@ -208,7 +215,7 @@ package final class Carrier {
     if let words = reply.refusal { throw .refused(words) }
     switch question {
     case .identity:
-      let ear = try EngineConnection(address)
+      let ear = try EngineConnection(address, tls: context)
       ear.send("AUTH", hello.user, hello.password)
       ear.send("SUBSCRIBE", keys.proofs)
       self.ear = ear

@@ -1,6 +1,7 @@
 import CLinux
 import Fleet
 import Platform
+import Signing
 
 /// The two streams that every node reads.
 package enum SharedStream: UInt8, Sendable {
@@ -49,11 +50,13 @@ package enum CarrierFrame: Equatable, Sendable {
     package var node: NodeNumber
     package var proofs: StreamPosition
     package var orders: StreamPosition
+    package var tls: TLSIdentity?
 
     package init(
       address: String, user: String, password: String, fleet: PublicKey, node: NodeNumber, proofs: StreamPosition,
-      orders: StreamPosition
+      orders: StreamPosition, tls: TLSIdentity? = nil
     ) {
+      self.tls = tls
       self.address = address
       self.user = user
       self.password = password
@@ -61,6 +64,11 @@ package enum CarrierFrame: Equatable, Sendable {
       self.node = node
       self.proofs = proofs
       self.orders = orders
+    }
+
+    fileprivate var words: [String] {
+      [address, user, password]
+        + (tls.map { [$0.authorities.joined(separator: " "), $0.name, $0.certificate ?? "", $0.key ?? ""] } ?? [])
     }
   }
 
@@ -74,7 +82,7 @@ package enum CarrierFrame: Equatable, Sendable {
     switch self {
     case .hello(let hello):
       return [Kind.hello.rawValue] + BigEndian.bytes(UInt64(hello.node)) + hello.proofs.bytes + hello.orders.bytes
-        + hello.fleet.array + [hello.address, hello.user, hello.password].flatMap { Array($0.utf8) + [0] }
+        + hello.fleet.array + hello.words.flatMap { Array($0.utf8) + [0] }
     case .append(let connection, let id, let record):
       return [Kind.append.rawValue] + BigEndian.bytes(connection) + id.bytes + record
     case .wantCertificate(let node): return [Kind.wantCertificate.rawValue] + BigEndian.bytes(UInt64(node))
@@ -143,9 +151,17 @@ package enum CarrierFrame: Equatable, Sendable {
     else { return nil }
     let words = bytes.dropFirst(72).split(separator: 0, omittingEmptySubsequences: false)
       .map { String(decoding: $0, as: UTF8.self) }
-    guard words.count == 4, words[3].isEmpty else { return nil }
+    guard [4, 8].contains(words.count), words[words.count - 1].isEmpty else { return nil }
+    var tls: TLSIdentity?
+    if words.count == 8 {
+      let (certificate, key) = (words[5].isEmpty ? nil : words[5], words[6].isEmpty ? nil : words[6])
+      tls = TLSIdentity(
+        authorities: words[3].splitBytes(" ").map(String.init), name: words[4], certificate: certificate, key: key)
+      guard tls?.isSound == true else { return nil }
+    }
     return Hello(
-      address: words[0], user: words[1], password: words[2], fleet: fleet, node: node, proofs: proofs, orders: orders)
+      address: words[0], user: words[1], password: words[2], fleet: fleet, node: node, proofs: proofs, orders: orders,
+      tls: tls)
   }
 }
 

@@ -1,6 +1,7 @@
 import CLinux
 import Confinement
 import Platform
+import Signing
 
 /// The carrier's process: gives its rights up, is told where to go, and runs.
 package enum CarrierProcess {
@@ -14,8 +15,14 @@ package enum CarrierProcess {
       CLinux_ignore_signal(SIGPIPE)
       let pair = try CarrierPair(FileDescriptor(owning: raw))
       guard let hello = waitForHello(pair) else { return 0 }
+      // Before the files go: OpenSSL reads its configuration.
+      let context: TLSContext?
+      do throws(TLSFault) { context = try hello.tls.map { (tls) throws(TLSFault) in try TLSContext(tls) } } catch {
+        Console.error("portsentry: fleet carrier: \(error)")
+        return 1
+      }
       try confine()
-      guard let carrier = Carrier(pair, hello) else { return 64 }
+      guard let carrier = Carrier(pair, hello, context) else { return 64 }
       Code.giveBack()
       carrier.run()
       return 0

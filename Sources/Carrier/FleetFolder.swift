@@ -61,10 +61,15 @@ package struct FleetFolder: Sendable {
 
   /// A new fleet.
   package func make(
-    engine: EngineAddress, plain: [IPNetwork], now: Timestamp
+    engine: EngineAddress, plain: [IPNetwork], tls: TLSIdentity? = nil, now: Timestamp
   ) throws(Fault) {
     if Files.stamp(keyPath) != nil { throw .exists(keyPath) }
-    guard engine.isReachedSafely(permitting: IPNetworkSet(plain)) else { throw .membership(.unencrypted(engine)) }
+    if let tls {
+      if case .unix = engine { throw .membership(.needless(engine)) }
+      do throws(TLSFault) { _ = try TLSContext(tls) } catch { throw .membership(.tls(error)) }
+    } else if !engine.isReachedSafely(permitting: IPNetworkSet(plain)) {
+      throw .membership(.unencrypted(engine))
+    }
     let seed = SigningKey.newSeed()
     let operatorSeed = SigningKey.newSeed()
     guard let key = SigningKey(seed: seed), let operatorKey = SigningKey(seed: operatorSeed) else {
@@ -77,10 +82,10 @@ package struct FleetFolder: Sendable {
         until: now + Self.validity,
         name: "operator"), in: fleet, signedBy: key)
     let operators = Membership(
-      fleet: fleet, engine: engine, plain: IPNetworkSet(plain), user: "ps-\(fleet.name)-operator",
+      fleet: fleet, engine: engine, plain: IPNetworkSet(plain), tls: tls, user: "ps-\(fleet.name)-operator",
       password: Self.newPassword(), seed: operatorSeed, certificate: certificate)
     let coordinators = Membership(
-      fleet: fleet, engine: engine, plain: IPNetworkSet(plain), user: "ps-\(fleet.name)-coordinator",
+      fleet: fleet, engine: engine, plain: IPNetworkSet(plain), tls: tls, user: "ps-\(fleet.name)-coordinator",
       password: Self.newPassword())
     do throws(Errno) {
       try Files.createFolder(path, mode: 0o700)
@@ -113,7 +118,7 @@ package struct FleetFolder: Sendable {
     guard body.isSound else { throw .name(name) }
     let certificate = Certificate(body, in: operators.fleet, signedBy: key)
     let membership = Membership(
-      fleet: operators.fleet, engine: operators.engine, plain: operators.plain,
+      fleet: operators.fleet, engine: operators.engine, plain: operators.plain, tls: operators.tls,
       user: EngineACL.user(operators.fleet, member.number), password: Self.newPassword(), seed: seed,
       certificate: certificate)
     roll.append(member)
@@ -177,7 +182,7 @@ package enum EngineACL {
     let all = "ps:\(fleet.name):*"
     return """
       ACL SETUSER \(operators.user) reset on \(hash(operators.password)) ~\(all) &\(keys.proofs) -@all +auth +ping +xadd +xread +xrange +xrevrange +get +hget +hgetall +hset +hlen +publish
-      ACL SETUSER \(coordinators.user) reset on \(hash(coordinators.password)) ~\(all) &\(keys.proofs) -@all +auth +ping +xadd +xread +xrange +xrevrange +xtrim +xlen +get +set +del +hget +hgetall +hset +hlen +publish
+      ACL SETUSER \(coordinators.user) reset on \(hash(coordinators.password)) ~\(all) &\(keys.proofs) -@all +auth +ping +xadd +xread +xrange +xrevrange +xtrim +xlen +get +set +del +hget +hgetall +hset +hlen +publish +scan
       \(entry(keys, certificate))
 
       """

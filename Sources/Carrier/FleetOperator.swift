@@ -9,10 +9,14 @@ package struct FleetOperator {
   private let engine: Engine
   private let keys: EngineKeys
   private let verifier = OpenSSLVerifier()
+  /// How long an order is tried in nanoseconds, where the engine is full.
+  private static let patience: Int64 = 15_000_000_000
 
   package init(_ membership: Membership) throws(EngineFault) {
     self.membership = membership
-    engine = try membership.connect()
+    let context: TLSContext?
+    do throws(Membership.Fault) { context = try membership.context() } catch { throw .refused("\(error)") }
+    engine = try membership.connect(context)
     keys = EngineKeys(membership.fleet)
   }
 
@@ -30,10 +34,21 @@ package struct FleetOperator {
   package func give(_ body: Order.Body) throws(EngineFault) {
     guard let key = membership.seed.flatMap({ SigningKey(seed: $0) }) else { throw .refused("the file has no key") }
     let order = Order(body, in: membership.fleet, signedBy: key)
-    _ = try engine.ask(all: [
+    let commands = [
       ["XADD", keys.orders, "*", StreamReply.field].map { Array($0.utf8) } + [order.encoded],
       ["PUBLISH", keys.proofs, "order"].map { Array($0.utf8) },
-    ])
+    ]
+    // A node that floods may have used up the engine's memory, and this may be what ends it: coordinators make room, time and again.
+    let end = Clock.monotonic + Self.patience
+    while true {
+      do throws(EngineFault) {
+        _ = try engine.ask(all: commands)
+        return
+      } catch {
+        guard case .refused(let words) = error, words.startsWithBytes("OOM"), Clock.monotonic < end else { throw error }
+        Clock.sleep(.milliseconds(5))
+      }
+    }
   }
 
   /// When each node last said something, by its own clock; nil for one that never did.

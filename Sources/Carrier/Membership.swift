@@ -10,6 +10,8 @@ package struct Membership: Sendable {
   package var engine: EngineAddress
   /// Networks in which the engine may be asked without TLS, beside this host.
   package var plain: IPNetworkSet
+  /// How the engine proves who it is; nil: it is asked without TLS.
+  package var tls: TLSIdentity?
   package var user: String
   package var password: String
   /// 32 bytes, of which the private key is made.
@@ -17,12 +19,13 @@ package struct Membership: Sendable {
   package var certificate: Certificate?
 
   package init(
-    fleet: FleetID, engine: EngineAddress, plain: IPNetworkSet, user: String, password: String, seed: [UInt8]? = nil,
-    certificate: Certificate? = nil
+    fleet: FleetID, engine: EngineAddress, plain: IPNetworkSet, tls: TLSIdentity? = nil, user: String,
+    password: String, seed: [UInt8]? = nil, certificate: Certificate? = nil
   ) {
     self.fleet = fleet
     self.engine = engine
     self.plain = plain
+    self.tls = tls
     self.user = user
     self.password = password
     self.seed = seed
@@ -39,6 +42,9 @@ package struct Membership: Sendable {
     /// Its parts do not belong together.
     case mismatch
     case unencrypted(EngineAddress)
+    /// A Unix socket knows no TLS.
+    case needless(EngineAddress)
+    case tls(TLSFault)
 
     package var description: String {
       switch self {
@@ -48,8 +54,10 @@ package struct Membership: Sendable {
       case .word(let name): "what the file says after \(name) cannot be read"
       case .mismatch: "key, certificate and fleet in the file do not belong together"
       case .unencrypted(let address):
-        "the engine at \(address) is not on this host, and this program speaks no TLS: whoever is on the way can read the password."
-          + " Use a tunnel (stunnel, WireGuard, ssh -L), or allow its network: portsentry fleet init --plain"
+        "the engine at \(address) is not on this host: whoever is on the way could read the password. Name the authority of its TLS"
+          + " certificate (portsentry fleet init --authority), or allow its network (--plain), or use a tunnel"
+      case .needless(let address): "\(address) is on this host: there is no TLS to it"
+      case .tls(let fault): "\(fault)"
       }
     }
   }
@@ -93,7 +101,24 @@ package struct Membership: Sendable {
         certificate.isSigned(in: fleet, OpenSSLVerifier())
       else { throw .mismatch }
     }
-    guard engine.isReachedSafely(permitting: plain) else { throw .unencrypted(engine) }
+    if words["authority"] != nil {
+      let identity = TLSIdentity(
+        authorities: try value("authority") { $0.splitBytes(" ").map(String.init) },
+        name: try value("name") { PEMText.isName($0) ? $0 : nil }, certificate: words["tls-certificate"],
+        key: words["tls-key"])
+      if !identity.isSound { throw .word("authority") }
+      tls = identity
+      if case .unix = engine { throw .needless(engine) }
+      _ = try context()
+    } else if !engine.isReachedSafely(permitting: plain) {
+      throw .unencrypted(engine)
+    }
+  }
+
+  /// What connections to the engine have in common; nil where there is no TLS.
+  package func context() throws(Fault) -> TLSContext? {
+    guard let tls else { return nil }
+    do throws(TLSFault) { return try TLSContext(tls) } catch { throw .tls(error) }
   }
 
   /// The file.
@@ -107,14 +132,21 @@ package struct Membership: Sendable {
       "user \(user)", "password \(password)",
     ]
     if !plain.sorted.isEmpty { lines.append("plain \(plain.sorted.map { "\($0)" }.joined(separator: " "))") }
+    if let tls {
+      lines += ["authority \(tls.authorities.joined(separator: " "))", "name \(tls.name)"]
+      if let certificate = tls.certificate { lines.append("tls-certificate \(certificate)") }
+      if let key = tls.key { lines.append("tls-key \(key)") }
+    }
     if let seed { lines.append("key \(Hexadecimal.text(seed))") }
     if let certificate { lines.append("certificate \(Hexadecimal.text(certificate.encoded))") }
     return lines.joined(separator: "\n") + "\n"
   }
 
   /// The engine, asked as this member.
-  package func connect(patience: Int = 10) throws(EngineFault) -> Engine {
-    try Engine(engine, user: user, password: password, patience: patience)
+  ///
+  /// - Parameter context: of `context()`, made before the process gave its files up.
+  package func connect(_ context: TLSContext?, patience: Int = 10) throws(EngineFault) -> Engine {
+    try Engine(engine, tls: context, user: user, password: password, patience: patience)
   }
 }
 

@@ -1,5 +1,12 @@
 import Wire
 
+/// What the decoys' thread tells of a client, for a fleet.
+package struct DecoyWord: Sendable, BitwiseCopyable, Equatable {
+  package var source: IPAddress
+  /// It speaks as a browser; else it has closed its last connection without a word.
+  package var isBrowsers: Bool
+}
+
 /// Whether what a client says first is what a browser says.
 ///
 /// A web page can make the browsers of its visitors connect to any host and port, so that a visitor seems to have touched decoys of
@@ -8,6 +15,8 @@ import Wire
 package enum BrowserWord {
   /// As much of it as is looked at.
   package static let most = 4_096
+  /// A request of which so much has come, and not the end, is taken for a browser's.
+  private static let longBegin = 500
 
   package static func isBrowsers(_ bytes: ArraySlice<UInt8>) -> Bool {
     isHello(bytes) || isRequest(bytes) || isSTUN(bytes)
@@ -30,6 +39,12 @@ package enum BrowserWord {
   private static func isRequest(_ bytes: ArraySlice<UInt8>) -> Bool {
     guard bytes.first.map({ (0x41...0x5a).contains($0) }) ?? false else { return false }
     let lower = bytes.map { (0x41...0x5a).contains($0) ? $0 | 0x20 : $0 }
+    // A page may choose a path so long that the rest of the request comes in another segment.
+    if bytes.count >= Self.longBegin, contains(Array(lower.prefix(8)), [0x20, 0x2f]),
+      !contains(lower, [0x0a, 0x0d, 0x0a])
+    {
+      return true
+    }
     guard contains(lower, Array(" http/1.".utf8)) else { return false }
     return contains(lower, Array("\nsec-fetch-".utf8)) || contains(lower, Array("\nsec-websocket-key:".utf8))
       || contains(lower, Array("\nuser-agent: mozilla/".utf8)) && contains(lower, Array("\naccept-language:".utf8))

@@ -62,6 +62,7 @@ final class DecoyLink: Sendable {
 struct Decoy: ~Copyable, @unchecked Sendable {
   private struct Held {
     let source: IPNetwork
+    let address: IPAddress
     let port: UInt16
     let deadline: Int64
     let serial: UInt64
@@ -86,8 +87,8 @@ struct Decoy: ~Copyable, @unchecked Sendable {
   private let yield: PortYield?
   let yieldFailure: Errno?
   private let contacts: BoundedQueue<Contact>.Producer
-  /// Sources that spoke as browsers.
-  private let browsers: BoundedQueue<IPAddress>.Producer
+  /// Sources that spoke as browsers, or left without a word.
+  private let browsers: BoundedQueue<DecoyWord>.Producer
   private let link: DecoyLink
   private let sentry: SensorLink
   private var settings = DecoyLink.Settings()
@@ -104,7 +105,7 @@ struct Decoy: ~Copyable, @unchecked Sendable {
   ///
   /// - Throws: where neither family can be listened on: no right (`EPERM`; it takes CAP_NET_ADMIN).
   static func open(
-    contacts: consuming BoundedQueue<Contact>.Producer, browsers: consuming BoundedQueue<IPAddress>.Producer,
+    contacts: consuming BoundedQueue<Contact>.Producer, browsers: consuming BoundedQueue<DecoyWord>.Producer,
     link: DecoyLink, sentry: SensorLink
   ) throws(Errno) -> Decoy {
     let epoll = FileDescriptor(owning: try check("epoll_create1") { epoll_create1(Int32(CLinux_EPOLL_CLOEXEC)) })
@@ -149,7 +150,7 @@ struct Decoy: ~Copyable, @unchecked Sendable {
   private init(
     yield: consuming PortYield?, yieldFailure: Errno?, group: DecoyGroup, epoll: consuming FileDescriptor,
     anchors: [Int32], v4: NFTablesTrap.Door?, v6: NFTablesTrap.Door?,
-    contacts: consuming BoundedQueue<Contact>.Producer, browsers: consuming BoundedQueue<IPAddress>.Producer,
+    contacts: consuming BoundedQueue<Contact>.Producer, browsers: consuming BoundedQueue<DecoyWord>.Producer,
     link: DecoyLink, sentry: SensorLink
   ) {
     self.yield = yield
@@ -333,7 +334,7 @@ struct Decoy: ~Copyable, @unchecked Sendable {
     serial &+= 1
     let time: Int64 = settings.holds ? 3_600_000_000_000 : 60_000_000_000
     held[fd] = Held(
-      source: owner, port: port, deadline: Clock.monotonic + time, serial: serial, awaits: awaits,
+      source: owner, address: source, port: port, deadline: Clock.monotonic + time, serial: serial, awaits: awaits,
       isUnheard: settings.hears)
     order.append((fd, serial))
     if order.count - first > 4 * Self.capacity {
@@ -387,18 +388,15 @@ struct Decoy: ~Copyable, @unchecked Sendable {
 
   /// Looks at a client's first words, and leaves them where they are.
   private mutating func hear(_ fd: Int32) {
-    held[fd]!.isUnheard = false
+    guard let source = held[fd]?.address else { return }
     var words = [UInt8](repeating: 0, count: BrowserWord.most)
     let count = unsafe words.withUnsafeMutableBytes {
       unsafe recv(fd, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT | MSG_PEEK))
     }
-    guard count > 0, BrowserWord.isBrowsers(words[..<count]) else { return }
-    var peer = sockaddr_in6()
-    var length = socklen_t(MemoryLayout<sockaddr_in6>.size)
-    guard unsafe CLinux_getpeername(fd, &peer, &length) == 0, let source = SocketAddress.endpoint(peer)?.address else {
-      return
-    }
-    browsers.push(source)
+    guard count > 0 else { return }
+    held[fd]!.isUnheard = false
+    guard BrowserWord.isBrowsers(words[..<count]) else { return }
+    browsers.push(DecoyWord(source: source, isBrowsers: true))
     sentry.toSentry.signal()
   }
 
@@ -456,6 +454,10 @@ struct Decoy: ~Copyable, @unchecked Sendable {
     guard let connection = held.removeValue(forKey: fd) else { return }
     let left = perSource[connection.source, default: 1] - 1
     perSource[connection.source] = left > 0 ? left : nil
+    if connection.isUnheard, left <= 0, settings.hears, !silently {
+      browsers.push(DecoyWord(source: connection.address, isBrowsers: false))
+      sentry.toSentry.signal()
+    }
     if silently {
       // A socket under repair is closed without FIN or RST (tcp_disconnect in the kernel).
       var on: Int32 = 1

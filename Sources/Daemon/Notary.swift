@@ -37,6 +37,8 @@ final class Notary: Sendable {
     /// When the oldest of them was made; nil for none.
     var waitingSince: Timestamp?
     var told: UInt64 = 0
+    /// Sightings that were signed, or lost.
+    var signed: UInt64 = 0
     var taken: UInt64 = 0
     /// What was not believed, by reason.
     var refused: [String: UInt64] = [:]

@@ -23,6 +23,8 @@ final class NotaryThread {
   private static let second: Int64 = 1_000_000_000
   /// Records on their way to the carrier at a time.
   private static let window = 64
+  /// Orders told again after a loss: the stream has room for so many beside what is ours.
+  private static let mostAgain = 256
   /// Frames taken in one turn, so that others have theirs.
   private static let turn = 64
 
@@ -43,12 +45,14 @@ final class NotaryThread {
   /// The newest of ours that the engine has; nil until it has said so, and where it has none.
   private var newest: StreamPosition?
   /// It has said what it has, and what it lacks may be sent.
-  private var isSending = false
+  private var isSending: Bool { sendAt != nil }
   /// After a loss all nodes tell again what they know, spread over a minute.
-  private var sendAt: Int64 = 0
+  private var sendAt: Int64?
   /// The last that was handed to the carrier.
   private var sent: StreamPosition?
   private var inFlight = 0
+  /// Certificate and orders that the engine has lost, and nobody has put back yet.
+  private var again: [[UInt8]] = []
   /// The carrier's number for its connection.
   private var connection: UInt64 = 0
   private var next: (alive: Int64, tick: Int64) = (0, 0)
@@ -118,6 +122,7 @@ final class NotaryThread {
       if work.isStopping { break }
       if let settings = work.settings { renew(settings) }
       for sighting in work.sightings { testify(sighting) }
+      statistics.signed &+= UInt64(work.sightings.count) &+ work.lost
       if work.lost > 0 { say("\(work.lost) sightings were lost: the fleet is not told of them", isError: true) }
       let now = Clock.monotonic
       if let why = carrier.advance(now: now, hello: hello) { disconnected(why) }
@@ -136,7 +141,7 @@ final class NotaryThread {
   private func hello() -> CarrierFrame.Hello {
     CarrierFrame.Hello(
       address: "\(membership.engine)", user: membership.user, password: membership.password, fleet: fleet.key,
-      node: body.number, proofs: places.proofs, orders: places.orders)
+      node: body.number, proofs: places.proofs, orders: places.orders, tls: membership.tls)
   }
 
   private func wait(isMore: Bool) {
@@ -144,7 +149,7 @@ final class NotaryThread {
     var due = min(next.tick, next.alive)
     if let next = carrier.due { due = min(due, next) }
     if isSending, !outbox.entries(above: sent ?? newest).isEmpty, inFlight < Self.window {
-      due = min(due, max(sendAt, now))
+      due = min(due, max(sendAt ?? now, now))
     }
     if let at = rereadAt { due = min(due, at) }
     let milliseconds = isMore ? 0 : Int32(clamping: max(0, (due - now + 999_999) / 1_000_000))
@@ -181,6 +186,11 @@ final class NotaryThread {
     said.distinctPorts = 1
     said.ports[0] = sighting.port
     let testimony = Testimony(said, in: fleet, signedBy: key)
+    if sighting.kind == .probe {
+      // What anybody can forge is not kept for an engine that is away.
+      _ = tellNow(testimony)
+      return
+    }
     ledger.take(testimony, at: Clock.now)
     tell(ledger.drain())
     let entry = FleetOutbox.Entry(position: outbox.place(at: Clock.now, above: newest), record: testimony.encoded)
@@ -192,20 +202,26 @@ final class NotaryThread {
   /// Each minute: that we live, and what our clock says.
   private func tellAlive(_ now: Int64) {
     next.alive = now + Self.second / 2
-    guard statistics.isConnected, isSending, now >= sendAt, outbox.entries(above: sent ?? newest).isEmpty else {
-      return
-    }
     let testimony = Testimony(Testimony.Body(.alive, by: body.number, at: Clock.now), in: fleet, signedBy: key)
+    if tellNow(testimony) { next.alive = now + 60 * Self.second }
+  }
+
+  /// Hands over what is not kept, where nothing waits that is.
+  private func tellNow(_ testimony: Testimony) -> Bool { tellNow(testimony.encoded) }
+
+  private func tellNow(_ record: [UInt8]) -> Bool {
+    guard statistics.isConnected, let sendAt, Clock.monotonic >= sendAt, inFlight < Self.window,
+      outbox.entries(above: sent ?? newest).isEmpty
+    else { return false }
     let position = outbox.place(at: Clock.now, above: newest)
-    if (try? carrier.pair?.send(.append(connection: connection, position, testimony.encoded))) == true {
-      sent = position
-      inFlight += 1
-      next.alive = now + 60 * Self.second
-    }
+    guard (try? carrier.pair?.send(.append(connection: connection, position, record))) == true else { return false }
+    sent = position
+    inFlight += 1
+    return true
   }
 
   private func sendNext(_ now: Int64) {
-    guard isSending, now >= sendAt, let pair = carrier.pair else { return }
+    guard let sendAt, now >= sendAt, let pair = carrier.pair else { return }
     for entry in outbox.entries(above: sent ?? newest) {
       guard inFlight < Self.window,
         (try? pair.send(.append(connection: connection, entry.position, entry.record))) == true
@@ -213,6 +229,8 @@ final class NotaryThread {
       sent = entry.position
       inFlight += 1
     }
+    // Of what the engine has lost whoever knows it puts it back; coordinators mostly were faster.
+    while let record = again.last, tellNow(record) { again.removeLast() }
   }
 
   /// The engine says what it has of us last. Where that is less than it took, it has lost something.
@@ -221,7 +239,16 @@ final class NotaryThread {
     if isSending, !hasLost { return }
     if hasLost { say("fleet: the engine has lost what it was told; it is told again within a minute", isError: false) }
     newest = position
-    (sent, inFlight, isSending) = (nil, 0, true)
+    (sent, inFlight) = (nil, 0)
+    if hasLost {
+      let orders = ledger.roster.revokingOrders + ledger.orders.orders
+      again = orders.prefix(Self.mostAgain).map(\.encoded)
+      // Told before them, since an order proves itself by its operator's certificate.
+      for issuer in Set(orders.map(\.body.issuer)) {
+        if let certificate = ledger.roster.certificate(of: issuer) { again.append(certificate.encoded) }
+      }
+      if let certificate = membership.certificate { again.append(certificate.encoded) }
+    }
     sendAt = hasLost ? Clock.monotonic + Int64.random(in: 0...55 * Self.second) : 0
   }
 
@@ -281,6 +308,7 @@ final class NotaryThread {
     case .orders:
       guard let order = unsafe try? Order(record.span.bytes) else { return ledger.noteMalformed() }
       want(order.body.issuer)
+      again.removeAll { $0 == record }
       ledger.take(order, at: Clock.now)
       let changes = ledger.drain()
       if !changes.isEmpty || order.body.verb == .allow { store.add(.order, record) }
@@ -292,7 +320,7 @@ final class NotaryThread {
     for testimony in proof.testimonies { want(testimony.body.node) }
     ledger.take(proof, at: Clock.now)
     let changes = ledger.drain()
-    if !changes.isEmpty { store.add(.proof, record) }
+    if !changes.isEmpty, proof.accuses { store.add(.proof, record) }
     tell(changes)
   }
 
@@ -328,7 +356,7 @@ final class NotaryThread {
     }
     statistics.isConnected = false
     statistics.fault = why
-    (isSending, inFlight, sent, isCaughtUp) = (false, 0, nil, false)
+    (sendAt, inFlight, sent, isCaughtUp) = (nil, 0, nil, false)
   }
 
   // MARK: Words
@@ -352,6 +380,11 @@ final class NotaryThread {
         say(
           "FLEET ALARM: \(ledger.roster.name(of: by)) accuses \(address), which is \(ledger.roster.name(of: member)) of the fleet: one of the two is not to be trusted",
           isError: true)
+      case .campaign(let address, let witnesses):
+        let names = witnesses.map(\.name).joined(separator: ", ")
+        say(
+          "FLEET CAMPAIGN: \(address) probes \(witnesses.count) hosts of the fleet without completing a connection: \(names). Nobody is banned for that, as anybody can write any address",
+          isError: false)
       case .resync where isCaughtUp: rereadAt = rereadAt ?? Clock.monotonic + 2 * Self.second
       // Bans there are end; this host's own rule goes on.
       case .allow(let network, let until, let number) where until.map({ $0 > Clock.now }) ?? true:

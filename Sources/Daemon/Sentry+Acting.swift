@@ -46,6 +46,7 @@ extension Sentry {
     case .seen(let probe):
       noteTouch(probe)
       keep(.probe(probe))
+      tellFleet(probe)
       scribe.count(probe)
     case .alert(let probe): scribe.alert(probe)
     case .alreadyBlocked(let probe): scribe.alreadyBlocked(probe)

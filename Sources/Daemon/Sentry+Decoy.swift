@@ -17,9 +17,9 @@ struct Deception {
   let link: DecoyLink
   let queue = BoundedQueue<Contact>(capacity: 8_192)
   let contacts: Owned<BoundedQueue<Contact>.Consumer>
-  let browserQueue = BoundedQueue<IPAddress>(capacity: 1_024)
-  /// Who spoke to a decoy as a browser does; asked for by a fleet.
-  let browsers: Owned<BoundedQueue<IPAddress>.Consumer>
+  let browserQueue = BoundedQueue<DecoyWord>(capacity: 1_024)
+  /// Who spoke to a decoy as a browser does, and who left without a word; asked for by a fleet.
+  let browsers: Owned<BoundedQueue<DecoyWord>.Consumer>
   var thread: Owned<Thread?> = Owned(nil)
   /// What the rules lie about at this moment.
   var trap: NFTablesTrap?

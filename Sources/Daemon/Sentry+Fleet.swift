@@ -16,6 +16,9 @@ struct FleetCompanion {
   var refusals = Lately()
   var refused: UInt64 = 0
   var browsersLost = Growth()
+  var pending = FleetPending(folder: nil)
+  /// What was handed to the notary.
+  var handed: UInt64 = 0
 }
 
 extension Sentry {
@@ -32,11 +35,14 @@ extension Sentry {
     do throws(Membership.Fault) {
       let membership = try Membership.read(path)
       guard membership.certificate?.body.role == .node else { throw .missing("certificate of a node") }
+      let folder = plan.keptDirectory.map { "\($0)/fleet" }
       do throws(Errno) {
         companions.fleet = FleetCompanion(
-          notary: try Notary(
-            membership, Notary.Settings(wanted), folder: plan.keptDirectory.map { "\($0)/fleet" }), path: path)
+          notary: try Notary(membership, Notary.Settings(wanted), folder: folder), path: path,
+          pending: FleetPending(folder: folder))
       } catch { throw .system(error) }
+      // Of those who had not waited long enough when the sentry was killed.
+      for sighting in companions.fleet?.pending.load() ?? [] { see(sighting) }
     } catch {
       say("FLEET: \(error): this host goes on by itself", isError: true)
     }
@@ -48,8 +54,21 @@ extension Sentry {
   func tellFleet(_ source: IPAddress, _ origin: Grounds.ProofOfOrigin) {
     guard companions.fleet != nil, origin.proof == .decoy else { return }
     let isAccused = decisions.suspects.entry(for: source)?.accusation != nil
-    companions.fleet?.desk.see(
-      FleetDesk.Sighting(kind: isAccused ? .verdict : .contact, source: source, time: origin.time, port: origin.port),
+    see(
+      FleetDesk.Sighting(kind: isAccused ? .verdict : .contact, source: source, time: origin.time, port: origin.port))
+  }
+
+  private func see(_ sighting: FleetDesk.Sighting) {
+    if companions.fleet?.desk.see(sighting, at: Clock.monotonic) == true { companions.fleet?.pending.add(sighting) }
+  }
+
+  /// A packet that anybody can have sent touched this host. It accuses nobody; that many hosts were touched is news to the fleet.
+  func tellFleet(_ probe: Probe) {
+    guard companions.fleet != nil, probe.transport == .tcp, probe.technique != .connect, !probe.isIgnored,
+      !probe.isOwnAddress
+    else { return }
+    companions.fleet?.desk.glimpse(
+      FleetDesk.Sighting(kind: .probe, source: probe.source, time: probe.time, port: probe.targetPort),
       at: Clock.monotonic)
   }
 
@@ -58,9 +77,7 @@ extension Sentry {
     guard companions.fleet != nil, block.network.isHost, let origin = block.record.grounds?.origin,
       origin.proof == .decoy
     else { return }
-    companions.fleet?.desk.see(
-      FleetDesk.Sighting(kind: .verdict, source: block.network.address, time: Clock.now, port: origin.port),
-      at: Clock.monotonic)
+    see(FleetDesk.Sighting(kind: .verdict, source: block.network.address, time: Clock.now, port: origin.port))
   }
 
   /// An operator of this host lets it in: what was said of it is taken back.
@@ -68,6 +85,7 @@ extension Sentry {
     guard companions.fleet != nil, reason == .byOperator else { return }
     for record in records where record.network.isHost {
       if let sighting = companions.fleet?.desk.retract(record.network.address, at: Clock.now) {
+        companions.fleet?.handed &+= 1
         companions.fleet?.notary.tell(sighting)
       }
     }
@@ -77,17 +95,33 @@ extension Sentry {
 
   func advanceFleet() {
     guard companions.fleet != nil else { return }
-    while let browser = deception.browsers.value.pop() { companions.fleet?.desk.dismiss(browser) }
+    while let word = deception.browsers.value.pop() {
+      if word.isBrowsers {
+        companions.fleet?.desk.dismiss(word.source)
+      } else {
+        companions.fleet?.desk.left(word.source)
+      }
+    }
     if (companions.fleet?.browsersLost.advance(to: deception.browsers.value.refused) ?? 0) > 0 {
       companions.fleet?.desk.dismissAll()
     }
-    for sighting in companions.fleet?.desk.take(at: Clock.monotonic) ?? [] { companions.fleet?.notary.tell(sighting) }
+    for sighting in companions.fleet?.desk.take(at: Clock.monotonic) ?? [] {
+      companions.fleet?.handed &+= 1
+      companions.fleet?.notary.tell(sighting)
+    }
+    if let fleet = companions.fleet, fleet.pending.size > 0, fleet.desk.isEmpty,
+      fleet.notary.statistics.signed >= fleet.handed
+    {
+      companions.fleet?.pending.clear()
+    }
     let news = companions.fleet?.notary.takeNews() ?? []
     let words = news.count { if case .word = $0 { true } else { false } }
     if words > Self.wordsAtOnce { return adoptMany(news) }
     for item in news {
       switch item {
-      case .word(let word): decide(.fleet(word))
+      case .word(let word):
+        if case .unban(let network, _) = word { companions.fleet?.desk.forget(within: network) }
+        decide(.fleet(word))
       case .note(let text, let isError): say(text, isError: isError)
       }
     }
@@ -100,7 +134,9 @@ extension Sentry {
     var bans: [FleetWord] = []
     for item in news {
       switch item {
-      case .word(let word): if case .ban = word { bans.append(word) } else { decide(.fleet(word)) }
+      case .word(let word):
+        if case .unban(let network, _) = word { companions.fleet?.desk.forget(within: network) }
+        if case .ban = word { bans.append(word) } else { decide(.fleet(word)) }
       case .note(let text, let isError): say(text, isError: isError)
       }
     }

@@ -7,6 +7,8 @@ package enum Clock {
   package static var now: Timestamp { read(CLOCK_REALTIME) }
   /// A clock that never jumps, in nanoseconds from some start: for deadlines.
   package static var monotonic: Int64 { read(CLOCK_MONOTONIC).nanoseconds }
+  /// What this process has had of processors, in nanoseconds.
+  package static var processTime: Int64 { read(CLOCK_PROCESS_CPUTIME_ID).nanoseconds }
 
   private static func read(_ id: Int32) -> Timestamp {
     var time = timespec()

@@ -18,7 +18,7 @@ struct DecoyTests {
       let link = try DecoyLink()
       try body(
         try Decoy.open(
-          contacts: queue.makeProducer(), browsers: BoundedQueue<IPAddress>(capacity: 8).makeProducer(), link: link,
+          contacts: queue.makeProducer(), browsers: BoundedQueue<DecoyWord>(capacity: 8).makeProducer(), link: link,
           sentry: try SensorLink()), link, queue.makeConsumer()
       )
     }

@@ -57,6 +57,82 @@ import Wire
     #expect(desk.retract(source, at: Timestamp(seconds: 2_000)) == nil)
   }
 
+  @Test func `Whoever leaves without a word is told of at once`() {
+    var desk = FleetDesk()
+    let other = IPAddress("45.67.0.2")!
+    desk.see(sighting(other), at: 0)
+    desk.see(sighting(source), at: 1)
+    desk.left(source)
+    desk.left(IPAddress("45.67.0.3")!)
+    #expect(desk.take(at: 2) == [sighting(source)] && !desk.isEmpty)
+    #expect(desk.take(at: FleetDesk.patience) == [sighting(other)] && desk.isEmpty)
+  }
+
+  @Test func `Of one source the same is said once in ten minutes, unless it is more or was taken back`() {
+    var desk = FleetDesk()
+    func see(_ second: Int64, _ kind: Testimony.Kind = .contact) -> Int {
+      let seen = FleetDesk.Sighting(kind: kind, source: source, time: Timestamp(seconds: 1_000 + second), port: 23)
+      desk.see(seen, at: second * Self.second)
+      return desk.take(at: second * Self.second + FleetDesk.patience).count
+    }
+    #expect(see(0) == 1 && see(1) == 0 && see(599) == 0)
+    #expect(see(599, .verdict) == 1 && see(600) == 0 && see(601, .verdict) == 0)
+    #expect(see(1_200) == 1)
+    desk.forget(within: IPNetwork("45.67.0.0/16")!)
+    #expect(see(1_201) == 1)
+  }
+
+  @Test func `What anybody can have sent is told of seldom, and never instead of a connection`() {
+    var desk = FleetDesk()
+    func glimpse(_ number: UInt32, _ now: Int64) {
+      desk.glimpse(
+        FleetDesk.Sighting(
+          kind: .probe, source: IPAddress(v4: 0x2d43_0000 + number),
+          time: Timestamp(seconds: 1_000 + now / Self.second),
+          port: 23), at: now)
+    }
+    glimpse(1, 0)
+    let connected = IPAddress(v4: 0x2d43_0001)
+    desk.see(sighting(connected), at: 10)
+    #expect(desk.take(at: Self.second).map(\.kind) == [.contact])
+    glimpse(2, Self.second)
+    #expect(desk.due == Self.second + FleetDesk.patience)
+    #expect(desk.take(at: 2 * Self.second).map(\.kind) == [.probe])
+    // Once an hour, and of those that come at once so many.
+    glimpse(2, 3 * Self.second)
+    #expect(desk.take(at: 4 * Self.second).isEmpty)
+    for number in 100..<1_000 as Range<UInt32> { glimpse(number, 5 * Self.second) }
+    #expect(desk.take(at: 6 * Self.second).count == 31 && desk.glimpsesLost == 900 - 31)
+    for number in 2_000..<2_010 as Range<UInt32> { glimpse(number, 26 * Self.second) }
+    #expect(desk.take(at: 27 * Self.second).count == 2)
+    // They take no room from those who have proven themselves.
+    #expect(desk.lost == 0)
+  }
+
+  @Test func `Who waits is on disk`() throws {
+    try inFolder { folder in
+      var pending = FleetPending(folder: folder)
+      #expect(pending.load() == [])
+      let six = FleetDesk.Sighting(
+        kind: .verdict, source: IPAddress("2001:db8::7")!, time: Timestamp(nanoseconds: 1_234_567_890_123_456_789),
+        port: 65_535)
+      pending.add(sighting(source))
+      pending.add(six)
+      var again = FleetPending(folder: folder)
+      #expect(again.load() == [sighting(source), six])
+      again.clear()
+      #expect(FleetPending(folder: folder).size == 0)
+      var empty = FleetPending(folder: folder)
+      #expect(empty.load() == [])
+      // What was cut, or is nobody's, is none.
+      let bytes = FleetPending.encode(six)
+      try Data(bytes + bytes.dropLast() + [0]).write(to: URL(fileURLWithPath: folder + "/pending"))
+      #expect(empty.load() == [six])
+      try Data(bytes.dropLast(2)).write(to: URL(fileURLWithPath: folder + "/pending"))
+      #expect(empty.load() == [])
+    }
+  }
+
   @Test func `It holds what it says`() {
     var desk = FleetDesk()
     for number in 0..<UInt32(FleetDesk.capacity + 10) { desk.see(sighting(IPAddress(v4: 0x2d43_0000 + number)), at: 0) }
@@ -74,6 +150,8 @@ import Wire
       Firefox/128.0\r\nAccept: */*\r\nAccept-Language: en-US,en;q=0.5\r\n\r\n
       """
     #expect(isBrowsers(firefox))
+    // A path so long that the rest comes later.
+    #expect(isBrowsers("GET /" + String(repeating: "a", count: 1_400)))
     #expect(isBrowsers("GET /x HTTP/1.1\r\nhost: a\r\nsec-fetch-mode: no-cors\r\n\r\n"))
     #expect(isBrowsers("GET /x HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n"))
     // WebRTC asks a relay: Allocate, by itself and framed.

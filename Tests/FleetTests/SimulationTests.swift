@@ -12,6 +12,8 @@ struct FleetSimulation {
     var toBan: [Double] = []
     /// How many nodes a scanner reached.
     var reached: [Int] = []
+    /// By scanner: its first handshake, the ban in force on every node, and how many nodes it reached until then.
+    var course: [(first: Double, end: Double, reached: Int)?] = []
     /// What a node was sent, for each scanner.
     var bytes = 0
     var signatures = 0
@@ -62,6 +64,7 @@ struct FleetSimulation {
     var first = [Double?](repeating: nil, count: scanners)
     var reached = [Int](repeating: 0, count: scanners)
     var ended = [Bool](repeating: false, count: scanners)
+    outcome.course = .init(repeating: nil, count: scanners)
     for scanner in 0..<scanners { next(scanner, after: Double(scanner) / 50) }
     while let event = events.popLast() {
       let now = FleetStage.begin + .microseconds(Int64(event.time * 1e6))
@@ -89,6 +92,7 @@ struct FleetSimulation {
           let scanner = Int(address.v4Bits - 0x5000_0000)
           if ended[scanner] { continue }
           ended[scanner] = true
+          outcome.course[scanner] = (first[scanner] ?? 0, event.time, reached[scanner])
           outcome.toBan.append(event.time - (first[scanner] ?? 0))
           outcome.reached.append(reached[scanner])
         }
@@ -122,16 +126,35 @@ struct FleetSimulation {
   @Test(.enabled(if: isBenchmark)) func theTable() {
     print(
       "| nodes | addresses a second | time to ban p50 / p99 | hosts reached p50 / p99 | a node is sent | verifies |")
-    for nodes in [100, 1_000, 10_000, 60_000] {
+    for (nodes, fleets) in [(100, 1), (1_000, 1), (10_000, 1), (60_000, 1), (10_000, 10)] {
       for rate in [10_000, 1.4e6] {
         let scanners = 200
-        let outcome = FleetSimulation(nodes: nodes, scanners: scanners, rate: rate).run(3)
+        let outcome = Self.together(nodes, fleets, scanners, rate)
         func round(_ value: Double) -> String { value >= 100 ? "\(Int(value))" : "\((value * 10).rounded() / 10)" }
         print(
-          "| \(nodes) | \(Int(rate)) | \(round(outcome.toBan(0.5))) / \(round(outcome.toBan(0.99))) s | \(outcome.reached(0.5)) / \(outcome.reached(0.99)) | \(outcome.bytes / scanners) B | \(Double(outcome.signatures) / Double(scanners)) |"
+          "| \(nodes * fleets) | \(Int(rate)) | \(round(outcome.toBan(0.5))) / \(round(outcome.toBan(0.99))) s | \(outcome.reached(0.5)) / \(outcome.reached(0.99)) | \(outcome.bytes / scanners) B | \(Double(outcome.signatures) / Double(scanners)) |"
         )
       }
     }
+  }
+
+  /// Several fleets, which know nothing of one another, and the same scanners: a ban is in force everywhere when it is in all of them.
+  private static func together(_ nodes: Int, _ fleets: Int, _ scanners: Int, _ rate: Double) -> FleetSimulation.Outcome
+  {
+    let simulation = FleetSimulation(nodes: nodes, scanners: scanners, rate: rate)
+    var outcome = simulation.run(3)
+    guard fleets > 1 else { return outcome }
+    var course = outcome.course
+    for seed in 1..<UInt64(fleets) {
+      let other = simulation.run(3 + seed)
+      for scanner in 0..<scanners {
+        guard let a = course[scanner], let b = other.course[scanner] else { continue }
+        course[scanner] = (min(a.first, b.first), max(a.end, b.end), a.reached + b.reached)
+      }
+    }
+    outcome.toBan = course.compactMap { $0.map { $0.end - $0.first } }.sorted()
+    outcome.reached = course.compactMap { $0?.reached }.sorted()
+    return outcome
   }
 
   // MARK: Memory, alone in its process (`--filter`)

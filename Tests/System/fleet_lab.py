@@ -15,10 +15,12 @@ import subprocess
 import time
 
 import lab as L
+import packets as P
 
 ENGINE = "10.88.0.2"
 PORT = 6379
-SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
+# FLEET_ENGINE=PATH: another server, as one of a root of its own.
+SERVER = os.environ.get("FLEET_ENGINE") or shutil.which("redis-server") or shutil.which("valkey-server")
 CLI = shutil.which("redis-cli") or shutil.which("valkey-cli")
 
 
@@ -74,7 +76,7 @@ class Fleet:
         L.run(["ip", "-n", self.strangers, "route", "add", "local", "45.67.0.0/16", "dev", "lo"])
         L.run(["ip", "netns", "exec", self.strangers, "sysctl", "-qw", "net.ipv4.ip_nonlocal_bind=1",
                "net.ipv4.conf.all.proxy_arp=1", "net.ipv4.conf.lan0.proxy_arp=1", "net.ipv4.conf.all.rp_filter=0"])
-        self.command("init", "%s:%d" % (ENGINE, PORT), "--plain", "10.88.0.0/16")
+        self.command("init", "%s:%d" % (ENGINE, settings.get("port", PORT)), *settings.get("init", ("--plain", "10.88.0.0/16")))
         self.command("enrol", *["host%d" % n for n in range(1, nodes + 1)])
         self.start_engine()
         self.paste()
@@ -102,19 +104,31 @@ class Fleet:
 
     # The engine
 
-    def start_engine(self, *more):
+    def start_engine(self, *more, port=PORT):
         data = os.path.join(self.lab.folder, "engine")
         os.makedirs(data, exist_ok=True)
         # Users outlive the engine.
         open(data + "/users.acl", "a").close()
         self.engine = self.lab.start(
-            self.engine_host, SERVER, "--bind", ENGINE, "127.0.0.1", "--port", str(PORT), "--protected-mode", "no", "--save", "",
+            self.engine_host, SERVER, "--bind", ENGINE, "127.0.0.1", "--port", str(port), "--protected-mode", "no", "--save", "",
             "--appendonly", "yes", "--appendfsync", "always", "--dir", data, "--aclfile", data + "/users.acl", "--loglevel", "warning",
             *self.settings.get("engine", ()), *more)
-        L.wait_for(lambda: self.cli("PING", ok=None).strip() == "PONG", 20, "the engine to answer", 0.05)
+        L.wait_for(lambda: self.cli("-p", port, "PING", ok=None).strip() == "PONG", 20, "the engine to answer", 0.05)
 
     def cli(self, *words, ok=(0,), **more):
         return L.run(["ip", "netns", "exec", self.engine_host, CLI, *map(str, words)], ok=ok, **more).stdout
+
+    def credentials(self, name):
+        lines = dict(line.split(None, 1) for line in open(self.file(name)) if not line.startswith("#"))
+        return lines["user"].strip(), lines["password"].strip()
+
+    def connect(self, user, password):
+        """A line to the engine, as a member."""
+        with self.lab.inside(self.engine_host):
+            s = socket.create_connection(("127.0.0.1", PORT), 10)
+        s.sendall(command("AUTH", user, password))
+        reply(s.makefile("rb"), [])
+        return s
 
     def paste(self):
         """What an administrator does with the file of `fleet init` and `fleet enrol`."""
@@ -138,15 +152,26 @@ class Fleet:
             stdout=open(self.lab.folder + "/coordinator.out", "ab"), stderr=subprocess.STDOUT)
         return self.coordinator
 
-    def start_nodes(self, **settings):
+    def start_nodes(self, timeout=60, **settings):
         for node in self.nodes:
             node.start(**settings)
         for node in self.nodes:
-            node.sentry.wait_ready(60)
+            node.sentry.wait_ready(timeout)
         for node in self.nodes:
-            node.sentry.wait_line("The fleet is reached", timeout=60)
+            node.sentry.wait_line("The fleet is reached", timeout=timeout)
 
     # Strangers
+
+    def syn(self, source, node, port=23):
+        """One packet of a stranger's, and no more."""
+        with self.lab.inside(self.strangers):
+            s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        with s:
+            s.sendto(P.segment(source, node.address, 40_000 + node.number, port), (node.address, 0))
+
+    def is_dropped(self, node, source):
+        """Whether the kernel of a node has an address in its set of bans, asked for it alone."""
+        return node.in_target("nft", "get", "element", "inet", "portsentry", "banned4", "{ %s }" % source, ok=None).returncode == 0
 
     def touch(self, source, node, port=23, words=b"", keep=False):
         """A whole connection of a stranger to a port of a node's; true when it was answered."""

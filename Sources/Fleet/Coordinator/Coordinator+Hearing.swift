@@ -6,19 +6,35 @@ extension Coordinator {
     let body = testimony.body
     // Only the node can write its stream: what stands there is on its account.
     guard body.node == stream else { throw .foreignStream }
-    let slot = try roster.holder(stream, .node, at: body.time)
+    let slot: UInt16
+    do throws(Refusal) { slot = try roster.holder(stream, .node, at: body.time) } catch {
+      if error == .outsideCertificate, body.kind == .alive, let slot = roster.slot(of: stream) {
+        let skew = body.time - now
+        if max(skew, .zero - skew) >= FleetSettings.window { noteClock(slot, skew, at: now) }
+      }
+      throw error
+    }
     guard health[Int(slot)].tokens.take(settings.rate, at: now) else {
       floods.insert(stream)
+      flooders.insert(stream)
       throw .tooFast
     }
-    if body.time - now > FleetSettings.mostAhead { throw .ahead }
-    if now - body.time >= FleetSettings.window { throw .old }
+    if body.time - now > FleetSettings.mostAhead {
+      noteClock(slot, body.time - now, at: now)
+      throw .ahead
+    }
+    if now - body.time >= FleetSettings.window {
+      // What is older may have waited for the engine; a sign of life does not.
+      if body.kind == .alive { noteClock(slot, body.time - now, at: now) }
+      throw .old
+    }
     if body.kind != .alive {
       guard body.address.isPossiblePeer else { throw .noSource }
       if orders.overrules(body.address, at: body.time) != nil { throw .overruled }
     }
     let key = TestimonyStore.Key(
       address: body.address, zone: body.address.isBoundToZone ? roster.zone(slot) : 0)
+    if body.kind == .probe { return try hearProbe(testimony, key, at: now) }
     let source = store.source(of: key)
     let former = source.flatMap { newest(by: slot, of: $0) }
     if let former, time(of: former) >= body.time { return }
@@ -27,6 +43,12 @@ extension Coordinator {
     if body.kind == .alive { return }
     let place = try keep(testimony, slot, key, source, former, at: now)
     pass(on: testimony, slot, place, at: now)
+  }
+
+  private mutating func noteClock(_ slot: UInt16, _ skew: Duration, at now: Timestamp) {
+    guard now - health[Int(slot)].clockTold >= .seconds(3600) else { return }
+    health[Int(slot)].clockTold = now
+    clocks[roster.member(at: slot).body.number] = skew
   }
 
   private mutating func note(_ body: Testimony.Body, _ slot: UInt16, at now: Timestamp) {
@@ -55,10 +77,20 @@ extension Coordinator {
       try makeRoom(for: slot)
     }
     // Making room may have moved it.
-    guard let source = store.source(of: key) ?? store.insert(key) else { throw .noRoom }
+    guard let source = store.source(of: key) ?? insert(key) else { throw .noRoom }
     if store.places(of: source).count >= Self.mostWitnesses { throw .noRoom }
     guard store.add(testimony, from: slot, to: source) else { throw .noRoom }
     health[Int(slot)].held += 1
+    return source
+  }
+
+  /// A new address; what was passed on of it before is not passed on again.
+  private mutating func insert(_ key: TestimonyStore.Key) -> Int? {
+    guard let source = store.insert(key) else { return nil }
+    if let before = said[key] {
+      store.pass(before.passed, of: source)
+      store.tell(before.told, of: source)
+    }
     return source
   }
 
@@ -104,6 +136,7 @@ extension Coordinator {
       return
     }
     let told = store.told(of: source)
+    let wasTold = takeSaid(store.key(of: source))
     if let second = complete(source) {
       let passed = store.passed(of: source)
       if passed == 0 || Int64(second) - Int64(passed) >= Self.renewal {
@@ -112,9 +145,10 @@ extension Coordinator {
         return enqueue(witnesses(of: source), at: now)
       }
       // Some nodes ask for more witnesses.
-      guard Int(told) < Proof.mostWitnesses else { return }
+      guard !wasTold, Int(told) < Proof.mostWitnesses else { return }
     } else {
-      guard Int(told) < Proof.mostWitnesses, health[Int(slot)].watchTokens.take(settings.watchRate, at: now) else {
+      guard !wasTold, Int(told) < Proof.mostWitnesses, health[Int(slot)].watchTokens.take(settings.watchRate, at: now)
+      else {
         return
       }
     }
@@ -122,10 +156,18 @@ extension Coordinator {
     enqueue([testimony], at: now)
   }
 
+  /// Whether a witness that is read now was passed on before this coordinator began.
+  private mutating func takeSaid(_ key: TestimonyStore.Key) -> Bool {
+    guard var before = said[key], before.unread > 0 else { return false }
+    before.unread -= 1
+    said[key] = before.unread > 0 ? before : nil
+    return true
+  }
+
   /// A ban is renewed at most once an hour.
   static var renewal: Int64 { 3600 }
 
-  private mutating func enqueue(_ testimonies: [Testimony], at now: Timestamp) {
+  mutating func enqueue(_ testimonies: [Testimony], at now: Timestamp) {
     guard let proof = Proof(testimonies) else { return }
     if pending.count >= Self.mostPending {
       if testimonies.count < settings.quorum { return }

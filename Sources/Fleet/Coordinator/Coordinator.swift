@@ -18,6 +18,8 @@ package struct Coordinator<Crypto: Verifier>: ~Copyable {
     package var rate = Pace(perSecond: 20, burst: 4096)
     /// Of one node alone, to be watched. Beyond these they count for a quorum but are not passed on.
     package var watchRate = Pace(perSecond: 1, burst: 256)
+    /// Campaigns, which anybody can forge, and which each node is told of.
+    package var campaignRate = Pace(perSecond: 0.1, burst: 64)
 
     package init() {}
   }
@@ -41,8 +43,18 @@ package struct Coordinator<Crypto: Verifier>: ~Copyable {
     package var refused: UInt64 = 0
     /// Testimonies that are kept.
     package internal(set) var held = 0
+    /// When it was last told that the clock is wrong.
+    var clockTold = Timestamp.distantPast
     var tokens = Tokens()
     var watchTokens = Tokens()
+  }
+
+  /// How much of an address was passed on: how many witnesses, and the second of the last quorum; 0 for none.
+  struct Said: Sendable {
+    var told: UInt8 = 0
+    var passed: UInt32 = 0
+    /// How many of these witnesses were not read yet.
+    var unread: UInt8 = 0
   }
 
   /// A token bucket.
@@ -68,15 +80,25 @@ package struct Coordinator<Crypto: Verifier>: ~Copyable {
   /// By slot.
   var health: [Health] = []
   var store: TestimonyStore
+  var probes = ProbeTable()
+  var campaignTokens = Tokens()
   /// What is to be passed on, the oldest first, and from when on.
   var pending: [(due: Timestamp, proof: Proof)] = []
   var floods: Set<NodeNumber> = []
+  /// Those of whom `drainFlooders` has not told.
+  var flooders: Set<NodeNumber> = []
+  /// Nodes whose clocks are so wrong that what they say is refused, and by how much.
+  var clocks: [NodeNumber: Duration] = [:]
+  /// What was passed on before this coordinator began, of addresses of which not all of that was read yet.
+  var said: [TestimonyStore.Key: Said] = [:]
   private var hand = 0
   /// Where making room goes on.
   var evictionHand = 0
 
   /// Proofs that wait for the engine. Beyond these those of one node alone are dropped first; the snapshot has all.
   package static var mostPending: Int { 65_536 }
+  /// Addresses of `said`. What is beyond is passed on once more.
+  static var mostSaid: Int { 262_144 }
   /// Of one address.
   static var mostWitnesses: Int { 32 }
 
@@ -134,10 +156,46 @@ package struct Coordinator<Crypto: Verifier>: ~Copyable {
     if let slot = roster.slot(of: stream) { health[Int(slot)].refused &+= 1 }
   }
 
-  /// Another coordinator has passed this on.
+  /// Another coordinator has passed this on, or this one has before it began anew.
   package mutating func saw(_ proof: Proof) {
-    guard !pending.isEmpty else { return }
-    pending.removeAll { $0.proof == proof }
+    if !pending.isEmpty { pending.removeAll { $0.proof == proof } }
+    let key = TestimonyStore.Key(
+      address: proof.address,
+      zone: proof.address.isBoundToZone
+        ? roster.slot(of: proof.testimonies[0].body.node).map { roster.zone($0) } ?? 0 : 0)
+    // Of what is known here this coordinator has kept account by itself.
+    guard store.source(of: key) == nil, said[key] != nil || said.count < Self.mostSaid else { return }
+    var entry = said[key] ?? Said()
+    if proof.testimonies.count >= settings.quorum {
+      let second = proof.testimonies.lazy.map { UInt32(clamping: $0.body.time.seconds) }.max() ?? 0
+      (entry.passed, entry.told) = (max(entry.passed, second), max(entry.told, UInt8(proof.testimonies.count)))
+    } else if proof.testimonies[0].body.kind.accuses {
+      entry.told = UInt8(clamping: Int(entry.told) + proof.testimonies.count)
+    }
+    entry.unread = entry.told
+    said[key] = entry
+  }
+
+  /// Orders and revocations that have an effect.
+  package var allOrders: [Order] { orders.orders + roster.revokingOrders }
+
+  /// A node fills the engine with what is no record.
+  package mutating func noteFlood(by node: NodeNumber) {
+    refusals.note(.tooFast)
+    flooders.insert(node)
+    if let slot = roster.slot(of: node) { health[Int(slot)].refused &+= 1 }
+  }
+
+  /// Nodes that wrote more than they may since this was asked last.
+  package mutating func drainFlooders() -> [NodeNumber] {
+    defer { flooders = [] }
+    return flooders.sorted()
+  }
+
+  /// Nodes whose clocks are too wrong for what they say to count, each once an hour; how far they are ahead.
+  package mutating func drainClocks() -> [(node: NodeNumber, ahead: Duration)] {
+    defer { clocks = [:] }
+    return clocks.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 
   /// What is to be appended to the stream of proofs and announced now, at most so many.

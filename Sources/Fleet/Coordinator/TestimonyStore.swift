@@ -50,7 +50,7 @@ struct TestimonyStore: ~Copyable {
   // MARK: Addresses
 
   /// An address, and its zone where it is another host's elsewhere; otherwise 0.
-  struct Key: Equatable {
+  struct Key: Hashable {
     var address: IPAddress
     var zone: UInt16
   }

@@ -25,6 +25,8 @@ package struct FleetLedger<Crypto: Verifier>: ~Copyable {
   var lone: [UInt16: Int] = [:]
   /// When an address of a member was last told of.
   var alarms: [IPAddress: Timestamp] = [:]
+  /// When a campaign from an address was last told of.
+  var campaigns: [IPAddress: Timestamp] = [:]
   /// Bans by order that were said.
   var ordered: Set<IPNetwork> = []
   var changes: [FleetChange] = []
@@ -79,6 +81,7 @@ package struct FleetLedger<Crypto: Verifier>: ~Copyable {
 
   /// A proof of the stream, the channel or a snapshot. What of it counts is counted.
   package mutating func take(_ proof: Proof, at now: Timestamp) {
+    guard proof.accuses else { return takeCampaign(proof, at: now) }
     let isComplete = proof.testimonies.count >= settings.quorum
     let life = isComplete ? FleetSettings.window + settings.time : FleetSettings.window
     var sightings: [Sighting] = []
@@ -90,6 +93,26 @@ package struct FleetLedger<Crypto: Verifier>: ~Copyable {
       }
     }
     if !sightings.isEmpty { add(sightings, of: proof.address, at: now) }
+  }
+
+  /// What anybody can have sent: it is told of, and changes nothing.
+  private mutating func takeCampaign(_ proof: Proof, at now: Timestamp) {
+    guard proof.testimonies.count >= settings.quorum, campaigns[proof.address] == nil,
+      campaigns.count < Self.mostAlarms
+    else { return }
+    var sightings: [Sighting] = []
+    for testimony in proof.testimonies {
+      do throws(Refusal) {
+        _ = try heard(testimony, oldest: FleetSettings.campaignWindow, at: now)
+        guard let slot = roster.slot(of: testimony.body.node) else { continue }
+        sightings.append(Sighting(slot: slot, second: UInt32(clamping: testimony.body.time.seconds)))
+      } catch {
+        refuse(error, of: testimony.body.node)
+      }
+    }
+    guard sightings.count >= settings.quorum else { return }
+    campaigns[proof.address] = now
+    changes.append(.campaign(proof.address, witnesses: witnesses(sightings)))
   }
 
   /// One testimony: this node's own too.
@@ -123,6 +146,7 @@ package struct FleetLedger<Crypto: Verifier>: ~Copyable {
     let oldest = now.seconds - settings.timeSeconds - 2 * FleetSettings.windowSeconds
     retractions = retractions.filter { Int64($0.value) >= oldest }
     alarms = alarms.filter { now - $0.value < .seconds(3600) }
+    campaigns = campaigns.filter { now - $0.value < .seconds(3600) }
   }
 
   // MARK: One testimony
@@ -149,7 +173,7 @@ package struct FleetLedger<Crypto: Verifier>: ~Copyable {
     let skew = body.time - now
     skews[body.node] = skew >= FleetSettings.shownSkew ? skew : nil
     switch body.kind {
-    case .alive: return nil
+    case .alive, .probe: return nil
     case .retraction:
       try retract(sighting, of: body.address, at: now)
       return nil
@@ -202,10 +226,10 @@ package struct FleetLedger<Crypto: Verifier>: ~Copyable {
     Quorum(nodes: settings.quorum, zones: address.isBoundToZone ? 1 : settings.zones)
   }
 
-  /// When a ban ends whose quorum was complete in a second: earlier by up to a tenth of the time, the same for an address at all times, so
-  /// that a renewed ban never ends before the former would have.
+  /// When a ban ends whose quorum was complete in a second: earlier by up to the spread, the same for an address at all times, so that a
+  /// renewed ban never ends before the former would have.
   package func end(of address: IPAddress, completeAt second: UInt32) -> Timestamp {
-    let spread = UInt64(max(settings.time.wholeNanoseconds / 10, 1))
+    let spread = UInt64(max(settings.spread.wholeNanoseconds, 1))
     let earlier = Duration.nanoseconds(Int64(hash(address, 2) % spread))
     return Timestamp(seconds: Int64(second)) + (settings.time - earlier)
   }

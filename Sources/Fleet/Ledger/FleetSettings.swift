@@ -7,8 +7,7 @@ package struct FleetSettings: Sendable, Equatable {
   package var quorum = 3
   /// `FLEET_ZONES`, 1...quorum: in so many zones these must be. For what is private it is always one, the node's own.
   package var zones = 1
-  /// `FLEET_TIME`: how long a ban lasts from the moment its quorum was complete, less up to a tenth. Below 15,000 s the ends of
-  /// 100,000 bans that began together lie closer than a thousandth of them in a second.
+  /// `FLEET_TIME`: how long a ban lasts from the moment its quorum was complete, less up to `spread`.
   package var time = Duration.seconds(86_400)
   /// `FLEET_MAX`, up to `mostBans`: how many bans of the fleet are in force here. At the end no more are, and that is counted.
   package var maximum = 100_000
@@ -32,6 +31,13 @@ package struct FleetSettings: Sendable, Equatable {
   package static let mostWatches = 65_536
   /// Addresses against which one node alone speaks: an eighth, so that a liar does not use up all.
   package static let mostWatchesOfOne = mostWatches / 8
+
+  /// Half-open probes of several nodes belong together within this.
+  package static let campaignWindow = Duration.seconds(3600)
+
+  /// By how much bans that began together end apart: a tenth of their time, or half an hour, so that of 100,000 no more than a thousandth
+  /// ends in one second; but half of their time at most, so that from an hour down it is more.
+  package var spread: Duration { max(time / 10, min(.seconds(1800), time / 2)) }
 
   static let windowSeconds: Int64 = 86_400
   var timeSeconds: Int64 { time.wholeNanoseconds / 1_000_000_000 }
@@ -148,6 +154,9 @@ package enum FleetChange: Sendable, Equatable {
   case liftOrder(IPNetwork, LiftReason)
   /// Somebody speaks against a member of the fleet. Once an hour for each address.
   case alarm(IPAddress, member: NodeNumber, by: NodeNumber)
+  /// So many nodes as a quorum asks for were touched by packets with the address within an hour, which anybody can have sent. Once an
+  /// hour for each address.
+  case campaign(IPAddress, witnesses: [Witness])
   /// Something that was refused before may count now: the snapshot is to be read again.
   case resync
 }

@@ -5,7 +5,9 @@ package struct EngineKeys: Sendable {
   package init(_ fleet: FleetID) { prefix = "ps:\(fleet.name):" }
 
   /// What a node says: its testimonies, and after a loss its certificate and the orders it knows. Only the node writes it.
-  package func stream(of node: NodeNumber) -> String { "\(prefix)n:\(node)" }
+  package func stream(of node: NodeNumber) -> String { "\(streams)\(node)" }
+  /// What all of these begin with.
+  package var streams: String { "\(prefix)n:" }
   /// Proofs, in the stream and as announcements over the channel of the same name. Coordinators write it.
   package var proofs: String { "\(prefix)d" }
   package var manifest: String { "\(prefix)snap" }

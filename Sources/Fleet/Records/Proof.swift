@@ -13,6 +13,8 @@ package struct Proof: FleetRecord, Hashable {
   package let testimonies: [Testimony]
 
   package var address: IPAddress { testimonies[0].body.address }
+  /// Whether anything in it speaks against the address, or takes that back.
+  package var accuses: Bool { testimonies.contains { $0.body.kind != .probe } }
 
   /// nil where the testimonies are of several addresses, of one node twice, none, or too many.
   package init?(_ testimonies: [Testimony]) {

@@ -1,6 +1,7 @@
 import Wire
 
-/// What one node saw of one source, signed by it: 115 bytes. Only a handshake of the source with a decoy of the node's own makes one.
+/// What one node saw of one source, signed by it: 115 bytes. Only a handshake of the source with a decoy of the node's own makes one that
+/// accuses.
 ///
 /// version 1 · kind 1 · node 4 · time µs 8 · address 16 · prefix length 1 · first 4 · last 4 · distinct ports 2 · tool 1 ·
 /// technique 1 · four ports 8 · signature 64. Big-endian.
@@ -14,6 +15,9 @@ package struct Testimony: FleetRecord, Hashable {
     case verdict = 2
     /// The node takes back what it said of the address up to then.
     case retraction = 3
+    /// A packet with the address touched the node, without a connection: anybody can have sent it. It accuses nobody; where many nodes
+    /// were touched it is a campaign.
+    case probe = 4
 
     /// Whether it speaks against its address.
     package var accuses: Bool { self == .contact || self == .verdict }

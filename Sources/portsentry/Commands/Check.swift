@@ -1,4 +1,5 @@
 import ArgumentParser
+import Carrier
 import Configuration
 import Daemon
 import Platform
@@ -28,10 +29,30 @@ struct Check: ParsableCommand {
         plan.configuration, tcpMode: plan.tcpMode, udpMode: plan.udpMode, ignoredNetworks: plan.ignored.count),
       terminator: "")
     sayHidden(plan)
-    let errors = plan.diagnostics.count { $0.severity == .error }
-    let warnings = plan.diagnostics.count - errors
+    let errors = plan.diagnostics.count { $0.severity == .error } + (isFleetSound(plan) ? 0 : 1)
+    let warnings = plan.diagnostics.count { $0.severity != .error }
     Console.printFolded("\(errors) error\(errors == 1 ? "" : "s"), \(warnings) warning\(warnings == 1 ? "" : "s")")
     if errors > 0 { throw ExitCode(78) }
+  }
+
+  /// Looks into the file by which this host is of a fleet.
+  private func isFleetSound(_ plan: Plan) -> Bool {
+    let wanted = plan.configuration.fleet
+    guard let path = wanted.file, wanted.isNamed || Files.stamp(path) != nil else { return true }
+    do throws(Membership.Fault) {
+      let membership = try Membership.read(path)
+      guard let body = membership.certificate?.body, body.role == .node else { throw .missing("certificate of a node") }
+      let way = membership.tls.map { "by TLS, as \($0.name)" } ?? "without TLS"
+      Console.print(
+        "Fleet: this host is \(body.name), number \(body.number), zone \(body.zone); the engine is asked at \(membership.engine) \(way)"
+      )
+      return true
+    } catch {
+      // Only the sentry's user may read it: whoever asks as another learns nothing.
+      if case .system(let system) = error, system.isForbidden { return true }
+      Console.error("FLEET: \(SafeText.line(path)): \(error)")
+      return false
+    }
   }
 
   /// Whether strangers reach the decoys only a running sentry can tell.

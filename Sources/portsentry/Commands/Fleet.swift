@@ -61,8 +61,26 @@ struct MakeFleet: ParsableCommand {
     help: ArgumentHelp(
       "A network in which it may be asked without encryption; may be given several times.", valueName: "network"))
   var plain: [String] = []
+  @Option(
+    help: ArgumentHelp(
+      "Ask it by TLS, and believe certificates of this authority alone: a PEM file.", valueName: "path"))
+  var authority: String?
+  @Option(help: ArgumentHelp("The name on the engine's certificate; else its address.", valueName: "name"))
+  var name: String?
+  @Option(
+    help: ArgumentHelp("A certificate to show to the engine, where it asks for one: a PEM file.", valueName: "path"))
+  var clientCertificate: String?
+  @Option(help: ArgumentHelp("The key of that certificate: a PEM file.", valueName: "path"))
+  var clientKey: String?
 
   func validate() throws {
+    if authority == nil, name != nil || clientCertificate != nil || clientKey != nil {
+      throw ValidationError("--name, --client-certificate and --client-key need --authority.")
+    }
+    if (clientCertificate == nil) != (clientKey == nil) {
+      throw ValidationError("--client-certificate and --client-key need one another.")
+    }
+    if let name, !PEMText.isName(name) { throw ValidationError("\(SafeText.line(name)) is no name of a host.") }
     if EngineAddress(engine) == nil {
       throw ValidationError(
         "\(SafeText.line(engine)) is neither an address with a port, such as 10.0.0.5:6379, nor the path of a socket.")
@@ -74,14 +92,40 @@ struct MakeFleet: ParsableCommand {
 
   func run() throws {
     guard let address = EngineAddress(engine) else { throw ExitCode(64) }
+    let tls = try identity(address)
     try folder.working { () throws(FleetFolder.Fault) in
-      try folder.place.make(engine: address, plain: plain.compactMap { IPNetwork($0) }, now: Clock.now)
+      try folder.place.make(engine: address, plain: plain.compactMap { IPNetwork($0) }, tls: tls, now: Clock.now)
     }
     Console.print(
       """
       The fleet's key is \(folder.place.path)/fleet.key: whoever has it makes members. Keep a copy where no network is.
       Next: portsentry fleet enrol NAME..., then \(folder.place.enginePath) into the engine: redis-cli < \(folder.place.enginePath)
       """)
+  }
+}
+
+extension MakeFleet {
+  private func identity(_ address: EngineAddress) throws -> TLSIdentity? {
+    guard let authority else { return nil }
+    let host = if case .tcp(let host, _) = address { "\(host)" } else { "localhost" }
+    return TLSIdentity(
+      authorities: try Self.blocks(.certificate, authority), name: name ?? host,
+      certificate: try clientCertificate.map { try Self.blocks(.certificate, $0)[0] },
+      key: try clientKey.map { try Self.blocks(.key, $0)[0] })
+  }
+
+  /// At least one.
+  private static func blocks(_ kind: PEMText.Kind, _ path: String) throws -> [String] {
+    let bytes: [UInt8]
+    do throws(Errno) { bytes = try Files.read(path, limit: 1 << 18) } catch {
+      Console.error("portsentry: \(error)")
+      throw ExitCode(error.isForbidden ? 77 : 1)
+    }
+    let blocks = PEMText.blocks(kind, in: String(decoding: bytes, as: UTF8.self))
+    if !blocks.isEmpty { return blocks }
+    let way = kind == .key ? "; an older kind of key becomes one by `openssl pkey -in OLD -out NEW`" : ""
+    Console.error("portsentry: \(SafeText.line(path)) holds no `-----BEGIN \(kind.rawValue)-----`\(way)")
+    throw ExitCode(1)
   }
 }
 
@@ -159,7 +203,11 @@ struct Coordinate: ParsableCommand {
       if case .system(let system) = error, system.isForbidden { throw ExitCode(77) }
       throw ExitCode(1)
     }
-    let coordinator = CoordinatorRun(membership, settings)
+    let coordinator: CoordinatorRun
+    do throws(Membership.Fault) { coordinator = try CoordinatorRun(membership, settings) } catch {
+      Console.error("portsentry: \(error)")
+      throw ExitCode(1)
+    }
     do throws(Errno) { try CarrierProcess.confine() } catch {
       Console.error("portsentry: \(error)")
       throw ExitCode(1)
@@ -366,6 +414,7 @@ struct FleetWhy: ParsableCommand {
         case .contact: "connected to a decoy on port \(ports)"
         case .verdict: "scanned, and connected to a decoy on port \(ports)"
         case .retraction: "takes back what it said"
+        case .probe: "was probed, without a connection, on port \(ports)"
         case .alive: "lives"
         }
       Console.print("\(LocalTime.short(body.time))  \(node.body.name)  \(what)")
