@@ -8,6 +8,8 @@ import Wire
 package final class Carrier {
   /// Frames for the sentry beyond which nothing more is read from the engine.
   private static let crowded = 256
+  /// Frames for the sentry beyond which no chunk of a snapshot is asked for: one is some twenty of the largest.
+  private static let fewForChunk = 32
   /// Records for the engine beyond which nothing more is read from the sentry.
   private static let mostAppends = 256
   /// Entries asked for at a time.
@@ -44,6 +46,8 @@ package final class Carrier {
   private var appends: [(StreamPosition, [UInt8])] = []
   private var isAppending = false
   private var isReading = false
+  /// The chunk of a snapshot to be asked for once the sentry has taken what came.
+  private var nextChunk: Int32?
   private var retryAppend: Int64 = 0
   private var proofs: StreamPosition
   private var orders: StreamPosition
@@ -142,7 +146,7 @@ package final class Carrier {
   /// in the same second, and all are back within a minute.
   private func disconnect(_ why: String) {
     (line, ear) = (nil, nil)
-    (asked, earReplies, isAppending, isReading) = ([], 0, false, false)
+    (asked, earReplies, isAppending, isReading, nextChunk) = ([], 0, false, false, nil)
     // What was not taken is sent anew by the sentry, which asks what is stored.
     appends = []
     connection += 1
@@ -175,6 +179,10 @@ package final class Carrier {
       }
     }
     if line != nil, now >= nextLook { look() }
+    if let index = nextChunk, toSentry.count - handedOver < Self.fewForChunk {
+      nextChunk = nil
+      ask(.snapshot(index), "GET", keys.chunk(Int(index)))
+    }
     appendNext(now)
     // What was asked just now goes out at once.
     if let line, line.wantsToWrite {
@@ -268,7 +276,7 @@ package final class Carrier {
       rest = rest.dropFirst(part.count)
       toSentry.append(.snapshot(index: index, isLast: rest.isEmpty, Array(part)))
     } while !rest.isEmpty
-    ask(.snapshot(index + 1), "GET", keys.chunk(Int(index) + 1))
+    nextChunk = index + 1
   }
 
   private func handOverStreams(_ reply: RESPValue) {
