@@ -9,7 +9,7 @@ package final class Carrier {
   /// Frames for the sentry beyond which nothing more is read from the engine.
   private static let crowded = 256
   /// Frames for the sentry beyond which no chunk of a snapshot is asked for: one is some twenty of the largest.
-  private static let fewForChunk = 32
+  private static let fewForChunk = 4
   /// Records for the engine beyond which nothing more is read from the sentry.
   private static let mostAppends = 256
   /// Entries asked for at a time.
@@ -48,6 +48,7 @@ package final class Carrier {
   private var isReading = false
   /// The chunk of a snapshot to be asked for once the sentry has taken what came.
   private var nextChunk: Int32?
+  private var isChunkDue: Bool { nextChunk != nil && toSentry.count - handedOver < Self.fewForChunk }
   private var retryAppend: Int64 = 0
   private var proofs: StreamPosition
   private var orders: StreamPosition
@@ -90,6 +91,8 @@ package final class Carrier {
     }
     var due = line == nil ? nextTry : min(nextLook, asked.isEmpty ? Int64.max : lastReply + Self.patience)
     if !appends.isEmpty, line != nil, !isAppending { due = min(due, retryAppend) }
+    // Nothing else wakes us for it where the sentry has taken all at once.
+    if isChunkDue { due = now }
     _ = Poll.ready(
       reading: reading, writing: writing, milliseconds: Int32(clamping: max(0, (due - now + 999_999) / 1_000_000)))
   }
@@ -121,7 +124,8 @@ package final class Carrier {
       if !sent { break }
       handedOver += 1
     }
-    if handedOver == toSentry.count || handedOver > Self.crowded {
+    // Soon: what was handed over keeps its bytes until then.
+    if handedOver == toSentry.count || handedOver > Self.fewForChunk {
       toSentry.removeFirst(handedOver)
       handedOver = 0
     }
@@ -179,7 +183,7 @@ package final class Carrier {
       }
     }
     if line != nil, now >= nextLook { look() }
-    if let index = nextChunk, toSentry.count - handedOver < Self.fewForChunk {
+    if isChunkDue, let index = nextChunk {
       nextChunk = nil
       ask(.snapshot(index), "GET", keys.chunk(Int(index)))
     }

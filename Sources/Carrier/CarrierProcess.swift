@@ -13,6 +13,8 @@ package enum CarrierProcess {
   package static func run(pair raw: Int32) -> Int32 {
     do throws(Errno) {
       CLinux_ignore_signal(SIGPIPE)
+      // Parts of a snapshot come and go by the megabyte: each goes back to the kernel at once, and leaves no hole in the heap.
+      mallopt(M_MMAP_THRESHOLD, 32 << 10)
       let pair = try CarrierPair(FileDescriptor(owning: raw))
       guard let hello = waitForHello(pair) else { return 0 }
       // Before the files go: OpenSSL reads its configuration.

@@ -59,7 +59,8 @@ package struct RESPReader: Sendable {
 
   package mutating func feed(_ bytes: some Collection<UInt8>) {
     if start > 65_536 || start == buffer.count {
-      buffer.removeFirst(start)
+      // A large reply leaves no large buffer behind.
+      if start == buffer.count, buffer.capacity > 262_144 { buffer = [] } else { buffer.removeFirst(start) }
       searched = max(searched - start, 0)
       start = 0
     }
