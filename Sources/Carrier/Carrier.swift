@@ -48,6 +48,9 @@ package final class Carrier {
   private var isReading = false
   /// The chunk of a snapshot to be asked for once the sentry has taken what came.
   private var nextChunk: Int32?
+  /// There are more entries, to be asked for once the sentry has taken what came.
+  private var isMore = false
+  private var isBatchDue: Bool { isMore && toSentry.count - handedOver < Self.crowded }
   private var isChunkDue: Bool { nextChunk != nil && toSentry.count - handedOver < Self.fewForChunk }
   private var retryAppend: Int64 = 0
   private var proofs: StreamPosition
@@ -92,7 +95,7 @@ package final class Carrier {
     var due = line == nil ? nextTry : min(nextLook, asked.isEmpty ? Int64.max : lastReply + Self.patience)
     if !appends.isEmpty, line != nil, !isAppending { due = min(due, retryAppend) }
     // Nothing else wakes us for it where the sentry has taken all at once.
-    if isChunkDue { due = now }
+    if isChunkDue || isBatchDue { due = now }
     _ = Poll.ready(
       reading: reading, writing: writing, milliseconds: Int32(clamping: max(0, (due - now + 999_999) / 1_000_000)))
   }
@@ -150,7 +153,7 @@ package final class Carrier {
   /// in the same second, and all are back within a minute.
   private func disconnect(_ why: String) {
     (line, ear) = (nil, nil)
-    (asked, earReplies, isAppending, isReading, nextChunk) = ([], 0, false, false, nil)
+    (asked, earReplies, isAppending, isReading, isMore, nextChunk) = ([], 0, false, false, false, nil)
     // What was not taken is sent anew by the sentry, which asks what is stored.
     appends = []
     connection += 1
@@ -183,6 +186,7 @@ package final class Carrier {
       }
     }
     if line != nil, now >= nextLook { look() }
+    if isBatchDue { read() }
     if isChunkDue, let index = nextChunk {
       nextChunk = nil
       ask(.snapshot(index), "GET", keys.chunk(Int(index)))
@@ -215,7 +219,7 @@ package final class Carrier {
 
   private func read() {
     guard !isReading else { return }
-    isReading = true
+    (isReading, isMore) = (true, false)
     ask(
       .streams, "XREAD", "COUNT", "\(Self.batch)", "STREAMS", keys.proofs, keys.orders, "\(proofs)", "\(orders)")
   }
@@ -284,14 +288,13 @@ package final class Carrier {
   }
 
   private func handOverStreams(_ reply: RESPValue) {
-    isReading = false
-    var isMore = false
+    (isReading, isMore) = (false, false)
     for (key, entries) in StreamReply.streams(reply) {
       let stream: SharedStream = key == Array(keys.orders.utf8) ? .orders : .proofs
       for (position, record) in entries { pass(stream, position, record) }
       if entries.count >= Self.batch { isMore = true }
     }
-    if isMore { read() } else { toSentry.append(.caughtUp) }
+    if !isMore { toSentry.append(.caughtUp) }
   }
 
   private func pass(_ stream: SharedStream, _ id: StreamPosition, _ record: [UInt8]) {
