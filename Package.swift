@@ -40,7 +40,7 @@ let package = Package(
     module("Capture", ["CLinux", "CZlib", "Platform", "Wire"]),
     module("Host", ["CLinux", "Platform", "Wire", "Capture", "Detection"]),
     module("Response", ["CLinux", "Wire", "Detection", "Platform"]),
-    module("Enforcement", ["CLinux", "Wire", "Platform", "Confinement", "Response", "Configuration"]),
+    module("Enforcement", ["CLinux", "Wire", "Platform", "Confinement", "CrowdSec", "Response", "Configuration"]),
     module("Fleet", ["Memory", "Wire"]),
     module("Signing", ["COpenSSL", "Fleet"]),
     module("EventLog", ["Wire", "Detection", "Response", "Platform"]),

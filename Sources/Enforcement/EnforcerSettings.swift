@@ -1,6 +1,7 @@
 import CLinux
 import Configuration
 import Confinement
+import CrowdSec
 import Platform
 import Response
 import Wire
@@ -52,10 +53,11 @@ package struct EnforcerSettings: Equatable, Sendable {
     return Configuration.parse(bytes, path: path, dialect: dialect, preferring: preferred).0
   }
 
+  /// CrowdSec's bans come in the fleet's name: others have seen what they rest on.
   package static func limits(_ configuration: Configuration) -> Permit.Limits {
-    let fleet = configuration.fleet.file
-    return Permit.Limits(
-      configuration.response, isOfFleet: fleet.map { configuration.fleet.isNamed || Files.stamp($0) != nil } ?? false)
+    let fleet = configuration.fleet.file.map { configuration.fleet.isNamed || Files.stamp($0) != nil } ?? false
+    let crowdSec = configuration.crowdSec.isOn && configuration.crowdSec.use == .ban
+    return Permit.Limits(configuration.response, isOfFleet: fleet || crowdSec)
   }
 }
 
