@@ -105,6 +105,8 @@ final class NotaryThread {
     verifier.isReadingOwn = false
     tell(ledger.drain())
     rewrite(now)
+    // The file was in memory twice.
+    Heap.giveBack()
   }
 
   private func rewrite(_ now: Timestamp) {

@@ -321,7 +321,11 @@ package final class Sentry {
     let now = Clock.monotonic
     if deadlines.takesWatchdog(every: door.notifier.watchdogInterval, at: now) { door.notifier.alive() }
     guard deadlines.takesTick(at: now) else { return }
-    if deadlines.takesStartOver(at: now) { Code.giveBack() }
+    if deadlines.takesStartOver(at: now) {
+      Code.giveBack()
+      // Blocks of an earlier run, and of the fleet.
+      Heap.giveBack()
+    }
     if deadlines.isSafeListDue(at: now) {
       refreshSafeList()
       deadlines.safeListRead(from: now, to: Clock.monotonic)
