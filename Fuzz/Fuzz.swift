@@ -23,6 +23,8 @@ private let targets: [String: @Sendable ([UInt8]) -> Void] = [
   "fleet-records": fuzzFleetRecords,
   "fleet-ledger": fuzzFleetLedger,
   "engine-reply": fuzzEngineReply,
+  "crowdsec-decisions": fuzzCrowdSecDecisions,
+  "enforcer-message": fuzzEnforcerMessage,
 ]
 
 private let target: @Sendable ([UInt8]) -> Void = {

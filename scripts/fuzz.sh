@@ -50,13 +50,16 @@ if [ ! -x "$out/fuzz" ] || [ -n "$(find Fuzz/*.swift Sources "$0" -newer "$out/f
   flags="-swift-version 6 -package-name portsentry -parse-as-library -O -wmo -sanitize=fuzzer,address -enable-experimental-feature Lifetimes
     -I $out -Xcc -fmodule-map-file=$out/module.modulemap -Xcc -fmodule-map-file=$out/zlib.modulemap -Xcc -ISources/CLinux/include -suppress-warnings"
   objects=""
-  for module in Wire Memory Fleet Platform Detection Capture Response EventLog Notify Configuration GeoIP Page Daemon Carrier; do
+  for module in Wire Memory Fleet Platform Detection Capture Response EventLog Notify CrowdSec Configuration Confinement Enforcement GeoIP Page Daemon Carrier; do
     sources=$(find "Sources/$module" -name '*.swift')
     # Of the daemon only what reads messages or captures.
     [ "$module" = Daemon ] && sources="Sources/Daemon/ControlSocket.swift Sources/Daemon/LoginTickets.swift Sources/Daemon/ServiceNotifier.swift Sources/Daemon/Replay.swift"
     [ "$module" = Page ] && sources=Sources/Page/HTTPRequest.swift
     # Of the carrier only what reads replies.
     [ "$module" = Carrier ] && sources="Sources/Carrier/RESPReader.swift Sources/Carrier/RESPValue.swift"
+    # Of the enforcer only its messages, and what they tell of a process.
+    [ "$module" = Enforcement ] && sources="Sources/Enforcement/EnforcerOrder.swift Sources/Enforcement/EnforcerReply.swift Sources/Enforcement/MessageBytes.swift"
+    [ "$module" = Confinement ] && sources="Sources/Confinement/ProcessState.swift Sources/Confinement/Capabilities.swift"
     # Of capture only what reads files.
     [ "$module" = Capture ] && sources="Sources/Capture/ByteStream.swift Sources/Capture/CaptureFile.swift"
     swiftc $flags -module-name "$module" -emit-module -emit-module-path "$out/$module.swiftmodule" -c \

@@ -33,11 +33,11 @@ enum TapProgram {
 
   /// - Parameters:
   ///   - ring: descriptor of a ring for records of `Record.size`.
-  ///   - lost: descriptor of a map with one number, which counts what finds the ring full.
+  ///   - lost: descriptor of a map with one number, which counts what finds the ring full; nil: nobody counts it.
   ///   - limit: as in `KernelFilter.program`.
   /// - Returns: nil where the filter cannot be translated, or is too long.
   static func make(
-    _ filter: KernelFilter, isOutgoing: Bool, ring: Int32, lost: Int32, ranges limit: Int = 80
+    _ filter: KernelFilter, isOutgoing: Bool, ring: Int32, lost: Int32?, ranges limit: Int = 80
   ) -> BPFProgram? {
     var code = BPFProgram()
     let accept = code.label()
@@ -154,7 +154,7 @@ enum TapProgram {
   }
 
   /// Writes a record; r7 is how much of the packet is wanted.
-  private static func write(_ code: inout BPFProgram, isOutgoing: Bool, ring: Int32, lost: Int32, drop: BPFLabel) {
+  private static func write(_ code: inout BPFProgram, isOutgoing: Bool, ring: Int32, lost: Int32?, drop: BPFLabel) {
     let isAll = code.label()
     let isFull = code.label()
     let discard = code.label()
@@ -206,9 +206,11 @@ enum TapProgram {
     code.call(.ringDiscard)
     end(&code)
     code.place(isFull)
-    code.loadValue(.r1, lost)
-    code.move(.r2, 1)
-    code.addAtomically(.r1, .r2)
+    if let lost {
+      code.loadValue(.r1, lost)
+      code.move(.r2, 1)
+      code.addAtomically(.r1, .r2)
+    }
     end(&code)
   }
 }

@@ -56,9 +56,11 @@ struct TapPrograms: ~Copyable {
     func program(_ isOutgoing: Bool) throws(Errno) -> FileDescriptor {
       let name = isOutgoing ? "outgoing" : "incoming"
       for limit in [80, 16] {
-        guard let code = TapProgram.make(filter, isOutgoing: isOutgoing, ring: ring, lost: lost, ranges: limit) else {
-          continue
-        }
+        // Our answers to probes are no probes: counted among what is lost they would make it more than was sent.
+        guard
+          let code = TapProgram.make(
+            filter, isOutgoing: isOutgoing, ring: ring, lost: isOutgoing ? nil : lost, ranges: limit)
+        else { continue }
         return try BPF.load(BPF_PROG_TYPE_SCHED_CLS, BPF_CGROUP_INET_INGRESS, code, name: name)
       }
       throw Errno(E2BIG, "bpf", name)
@@ -171,7 +173,7 @@ struct TapPrograms: ~Copyable {
   /// Readable when a packet is there.
   var descriptor: Int32 { ring.descriptor }
 
-  /// Packets that found the ring full.
+  /// Packets that came and found the ring full.
   var dropped: UInt64 {
     lost.value(Int32(0).hostBytes)?[...].value(at: 0, as: UInt64.self) ?? 0
   }
