@@ -17,7 +17,6 @@ package final class EnforcerDesk {
   let rules: any Ruleset
   /// Blocks of before may come into force at once until the sentry has told all of them.
   package private(set) var isSealed: Bool
-  private var isWatching = false
   /// Parts of what is not whole yet.
   private var whole: [EnforcerOrder.Ban] = []
   private var lifted: [IPNetwork] = []
@@ -66,9 +65,7 @@ package final class EnforcerDesk {
       case .removeRoute(let network):
         try rules.removeRoute(network)
         permit.remove(network, .routes)
-      case .watch:
-        isWatching = true
-        rules.watch()
+      case .watch: rules.watch()
       case .removeTable:
         guard permit.table.isEmpty else { return .reply(.refused("blocks are in force")) }
         try rules.removeTable()
@@ -95,7 +92,7 @@ package final class EnforcerDesk {
   // MARK: Blocks
 
   private func put(_ ban: EnforcerOrder.Ban, _ now: Int64) throws(ResponderError) -> EnforcerReply {
-    let before = permit.table[ban.network]
+    let before = permit.table[ban.network]?.ways ?? []
     do throws(Permit.Refusal) {
       try permit.admit(ban.network, ban.claim, ban.ways, until: Self.end(ban.remaining, now), at: now)
     } catch { return .refused("\(error)") }
@@ -105,11 +102,7 @@ package final class EnforcerDesk {
       }
       if let kind = ban.ways.route { try rules.addRoute(ban.network, kind) }
     } catch {
-      if before == nil {
-        permit.remove(ban.network)
-      } else {
-        permit.remove(ban.network, ban.ways.subtracting(before!.ways))
-      }
+      permit.remove(ban.network, ban.ways.subtracting(before))
       throw error
     }
     return .done(true)

@@ -143,11 +143,9 @@ package final class EnforcerLink {
         end("\(Errno(code, "send", "enforcer"))")
         throw Self.gone
       }
-      let now = Clock.monotonic
-      guard now < deadline else { throw .failed(Errno(ETIMEDOUT, "enforcer")) }
-      let (_, writing) = Poll.ready(reading: [], writing: [pair.value.raw], milliseconds: 1_000)
+      guard Clock.monotonic < deadline else { throw .failed(Errno(ETIMEDOUT, "enforcer")) }
       // A pair that is closed can be written to.
-      if writing.isEmpty { continue }
+      _ = Poll.ready(reading: [], writing: [pair.value.raw], milliseconds: 1_000)
     }
   }
 

@@ -232,8 +232,9 @@ final class Pages {
     let blocks: [LiveBlock]? = decode(.blocked)
     around.block = blocks?.first { IPNetwork($0.network)?.contains(address) == true }
     around.place = atlas.place(of: address)
-    if around.live != nil, let why: LiveWhy = decode(.why(target: "\(address)", json: true)), !why.rows.isEmpty {
-      around.why = why.rows
+    if around.live != nil {
+      let why: LiveWhy? = decode(.why(target: "\(address)", json: true))
+      around.why = why?.known
     }
     let dossier = Dossier(
       story: story, around: around, isAnswered: blocks != nil,

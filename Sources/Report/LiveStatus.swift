@@ -174,6 +174,8 @@ package struct LiveWhy: Sendable, Decodable {
 
   /// Empty where nothing is known of it. Its address is not among them.
   package var rows: [Row]
+  /// nil where nothing is known of it.
+  package var known: [Row]? { rows.isEmpty ? nil : rows }
 
   /// In columns, as `portsentry why` prints them.
   package static func lines(_ rows: [Row]) -> [String] {

@@ -194,7 +194,8 @@ package final class WatchRun {
       around.live = decode(.status(json: true))
       let blocks: [LiveBlock] = decode(.blocked) ?? []
       around.block = blocks.first { IPNetwork($0.network)?.contains(address) == true }
-      if let why: LiveWhy = decode(.why(target: "\(address)", json: true)), !why.rows.isEmpty { around.why = why.rows }
+      let why: LiveWhy? = decode(.why(target: "\(address)", json: true))
+      around.why = why?.known
       around.place = settings.atlas.place(of: address)
       let text = ShowText.render(story, around, now: now, settings.zone, isPlain: settings.isPlain)
       state.mode = .detail(

@@ -78,7 +78,7 @@ struct JournalAccess: ParsableArguments {
   func liveBlocks(_ plan: Plan) -> [LiveBlock]? { live(plan, .blocked).flatMap { Self.decode($0) } }
   func liveWhy(_ plan: Plan, _ address: IPAddress) -> [LiveWhy.Row]? {
     let why: LiveWhy? = live(plan, .why(target: "\(address)", json: true)).flatMap { Self.decode($0) }
-    return why.flatMap { $0.rows.isEmpty ? nil : $0.rows }
+    return why?.known
   }
 
   static func decode<Value: Decodable>(_ text: String) -> Value? {
