@@ -70,6 +70,26 @@ import Wire
     #expect(Hearsay.weight(witnesses: witnesses) + 2200 < 4595 || witnesses > 1)
   }
 
+  /// What this node saw itself it has weighed already: of its own word nothing comes back as that of another.
+  @Test func ownWordIsNoHearsay() {
+    var ledger = stage.ledger(3)
+    func weights() -> [Int32] {
+      ledger.drain().compactMap {
+        if case .watch(_, let weight, _, let seen) = $0 { seen.contains { $0.node == 3 } ? -1 : weight } else { nil }
+      }
+    }
+    ledger.take(stage.testimony(by: 3, of: stranger(1), at: now), at: now)
+    #expect(weights() == [0])
+    ledger.take(stage.testimony(by: 1, of: stranger(1), at: now), at: now)
+    #expect(weights() == [Hearsay.ofOne])
+    ledger.take(stage.testimony(by: 1, of: stranger(2), at: now), at: now)
+    ledger.take(stage.testimony(by: 3, of: stranger(2), at: now), at: now)
+    #expect(weights() == [Hearsay.ofOne, Hearsay.ofOne])
+    // For a quorum it counts as any other.
+    ledger.take(stage.testimony(by: 2, of: stranger(1), at: now), at: now)
+    #expect(ledger.drain().bans == [stranger(1)])
+  }
+
   // MARK: A quorum of liars
 
   /// Their own members they cannot ban: one alarm.

@@ -174,11 +174,11 @@ class Fleet:
         return node.in_target("nft", "get", "element", "inet", "portsentry", "banned4", "{ %s }" % source, ok=None).returncode == 0
 
     def touch(self, source, node, port=23, words=b"", keep=False):
-        """A whole connection of a stranger to a port of a node's; true when it was answered."""
+        """A whole connection of a stranger to a port of a node's; true when it was answered, else `unanswered` says why."""
         with self.lab.inside(self.strangers):
             s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         s.settimeout(1)
-        with contextlib.suppress(OSError):
+        try:
             s.bind((source, 0))
             s.connect((node.address, port))
             if words:
@@ -186,10 +186,13 @@ class Fleet:
             if keep:
                 self.lab.sockets.append(s)
                 return True
-            s.close()
             return True
-        s.close()
-        return False
+        except OSError as error:
+            self.unanswered = "port %d of %s did not answer %s: %s; it said: %s" % (port, node.name, source, error, node.sentry.texts()[-6:])
+            return False
+        finally:
+            if not keep:
+                s.close()
 
     def wait_banned(self, source, nodes=None, timeout=10, is_banned=True):
         """Waits until all nodes have it so; returns the seconds it took."""

@@ -71,13 +71,13 @@ extension FleetLedger {
         store.say(second, of: place)
         sayBan(address, sightings, second)
       }
-    case .watched(let count, let until):
+    case .watched(_, let until):
       if said == 0, let refusal = watchRefusal(sightings) {
         refuse(refusal, of: nil)
         return store.remove(place)
       }
       store.say(1, of: place)
-      sayWatch(address, sightings, count, until)
+      sayWatch(address, sightings, until, at: now)
     }
     account(place, 1)
   }
@@ -110,10 +110,10 @@ extension FleetLedger {
         store.say(second, of: place)
         sayBan(address, kept, second)
       }
-    case .watched(let count, let until):
+    case .watched(_, let until):
       if said > 1 { sayLift(address, reason, at: now) }
       store.say(1, of: place)
-      sayWatch(address, kept, count, until)
+      sayWatch(address, kept, until, at: now)
     case .none:
       if said != 0 { sayLift(address, reason, at: now) }
       store.remove(place)
@@ -175,7 +175,7 @@ extension FleetLedger {
         return false
       }
       store.say(1, of: place)
-      sayWatch(address, recent, count, until)
+      sayWatch(address, recent, until, at: now)
     }
     account(place, 1)
     return true
@@ -196,9 +196,14 @@ extension FleetLedger {
       .ban(address, until: end(of: address, completeAt: second), witnesses: witnesses(sightings)))
   }
 
-  private mutating func sayWatch(_ address: IPAddress, _ sightings: [Sighting], _ count: Int, _ until: Timestamp) {
+  /// Of what others saw. What this node saw itself it has weighed already, and would count twice.
+  private mutating func sayWatch(_ address: IPAddress, _ sightings: [Sighting], _ until: Timestamp, at now: Timestamp) {
+    let others = sightings.filter {
+      roster.member(at: $0.slot).body.number != settings.node && isRecent($0, at: now)
+    }
     changes.append(
-      .watch(address, weight: Hearsay.weight(witnesses: count), until: until, witnesses: witnesses(sightings)))
+      .watch(
+        address, weight: Hearsay.weight(witnesses: others.count), until: until, witnesses: witnesses(others)))
   }
 
   private mutating func sayLift(_ address: IPAddress, _ reason: LiftReason, at now: Timestamp) {
