@@ -11,7 +11,7 @@ CAPTURES = ../shared/captures
 run: build ## watch this host now, log only
 	@sh scripts/run.sh
 
-test: dependencies-test build tools ## every test: units, namespaces with real scanners, fuzzing
+test: dependencies-test tools ## every test: units, namespaces with real scanners, fuzzing
 	@sh scripts/test.sh
 
 test-quick: dependencies-build ## formatting, and the tests that need no root: under three minutes once it is built
@@ -20,10 +20,9 @@ test-quick: dependencies-build ## formatting, and the tests that need no root: u
 build: dependencies-build ## the release binary: .build/release/portsentry
 	$(RELEASE) --product portsentry
 
-tools: build ## what measures: traces, trials, a simulated month
-	$(RELEASE) --product trace
-	$(RELEASE) --product trials
-	$(RELEASE) --product simulate
+# At once with the release: one build goes on where another would wait for a single module.
+tools: dependencies-build ## the release binary, and what measures: traces, trials, a simulated month
+	$(RELEASE)
 
 demo: dependencies-test build ## two namespaces, a real nmap, an alert, a block and its release
 	@python3 Tests/System/demo.py --binary .build/release/portsentry
@@ -55,7 +54,7 @@ bench-kills: dependencies-test build ## kill -9 fifty times in the midst of atta
 bench-path: dependencies-test build ## what one honest packet pays, part by part, in nanoseconds; throughput beside none
 	$(BENCH) path.
 
-bench-day: dependencies-test build tools ## a day of the Internet, 167,000 packets, through a living sentry: its log
+bench-day: dependencies-test tools ## a day of the Internet, 167,000 packets, through a living sentry: its log
 	$(BENCH) logs.a_day
 
 bench-syn-flood: dependencies-test build ## a minute of SYN flood against decoys: memory, CPU, and the scanner in it
@@ -90,7 +89,7 @@ bench-replay: dependencies-test tools ## replay beside a plain C loop and tcpdum
 	python3 Benchmarks/replay.py --count
 	python3 Benchmarks/replay.py
 
-trials: dependencies-build tools ## slow scans, honest clients, forged sources, one scan from many addresses: simulated
+trials: tools ## slow scans, honest clients, forged sources, one scan from many addresses: simulated
 	.build/release/trials
 
 score: dependencies-build build ## every verdict on labelled captures (CAPTURES=../shared/captures)

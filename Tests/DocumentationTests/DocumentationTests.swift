@@ -210,6 +210,19 @@ import Wire
     for option in command.options { #expect(help.contains(option), "\(option) in `portsentry help \(name)`") }
   }
 
+  @Test func `No line of any help is wider than a terminal`() throws {
+    func paths(_ command: Command, _ path: [String]) -> [[String]] {
+      [path] + (command.subcommands ?? []).flatMap { paths($0, path + [$0.commandName]) }
+    }
+    let all = paths(try Self.described.get(), [])
+    #expect(all.count > 30)
+    for path in all {
+      let wide = try Self.run(Self.program, ["help"] + path).output.split(separator: "\n").filter { $0.count > 80 }.map(
+        String.init)
+      #expect(wide == [], "portsentry help \(path.joined(separator: " "))")
+    }
+  }
+
   @Test(arguments: documents + [manual])
   func `No text names a long option that does not exist`(_ path: String) throws {
     let options = try Self.options()

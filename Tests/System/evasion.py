@@ -167,7 +167,7 @@ def rotation(lab):
                 if s:
                     s.close()
                     lab.sockets.remove(s)
-            time.sleep(0.02)
+            time.sleep(0.05)
         L.check(told <= most, "%s: %d connections completed" % (name, told))
         L.wait_for(lambda: sentry.find("act as one"), 5, "%s: the verdict about all of them" % name)
         # Of a /24, in which neighbours have nothing to do with one another, each is blocked for his own contact; but for those

@@ -75,7 +75,7 @@ def masscan(lab):
     source = lab.new_source()[0]
     probes = lab.count("ip saddr %s tcp flags & (fin|syn|rst|ack) == syn tcp dport 1-65534" % source)
     # It does not end by itself where nothing answers.
-    lab.in_attacker("timeout", "-s", "KILL", "3", "masscan", "--rate", "200000", "-p", "1-65534", L.TARGET4, "--source-ip", source, "--interface", "lan0",
+    lab.in_attacker("timeout", "-s", "KILL", "6", "masscan", "--rate", "200000", "-p", "1-65534", L.TARGET4, "--source-ip", source, "--interface", "lan0",
                     "--router-mac", L.TARGET_MAC.replace(":", "-"), "--wait", "0", timeout=60, ok=None)
     sent, recorded, lost = account(sentry, probes, b"Scan from: [%s] " % source.encode(), "probes of masscan")
     return "%d probes: %d recorded, %d counted as dropped" % (sent, recorded, lost)

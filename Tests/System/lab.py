@@ -681,6 +681,7 @@ def main(arguments=None):
     path = None
     names = []
     listing = False
+    part = None
     jobs = None
     while arguments:
         a = arguments.pop(0)
@@ -692,18 +693,23 @@ def main(arguments=None):
             jobs = int(arguments.pop(0))
         elif a == "--list":
             listing = True
+        elif a in ("--measuring", "--others"):
+            part = a
         elif a == "--predecessor":
             all_predecessor = True
         elif a in ("-h", "--help"):
-            print("""usage: run.py [--binary PATH] [-v] [--list] [--jobs N] [NAME...]
+            print("""usage: run.py [--binary PATH] [-v] [--list] [--jobs N] [--measuring | --others] [NAME...]
   NAME           tests whose name contains it
+  --measuring    only those that measure, beside which nothing else should run
+  --others       only those that do not
   --jobs N       so many at a time, but for those that measure; by default one more than there are processors, one for NAMEs
   -v             print each command that is run
   --predecessor  test Debian's PortSentry 1.2 instead (most must fail)""")
             return 0
         else:
             names.append(a)
-    chosen = [t for t in tests if not names or any(n in t.name for n in names)]
+    chosen = [t for t in tests if (not names or any(n in t.name for n in names))
+              and (part is None or t.name.startswith(MEASURING) == (part == "--measuring"))]
     if listing:
         print("\n".join(t.name for t in chosen))
         return 0
@@ -737,10 +743,10 @@ SECOND_TRIES = 5  # Failed tests, at most, that are done once more.
 
 
 # Tests that measure time, CPU or memory, or fill the machine: nothing runs beside them.
-MEASURING = ("after_ban.", "flood.", "footprint.", "full_scan.", "innocents.", "kills.", "latency.", "learned.", "legitimate.", "month.", "oracles.",
-             "path.")
+MEASURING = ("after_ban.", "flood.", "footprint.", "full_scan.", "innocents.", "kills.", "latency.", "learned.", "legitimate.", "month.",
+             "oracles.clocks", "oracles.data_sink", "oracles.half_open_flood", "oracles.backlog_price", "path.")
 # Long ones that wait: begun first among the others, so that nothing waits for them alone at the end.
-LONG = ("page.answers", "logs.", "coverage", "deception.behind_a_firewall", "evasion.r", "neighbours.mail", "neighbours.ssh", "spared.one_shot", "verdicts")
+LONG = ("oracles.retransmission", "oracles.connected", "page.answers", "logs.", "coverage", "deception.behind_a_firewall", "evasion.r", "neighbours.mail", "neighbours.ssh", "spared.one_shot", "verdicts")
 
 
 def _run_in_turn(chosen):

@@ -107,7 +107,7 @@ def live(lab):
         page.wait_for_selector("#live.on", timeout=5000)
         faults.none()
         sentry.stop()
-        page.wait_for_function("!document.getElementById('live').classList.contains('on')", timeout=5000)
+        page.wait_for_selector("#live:not(.on)", state="attached", timeout=5000)
     return "%.1f s after the scan it was on the page" % took
 
 
@@ -324,7 +324,7 @@ def dead(lab):
         with B.browser(lab.folder, lab.target) as browser:
             page = browser.new_page()
             page.goto(url)
-            page.wait_for_function("document.getElementById('live').textContent === 'no sentry'", timeout=5000)
+            page.wait_for_selector("#live:text-is('no sentry')", state="attached", timeout=5000)
             L.check(not page.evaluate("document.getElementById('live').classList.contains('on')"), "it is called live")
             L.check(page.inner_text("main h1") == "No sentry is running: nothing is watched.", page.inner_text("main")[:200])
             page.goto(home + "/source?address=" + source)

@@ -76,7 +76,7 @@ package enum Style {
     .bars th,.bars td{padding:.32rem .7rem .32rem 0;vertical-align:middle;text-align:left;font-weight:400;font-size:.95rem}
     .bars th{width:1%;white-space:nowrap;min-width:7rem}
     .bars th small{white-space:normal;min-width:13rem}
-    .bars td.n{width:1%;font-size:.9rem}
+    .bars td.n{width:1%;font-size:.9rem;text-align:right}
     td.wide{min-width:4rem}
     .list td.wide{width:22%;vertical-align:middle}
     svg.bar{width:100%;height:.62rem;border-radius:2px;overflow:hidden}

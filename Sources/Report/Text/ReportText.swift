@@ -30,8 +30,8 @@ package enum ReportText {
     return text
   }
 
-  /// Lines of at most `width` characters.
-  static func wrap(_ words: String) -> String {
+  /// Lines of at most `width` characters, each with its end of line.
+  package static func wrap(_ words: String) -> String {
     var text = ""
     var line = ""
     for word in words.splitBytes(" ") {

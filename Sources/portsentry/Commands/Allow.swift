@@ -7,6 +7,7 @@ struct Allow: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract:
       "Do nothing to an address or network for a time: it is unblocked at once, and neither suspected nor blocked.",
+    usage: "portsentry allow <target> [--for <time> | --end] [<options>]",
     discussion: """
       Holds over a restart. What is allowed stands in `portsentry status`. For good there is the ignore file.
 

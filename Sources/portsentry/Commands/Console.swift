@@ -9,6 +9,7 @@ import Wire
 struct ServePage: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "console", abstract: "Serve the page that shows what is going on, to this host only.",
+    usage: "portsentry console [<options>]",
     discussion: """
       The sentry does this by itself where CONSOLE_LISTEN is set. Whoever wants to see the page needs a link of --url, \
       which lets in once within two minutes. Programs ask for /metrics with the token, the first line of STATE_DIR/console.token.

@@ -79,6 +79,7 @@ private let exitCodes =
 struct Block: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Block an address or network by hand.",
+    usage: "portsentry block <target> [<options>]",
     discussion: "Gateways, resolvers, this host's addresses and the ignore file are never blocked.\n\n" + exitCodes)
 
   @OptionGroup var control: ControlOptions
@@ -118,6 +119,7 @@ struct Block: ParsableCommand {
 struct Why: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Say what is known of an address: what was seen, whether it was this address, what was done and why.",
+    usage: "portsentry why <target> [<options>]",
     discussion: exitCodes)
 
   @OptionGroup var control: ControlOptions
@@ -145,7 +147,9 @@ struct Confirm: ParsableCommand {
 
 struct Unblock: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Release an address or network, in every way it is blocked.", discussion: exitCodes)
+    abstract: "Release an address or network, in every way it is blocked.",
+    usage: "portsentry unblock (<target> | --all) [<options>]",
+    discussion: exitCodes)
 
   @OptionGroup var control: ControlOptions
   @Argument(help: "The address or network as `portsentry blocked` shows it.")

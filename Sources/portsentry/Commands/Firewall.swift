@@ -10,6 +10,7 @@ struct ShowDecoys: ParsableCommand {
     commandName: "firewall",
     abstract:
       "Print the firewall rule that lets strangers reach the decoys; with --apply insert it, with --remove take it back.",
+    usage: "portsentry firewall [--apply | --remove] [<options>]",
     discussion: """
       Finds which of nftables, ufw, firewalld and iptables is in use. The rule accepts packets to decoys only: what this \
       host serves, and every closed port, stays as it was. Without an option nothing is changed. Needs root.
@@ -31,8 +32,8 @@ struct ShowDecoys: ParsableCommand {
     let survey = FirewallSurvey()
     let findings = try find(survey)
     if findings.isEmpty {
-      Console.print(
-        "No chain of nftables, ufw, firewalld or iptables at the input hook can drop packets to the decoys: there is nothing to \(remove ? "take back" : "insert")."
+      say(
+        "No firewall of this host (nftables, ufw, firewalld, iptables) can drop packets to the decoys: there is nothing to \(remove ? "take back" : "insert")."
       )
     } else if apply || remove {
       try change(survey, findings)
@@ -66,7 +67,7 @@ struct ShowDecoys: ParsableCommand {
       Console.print("")
     }
     let closed = findings.count { !$0.isOpen }
-    Console.print(
+    say(
       closed == 0
         ? "Nothing to do. `portsentry firewall --remove` takes the rules back."
         : "\(closed) of \(Units.plural(findings.count, "firewall")) without the rule. `portsentry firewall --apply` inserts it, `--remove` takes it back."
@@ -103,10 +104,12 @@ struct ShowDecoys: ParsableCommand {
     guard let reply = try? ControlClient.ask(path, .status(json: true), patience: 3), reply.exitCode == 0,
       let status: LiveStatus = JournalAccess.decode(reply.text), let hidden = status.deception?.hidden, !hidden.isEmpty
     else { return }
-    Console.print(
+    say(
       "The running sentry's last test packets did not reach the decoys on \(hidden.map { SafeText.line($0) }.joined(separator: ", ")). It tests again within a minute: see `portsentry status`. If decoys stay hidden, its log says what drops the packets."
     )
   }
+
+  private func say(_ sentences: String) { Console.print(ReportText.wrap(sentences), terminator: "") }
 
   private var options: RunOptions {
     var options = RunOptions()

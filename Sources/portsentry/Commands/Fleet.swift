@@ -48,6 +48,7 @@ struct FolderOptions: ParsableArguments {
 struct MakeFleet: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "init", abstract: "Make a fleet: its key, and what is to be said to the engine.",
+    usage: "portsentry fleet init <engine> [<options>]",
     discussion: """
       The engine is a Redis from 7.0 on, or a Valkey. It is not trusted: it can withhold what it carries, and forge nothing.
 
@@ -132,6 +133,7 @@ extension MakeFleet {
 struct EnrolNode: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "enrol", abstract: "Make hosts members of the fleet: one file for each, to be copied to it.",
+    usage: "portsentry fleet enrol <name> ... [<options>]",
     discussion: exitCodes)
 
   @OptionGroup var folder: FolderOptions
@@ -168,6 +170,7 @@ struct EnrolNode: ParsableCommand {
 struct Coordinate: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "coordinate", abstract: "Add up what the hosts of the fleet tell, and tell all of them.",
+    usage: "portsentry fleet coordinate [<options>]",
     discussion: """
       Keeps nothing, knows no key and is trusted by nobody: any number may run, wherever the engine is reached. Without one \
       nothing new becomes a ban of the fleet. Runs until it is ended.
@@ -294,6 +297,7 @@ private func lengthOfTime(_ text: String) throws -> Int64 {
 struct FleetBan: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "ban", abstract: "Have all hosts of the fleet ban an address or network.",
+    usage: "portsentry fleet ban <target> [<options>]",
     discussion: "What a host itself spares stays spared there.\n\n" + exitCodes)
 
   @OptionGroup var folder: FolderOptions

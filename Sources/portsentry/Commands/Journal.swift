@@ -18,6 +18,7 @@ private let exitCodes =
 struct CheckJournal: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "check", abstract: "Read all of it, and say whether it is whole and its sums are right.",
+    usage: "portsentry journal check [<options>]",
     discussion: exitCodes)
 
   @OptionGroup var access: JournalAccess
@@ -50,6 +51,7 @@ struct CheckJournal: ParsableCommand {
 struct BackUpJournal: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "backup", abstract: "Copy it, as it is at one moment, into a file that must not be there yet.",
+    usage: "portsentry journal backup <file> [<options>]",
     discussion: "A running sentry goes on writing. The copy is read with --journal.\n\n" + exitCodes)
 
   @Argument(help: ArgumentHelp("The copy.", valueName: "file"))
@@ -77,6 +79,7 @@ struct BackUpJournal: ParsableCommand {
 struct CompactJournal: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "compact", abstract: "Write it anew without the space of what was thrown away.",
+    usage: "portsentry journal compact [<options>]",
     discussion:
       "Needs as much free space again. A running sentry waits meanwhile, and what it has to write waits with it, as far as it fits.\n\n"
       + exitCodes)

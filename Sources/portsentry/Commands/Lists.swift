@@ -13,6 +13,7 @@ private let exitCodes =
 struct Status: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Say what is watched, what comes in, what is lost, who is most active, and whether all is well.",
+    usage: "portsentry status [<options>]",
     discussion: """
       Exit status: 0 done; 64 wrong usage; 69 no sentry runs; 77 no permission. With --nagios: 0 OK, 1 WARNING, \
       2 CRITICAL, 3 UNKNOWN.
@@ -134,6 +135,7 @@ struct Sources: ParsableCommand {
 struct Top: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "List the ports, sources, tools, networks or countries that stand out.",
+    usage: "portsentry top <subject> [<options>]",
     discussion: """
       Without --since those of the last 24 hours. Beyond two days, SOURCES/DAY is the number of distinct sources on a day \
       in the mean.
@@ -201,6 +203,7 @@ struct Show: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract:
       "Tell all about one address: when, which ports, by what tool, on what evidence, and why it is blocked or not.",
+    usage: "portsentry show <address> [<options>]",
     discussion: "Without --since all that is kept.\n\n" + exitCodes)
 
   @Argument(help: "An IPv4 or IPv6 address.")
@@ -240,6 +243,7 @@ struct Show: ParsableCommand {
 struct Blocked: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "List what is blocked: since when, until when, how and why.",
+    usage: "portsentry blocked [<options>]",
     discussion: """
       With --since blocks of the past are listed too, with how they ended and whether the source came back; for that no \
       sentry has to run.
@@ -283,6 +287,7 @@ struct Blocked: ParsableCommand {
 struct Events: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "List what happened: verdicts, proofs, blocks and their ends, refusals, losses, starts.",
+    usage: "portsentry events [<options>]",
     discussion: "Without --since the last 50. Probes are counted, not listed: see `portsentry sources` and `show`.\n\n"
       + exitCodes)
 

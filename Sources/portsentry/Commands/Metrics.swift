@@ -8,6 +8,7 @@ import Report
 struct ShowMetrics: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "metrics", abstract: "Print counts for Prometheus, of the running sentry and of the journal.",
+    usage: "portsentry metrics [<options>]",
     discussion: """
       Addresses are in none of them. For the textfile collector METRICS_FILE is the better way; the page has them under /metrics.
 

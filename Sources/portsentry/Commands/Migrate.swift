@@ -8,6 +8,7 @@ import Wire
 struct Migrate: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show a configuration of 1.2 or 2.x beside its native form; with --write make a file of it.",
+    usage: "portsentry migrate [<options>]",
     discussion: """
       The native form watches, ignores and writes the same. Known KILL_ROUTE commands become BLOCK_METHOD, and blocks are \
       of verified scanners and for a time; comments in it say how to keep the old way. Without --write nothing is written, \

@@ -11,6 +11,7 @@ import Wire
 struct TellSomebody: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "notify", abstract: "Send a test message, or the last day or week, as NOTIFY says.",
+    usage: "portsentry notify (--test | --digest <daily|weekly>) [<options>]",
     discussion:
       "A digest is one message with the numbers in its subject; portsentry-digest@daily.timer and portsentry-digest@weekly.timer send them. Needs no running sentry. Exit status: 0 the message was taken; 1 it was not, and it says why; 64 wrong usage; 65 and 69 there is no journal for a digest; 78 NOTIFY is not set, or the configuration has errors."
   )

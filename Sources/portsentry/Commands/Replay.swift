@@ -9,6 +9,7 @@ import Wire
 struct Replay: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Say what the sentry would have seen in capture files.",
+    usage: "portsentry replay [<options>] <files> ...",
     discussion: """
       Reads pcap and pcapng, compressed by gzip or not, and changes nothing. Time is that of the packets. Without a \
       configuration every unused port is watched; which ports have a service shows in the capture.

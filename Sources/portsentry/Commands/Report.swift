@@ -9,6 +9,7 @@ import Wire
 struct MakeReport: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "report", abstract: "Report what the Internet threw at this host.",
+    usage: "portsentry report [<options>]",
     discussion: """
       Without --html or --json as text. The page is one file that needs nothing else: no network, no script.
 

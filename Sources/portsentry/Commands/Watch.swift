@@ -7,6 +7,7 @@ import Watch
 struct WatchLive: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "watch", abstract: "Watch live in the terminal: rate, ports, sources, events; block and unblock.",
+    usage: "portsentry watch [<options>]",
     discussion: "The key ? lists the keys.\n\nExit status: 0 ended by q; 1 there is no terminal; 64 wrong usage.")
 
   @OptionGroup var access: JournalAccess
